@@ -1,0 +1,111 @@
+"""Which parts of PhotoNet are present, and how wide each level is.
+
+Source: An et al., "Ultrafast Photorealistic Style Transfer via Neural Architecture Search" (AAAI
+2020, arXiv 1912.02398) and its 32-character architecture string.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+
+from photostyle.errors import PhotostyleError
+
+LEVELS = (1, 2, 3, 4, 5)
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The parts of PhotoNet that are on; the order of the fields is the order of the string.
+
+    ``wct_level5`` whitens and colours relu5_1 itself, ``wct_dN`` the decoder's features on entering
+    stage N, ``wct_skipL`` the encoder's features of level L. ``bfaL`` aggregates level L at the
+    bottleneck, ``skipL`` concatenates it in the decoder, ``normL`` instance-normalises that skip
+    link, ``convN`` are the decoder's optional convolutions.
+    """
+
+    wct_level5: bool = False
+    bfa4: bool = False
+    bfa3: bool = False
+    bfa2: bool = False
+    bfa1: bool = False
+
+    wct_d1: bool = False
+    conv15: bool = False
+    conv16: bool = False
+    # The reference program never reads this bit; it is kept so that every string comes back.
+    unread: bool = field(default=False, compare=False)
+
+    wct_d2: bool = False
+    norm4: bool = False
+    skip4: bool = False
+    conv18: bool = False
+    conv19: bool = False
+    conv20: bool = False
+    wct_skip4: bool = False
+
+    wct_d3: bool = False
+    norm3: bool = False
+    skip3: bool = False
+    conv22: bool = False
+    conv23: bool = False
+    conv24: bool = False
+    wct_skip3: bool = False
+
+    wct_d4: bool = False
+    norm2: bool = False
+    skip2: bool = False
+    conv26: bool = False
+    wct_skip2: bool = False
+
+    wct_d5: bool = False
+    norm1: bool = False
+    skip1: bool = False
+    wct_skip1: bool = False
+
+    @classmethod
+    def parse(cls, string: str) -> Architecture:
+        """Read the 32-character string of 0 and 1; raises PhotostyleError for any other."""
+        if len(string) != 32 or set(string) - set("01"):
+            raise PhotostyleError(
+                f"An architecture is a string of 32 characters 0 and 1, not {string[:40]!r}."
+            )
+        return cls(*(bit == "1" for bit in string))
+
+    def __str__(self) -> str:
+        return "".join("01"[getattr(self, part.name)] for part in fields(self))
+
+    def aggregates(self, level: int) -> bool:
+        """Whether ``level`` (1 to 4) enters the bottleneck feature aggregation."""
+        return getattr(self, f"bfa{level}")
+
+    def skips(self, level: int) -> bool:
+        """Whether ``level`` (1 to 4) is concatenated in the decoder."""
+        return getattr(self, f"skip{level}")
+
+    def normalises(self, level: int) -> bool:
+        """Whether the skip link of ``level`` (1 to 4) is instance-normalised."""
+        return getattr(self, f"norm{level}")
+
+    def uses(self, level: int) -> bool:
+        """Whether the features of ``level`` are used beyond the encoder."""
+        return level == 5 or self.aggregates(level) or self.skips(level)
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Names of the WCT places in the order in which the network reaches them."""
+        on_levels = [level for level in (4, 3, 2, 1) if self.uses(level)]
+        candidates = ["level5", *(f"skip{level}" for level in on_levels)]
+        candidates += [f"d{stage}" for stage in (1, 2, 3, 4, 5)]
+        return tuple(place for place in candidates if getattr(self, f"wct_{place}"))
+
+
+PHOTONET = Architecture.parse("1" * 32)
+PHOTONAS = Architecture.parse("01010000000100000000000000001111")
+
+ARCHITECTURES = {"photonet": PHOTONET, "photonas": PHOTONAS}
+"""The architectures that have a name."""
+
+Widths = tuple[int, int, int, int, int]
+
+FULL_WIDTHS: Widths = (64, 128, 256, 512, 512)
+"""Channels of VGG-19's relu1_1 to relu5_1, as published."""

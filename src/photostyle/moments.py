@@ -1,0 +1,196 @@
+"""Mean and covariance of features, and the maps that carry one pair of them onto another.
+
+All statistics are float64. A leading batch dimension B runs through everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+CHUNK = 1 << 16
+"""Pixels whose float64 copy is alive at a time while moments are taken."""
+
+
+@dataclass(frozen=True)
+class Moments:
+    """First and second moments of a set of feature vectors.
+
+    count: (B,) number of vectors; mean: (B, C); covariance: (B, C, C), the population covariance
+    (divided by count). float64.
+    """
+
+    count: Tensor
+    mean: Tensor
+    covariance: Tensor
+
+    @classmethod
+    def of(cls, features: Tensor) -> Moments:
+        """Moments over the pixels of features (B, C, H, W), any floating type."""
+        pixels = features.flatten(2).transpose(1, 2)
+        return cls.merge(_moments(chunk.double()) for chunk in pixels.split(CHUNK, dim=1))
+
+    @classmethod
+    def merge(cls, parts: Iterable[Moments]) -> Moments:
+        """Moments of the union of disjoint sets (Chan, Golub and LeVeque 1979)."""
+        parts = iter(parts)
+        merged = next(parts)
+        for part in parts:
+            count = merged.count + part.count
+            share = (part.count / count)[:, None]
+            step = part.mean - merged.mean
+            spread = (share * (1 - share))[..., None] * step[:, :, None] * step[:, None, :]
+            merged = cls(
+                count,
+                merged.mean + share * step,
+                torch.lerp(merged.covariance, part.covariance, share[..., None]) + spread,
+            )
+        return merged
+
+    def to(self, device: torch.device) -> Moments:
+        return Moments(self.count.to(device), self.mean.to(device), self.covariance.to(device))
+
+
+def _moments(pixels: Tensor) -> Moments:
+    count = pixels.new_full(pixels.shape[:1], pixels.shape[1])
+    mean = pixels.mean(1)
+    centred = pixels - mean[:, None]
+    return Moments(count, mean, centred.transpose(1, 2) @ centred / pixels.shape[1])
+
+
+@dataclass(frozen=True)
+class AffineMap:
+    """x -> matrix x + bias on feature vectors; matrix: (B, C, C), bias: (B, C)."""
+
+    matrix: Tensor
+    bias: Tensor
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """Map the pixels of features (B, C, H, W); the result has their type and layout."""
+        batch, _, height, width = features.shape
+        pixels = features.permute(0, 2, 3, 1).flatten(1, 2)
+        matrix, bias = self.matrix.to(features.dtype), self.bias.to(features.dtype)
+        mapped = torch.baddbmm(bias[:, None], pixels, matrix.transpose(1, 2).expand(batch, -1, -1))
+        return mapped.unflatten(1, (height, width)).permute(0, 3, 1, 2)
+
+    def blend(self, strength: float) -> AffineMap:
+        """Between the identity (strength 0) and this map (strength 1)."""
+        identity = torch.eye(self.matrix.shape[-1]).to(self.matrix)
+        return AffineMap(torch.lerp(identity, self.matrix, strength), strength * self.bias)
+
+
+def monge(content: Moments, style: Moments, damping: float) -> Tensor:
+    """The optimal-transport map between Gaussians, C^-1/2 (C^1/2 S C^1/2)^1/2 C^-1/2.
+
+    The one symmetric positive map that carries covariance C onto S, and the one that moves features
+    least. Source: Olkin and Pukelsheim 1982; Pitié and Kokaram 2007, eq. (11). ``damping`` as in
+    `classic`. Returns (B, C, C).
+    """
+    source, target = _damped(content, style, damping)
+    root, inverse_root = matrix_sqrt(source), matrix_inverse_sqrt(source)
+    return inverse_root @ matrix_sqrt(root @ target @ root) @ inverse_root
+
+
+def classic(content: Moments, style: Moments, damping: float) -> Tensor:
+    """The whitening and colouring transform S^1/2 C^-1/2 (Li et al. 2017, eq. 1 and 2).
+
+    ``damping`` times the mean variance of both is added to both covariances, so that a direction in
+    which neither varies is left alone instead of having its noise amplified. Returns (B, C, C).
+    """
+    source, target = _damped(content, style, damping)
+    return matrix_sqrt(target) @ matrix_inverse_sqrt(source)
+
+
+def published(content: Moments, style: Moments, damping: float) -> Tensor:
+    """WCT as the authors' program computes it, for weights that were made for it.
+
+    Unbiased covariances, the content's scaled by 1.5 off its diagonal and 2.5 on it; eigenvalues
+    under 1e-6 are cut. ``damping`` is not used. Returns (B, C, C).
+    """
+    source, target = (_unbiased(moments) for moments in (content, style))
+    source = 1.5 * source + torch.diag_embed(source.diagonal(dim1=-2, dim2=-1))
+    return _cut_power(target, 0.5) @ _cut_power(source, -0.5)
+
+
+METHODS = {"monge": monge, "classic": classic, "published": published}
+"""Ways to carry the content's covariance onto the style's."""
+
+
+def transfer_map(content: Moments, style: Moments, method: str, damping: float) -> AffineMap:
+    """The affine map that gives features with moments ``content`` the moments ``style``.
+
+    method: a key of METHODS; damping: share of the mean variance, see `classic`.
+    """
+    matrix = METHODS[method](content, style, damping)
+    return AffineMap(matrix, style.mean - (matrix @ content.mean[..., None])[..., 0])
+
+
+def instance_norm(features: Tensor, epsilon: float = 1e-5) -> Tensor:
+    """Each channel of each sample to mean 0 and variance 1, no learned scale (Ulyanov et al. 2016)."""
+    variance, mean = torch.var_mean(features, (2, 3), correction=0, keepdim=True)
+    return (features - mean) * torch.rsqrt(variance + epsilon)
+
+
+def _damped(content: Moments, style: Moments, damping: float) -> tuple[Tensor, Tensor]:
+    channels = content.mean.shape[-1]
+    traces = [m.covariance.diagonal(dim1=-2, dim2=-1).sum(-1) for m in (content, style)]
+    tiny = torch.finfo(torch.float64).tiny ** 0.5
+    ridge = (damping * (traces[0] + traces[1]) / (2 * channels)).clamp_min(tiny)
+    ridge = torch.diag_embed(ridge[:, None].expand(-1, channels))
+    return content.covariance + ridge, style.covariance + ridge
+
+
+def _unbiased(moments: Moments) -> Tensor:
+    correction = moments.count / (moments.count - 1).clamp_min(1)
+    return moments.covariance * correction[:, None, None]
+
+
+def _cut_power(matrix: Tensor, exponent: float, threshold: float = 1e-6) -> Tensor:
+    values, vectors = torch.linalg.eigh(matrix)
+    kept = values >= threshold
+    powers = torch.where(kept, values.clamp_min(threshold) ** exponent, 0.0)
+    return vectors * powers[:, None] @ vectors.mT
+
+
+def matrix_sqrt(matrix: Tensor) -> Tensor:
+    """Square root of symmetric positive (semi)definite matrices (B, C, C), differentiable."""
+    return _SpectralPower.apply(matrix, 0.5)
+
+
+def matrix_inverse_sqrt(matrix: Tensor) -> Tensor:
+    """Inverse square root of symmetric positive definite matrices (B, C, C), differentiable."""
+    return _SpectralPower.apply(matrix, -0.5)
+
+
+class _SpectralPower(torch.autograd.Function):
+    """A^p for p = 1/2 or -1/2, with the gradient of Daleckii and Krein (Higham 2008, theorem 3.11).
+
+    The divided difference of these two powers has a closed form without (a_i - a_j) under the
+    fraction, so equal eigenvalues, where autograd's eigh gives NaN, are no special case.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, matrix: Tensor, power: float) -> Tensor:
+        values, vectors = torch.linalg.eigh(matrix)
+        # Rounding can push a zero eigenvalue below zero by epsilon times the largest.
+        floor = values[..., -1:].clamp_min(0) * 1e-15 + torch.finfo(values.dtype).tiny
+        roots = torch.maximum(values, floor).sqrt()
+        ctx.save_for_backward(roots, vectors)
+        ctx.power = power
+        return vectors * (roots if power > 0 else 1 / roots)[..., None, :] @ vectors.mT
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        roots, vectors = ctx.saved_tensors
+        sums = roots[..., :, None] + roots[..., None, :]
+        if ctx.power > 0:
+            difference = 1 / sums
+        else:
+            difference = -1 / (roots[..., :, None] * roots[..., None, :] * sums)
+        inner = vectors.mT @ gradients[0] @ vectors * difference
+        gradient = vectors @ inner @ vectors.mT
+        return (gradient + gradient.mT) / 2, None
