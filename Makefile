@@ -1,0 +1,42 @@
+# Each target works as the first command on a fresh clone and installs only what has changed.
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo run test lint clean
+
+help:
+	@echo "make demo                          render two photos and give one the look of the other"
+	@echo "make run CONTENT=a.jpg STYLE=b.jpg give photo a the look of photo b"
+	@echo "make test                          run the tests"
+	@echo "make lint                          check style and types"
+	@echo "make clean                         remove the environment and the demo"
+
+$(INSTALLED): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo/style.jpg: examples/render.py | $(INSTALLED)
+	$(BIN)/python examples/render.py demo
+
+demo: $(INSTALLED) demo/style.jpg
+	@$(BIN)/photostyle image demo/content.jpg demo/style.jpg -o demo/result.jpg --compare --force
+	@echo "content | style | result, side by side: demo/result-compare.jpg"
+
+run: $(INSTALLED)
+	@test -n "$(CONTENT)" -a -n "$(STYLE)" || { echo "usage: make run CONTENT=a.jpg STYLE=b.jpg"; exit 2; }
+	@$(BIN)/photostyle image $(ARGS) -- "$(CONTENT)" "$(STYLE)"
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv demo

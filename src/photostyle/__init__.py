@@ -1,0 +1,40 @@
+"""Gives a photo the look of another photo, and keeps it a photo.
+
+>>> import photostyle
+>>> stylizer = photostyle.load("photonas")
+>>> style = stylizer.learn(style_photo)
+>>> result = stylizer.apply(content_photo, style)
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from photostyle.engine import Stylizer, load
+    from photostyle.errors import PhotostyleError
+    from photostyle.style import Style
+
+__version__ = "0.1.0"
+__all__ = ["PhotostyleError", "Style", "Stylizer", "__version__", "load"]
+
+# Imported when first asked for: torch takes seconds to import, and `--help` needs none of it.
+_HOME = {
+    "PhotostyleError": "photostyle.errors",
+    "Style": "photostyle.style",
+    "Stylizer": "photostyle.engine",
+    "load": "photostyle.engine",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'photostyle' has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

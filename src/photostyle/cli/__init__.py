@@ -1,0 +1,57 @@
+"""The command `photostyle`: every module of this package is the command of its name.
+
+`cli/image.py` defines the click command `image`. A module imports what is heavy (torch, numpy,
+Pillow) inside its command, so that `--help` and `--version` answer at once.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+import signal
+import sys
+from importlib import import_module
+from typing import Any, NoReturn
+
+import click
+
+from photostyle import __version__
+from photostyle.errors import PhotostyleError
+
+
+class Commands(click.Group):
+    """The modules of this package as commands, with one way out for every error."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        command: click.Command = getattr(import_module(f"{__name__}.{cmd_name}"), cmd_name)
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except PhotostyleError as error:
+            raise click.ClickException(str(error)) from error
+        except MemoryError as error:
+            raise click.ClickException("There is not enough memory for this.") from error
+        except KeyboardInterrupt:
+            ctx.exit(128 + signal.SIGINT)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="%(prog)s %(version)s")
+def cli() -> None:
+    """Give a photo the look of another photo, and keep it a photo."""
+
+
+def main() -> NoReturn:
+    # An exception, so that every `finally` on the way out removes what is half written.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        cli()
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+    sys.exit()

@@ -1,0 +1,158 @@
+"""`photostyle image`: one photo with the look of another."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+
+from photostyle.errors import PhotostyleError
+
+
+@click.command()
+@click.argument("content", type=click.Path())
+@click.argument("style", type=click.Path())
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(),
+    help="File to write.  [default: CONTENT-STYLE with the extension of CONTENT, "
+    "in the current folder; standard output if CONTENT is -]",
+)
+@click.option(
+    "--model", default="photonas", show_default=True, help="photonas, photonet or a weights file."
+)
+@click.option(
+    "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.", metavar="NAME"
+)
+@click.option(
+    "--strength",
+    type=click.FloatRange(0, 1),
+    default=1.0,
+    show_default=True,
+    help="How much of the look is taken over.",
+)
+@click.option("--force", is_flag=True, help="Overwrite an existing file.")
+@click.option("--compare", is_flag=True, help="Also write content, style and result side by side.")
+@click.option("--json", "as_json", is_flag=True, help="Print a summary as one line of JSON.")
+def image(
+    content: str,
+    style: str,
+    output: str | None,
+    model: str,
+    device: str,
+    strength: float,
+    force: bool,
+    compare: bool,
+    as_json: bool,
+) -> None:
+    """Give the photo CONTENT the look of the photo STYLE.
+
+    The result has the size of CONTENT. A - reads a photo from standard input and, as the output,
+    writes it to standard output.
+    """
+    if content == style == "-":
+        raise click.UsageError("Only one photo can come from standard input.")
+    to_stdout = output == "-" or (output is None and content == "-")
+    if to_stdout and (as_json or compare):
+        raise click.UsageError("--json and --compare need an output file (-o).")
+    if to_stdout and sys.stdout.isatty():
+        raise click.UsageError("A photo is not written to a terminal: name a file with -o.")
+
+    import photostyle
+    from photostyle import photo
+
+    phases = Phases()
+    with phases("read"):
+        content_photo = photo.read(_source(content))
+        style_photo = photo.read(_source(style))
+        suffix = photo.suffix_for(content_photo, Path(content).suffix)
+        if output is None or to_stdout:
+            target = Path(f"{_stem(content)}-{_stem(style)}{suffix}")
+        else:
+            target = Path(output)
+        compared = target.with_name(f"{target.stem}-compare{target.suffix}") if compare else None
+        format = photo.format_of(target)
+        if not to_stdout:
+            _check(target, content, style, force)
+        if compared:
+            _check(compared, content, style, force)
+    with phases("load"):
+        stylizer = photostyle.load(model, device=device)
+    with phases("learn"):
+        learned = stylizer.learn(style_photo.pixels)
+    with phases("apply"):
+        pixels = stylizer.apply(content_photo.pixels, learned, strength=strength)
+        result = replace(content_photo, pixels=pixels)
+    with phases("write"):
+        if to_stdout:
+            encoded = BytesIO()
+            photo.encode(result, encoded, format)
+            sys.stdout.buffer.write(encoded.getbuffer())
+            return
+        # The result takes its name only when the comparison is complete as well.
+        with photo.new_file(target, overwrite=force) as stream:
+            photo.encode(result, stream, format)
+            if compared:
+                row = photo.side_by_side(content_photo, style_photo, result)
+                photo.write(row, compared, overwrite=force)
+
+    if not as_json:
+        click.echo(target)
+        return
+    summary = {
+        "output": str(target),
+        "compare": str(compared) if compared else None,
+        "content_size": content_photo.size,
+        "style_size": style_photo.size,
+        "model": model,
+        "device": str(stylizer.device),
+        "strength": strength,
+        "seconds": {name: round(seconds, 3) for name, seconds in phases.seconds.items()},
+    }
+    click.echo(json.dumps(summary))
+
+
+class Phases:
+    """Measures the phases of the work and, on a terminal, says which one is running."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        with _spinner(name) if sys.stderr.isatty() else nullcontext():
+            yield
+        self.seconds[name] = time.perf_counter() - start
+
+
+def _spinner(text: str) -> AbstractContextManager[object]:
+    from rich.console import Console
+
+    return Console(stderr=True).status(text)
+
+
+def _source(name: str) -> Path | BinaryIO:
+    return sys.stdin.buffer if name == "-" else Path(name)
+
+
+def _stem(name: str) -> str:
+    return "stdin" if name == "-" else Path(name).stem
+
+
+def _check(target: Path, content: str, style: str, force: bool) -> None:
+    from photostyle import photo
+
+    photo.check_target(target, overwrite=force)
+    for source in {content, style} - {"-"}:
+        if target.exists() and target.samefile(source):
+            raise PhotostyleError(f"{str(target)!r} is a photo to be read and is not overwritten.")
