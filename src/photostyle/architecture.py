@@ -109,3 +109,16 @@ Widths = tuple[int, int, int, int, int]
 
 FULL_WIDTHS: Widths = (64, 128, 256, 512, 512)
 """Channels of VGG-19's relu1_1 to relu5_1, as published."""
+
+MAXIMUM_WIDTH = 4096
+
+
+def parse_widths(text: str) -> Widths:
+    """Read "32,48,64,96,128"; raises PhotostyleError unless it is five numbers from 1 to 4096."""
+    try:
+        w1, w2, w3, w4, w5 = (int(width) for width in text.split(","))
+    except ValueError:
+        raise PhotostyleError(f"Widths are five numbers with commas, not {text[:40]!r}.") from None
+    if not all(0 < width <= MAXIMUM_WIDTH for width in (w1, w2, w3, w4, w5)):
+        raise PhotostyleError(f"Widths lie between 1 and {MAXIMUM_WIDTH}, not {text[:40]!r}.")
+    return w1, w2, w3, w4, w5

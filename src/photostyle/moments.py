@@ -132,7 +132,8 @@ def transfer_map(content: Moments, style: Moments, method: str, damping: float) 
 def instance_norm(features: Tensor, epsilon: float = 1e-5) -> Tensor:
     """Each channel of each sample to mean 0 and variance 1, no learned scale (Ulyanov et al. 2016)."""
     variance, mean = torch.var_mean(features, (2, 3), correction=0, keepdim=True)
-    return (features - mean) * torch.rsqrt(variance + epsilon)
+    scale = torch.rsqrt(variance + epsilon)
+    return torch.addcmul(-mean * scale, features, scale)
 
 
 def _damped(content: Moments, style: Moments, damping: float) -> tuple[Tensor, Tensor]:

@@ -117,6 +117,15 @@ class PhotoNet(nn.Module):
         height, width = pixels.shape[-2:]
         return self.decode(self.encode(pad(pixels)), visit)[..., :height, :width]
 
+    def channels(self, place: str) -> int:
+        """Channels of the features at a WCT place."""
+        w1, w2, w3, w4, w5 = self.widths
+        if place.startswith(("level", "skip")):
+            return self.widths[int(place[-1]) - 1]
+        # Stage 2 is entered by what leaves stage 1, whose last convolution may be off.
+        narrowed = w4 if self.architecture.conv16 else w5
+        return {"d1": w5, "d2": narrowed, "d3": w3, "d4": w2, "d5": w1}[place]
+
     def encode(self, pixels: Tensor) -> dict[int, Tensor]:
         """Levels 1 to 5 of padded pixels; those that nothing but the encoder uses are left out."""
         levels = {}

@@ -1,0 +1,1 @@
+"""How the bundled weights were made: teacher, data, losses, the C-step."""

@@ -1,0 +1,109 @@
+"""Random photographic grades: what a photographer or colourist does to a whole photo."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from photostyle.training.losses import LUMA
+
+
+@dataclass(frozen=True)
+class Grade:
+    """A look, applied in this order: exposure and white balance on linear light; then contrast,
+    gamma, curves per channel, hue, saturation and split toning on sRGB values; at last a shoulder.
+
+    gains: linear factors of R, G, B; contrast: slope at mid-grey minus 1; gamma: exponents of R, G,
+    B; lift, gain: new black and white points of R, G, B; hue: rotation in radians; saturation:
+    factor; shadows, highlights: RGB added where luma is low and where it is high; shoulder: where
+    the soft roll-off towards 0 and 1 starts, 0 for a hard clip.
+    """
+
+    gains: np.ndarray
+    contrast: float
+    gamma: np.ndarray
+    lift: np.ndarray
+    gain: np.ndarray
+    hue: float
+    saturation: float
+    shadows: np.ndarray
+    highlights: np.ndarray
+    shoulder: float
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """Grade RGB (..., 3, H, W), sRGB 0..1, to the same."""
+
+        def rgb(values: np.ndarray) -> Tensor:
+            return torch.as_tensor(values, dtype=pixels.dtype, device=pixels.device)[:, None, None]
+
+        x = _to_srgb(_to_linear(pixels) * rgb(self.gains))
+        # The cubic has slope 1 + contrast at 0.5 and keeps 0 and 1; outside it goes on as a line.
+        inside = x.clamp(0, 1)
+        x = x + 2 * self.contrast * inside * (1 - inside) * (2 * inside - 1)
+        x = x.clamp_min(1e-4) ** rgb(self.gamma)
+        x = rgb(self.lift) + x * rgb(self.gain - self.lift)
+        x = torch.einsum("ij,...jhw->...ihw", self._chroma(pixels), x)
+        luma = torch.einsum("i,...ihw->...hw", LUMA.to(x), x).clamp(0, 1).unsqueeze(-3)
+        x = x + rgb(self.shadows) * (1 - luma) ** 2 + rgb(self.highlights) * luma**2
+        return _soft_clip(x, self.shoulder)
+
+    def _chroma(self, like: Tensor) -> Tensor:
+        """Rotation of hue and scaling of saturation about the grey axis as one RGB matrix."""
+        axis = np.full(3, 1 / np.sqrt(3))
+        cross = np.cross(np.eye(3), axis)
+        cos, sin = np.cos(self.hue), np.sin(self.hue)
+        rotation = cos * np.eye(3) + sin * cross + (1 - cos) * np.outer(axis, axis)
+        grey = np.outer(np.ones(3), LUMA.numpy())
+        matrix = (grey + self.saturation * (np.eye(3) - grey)) @ rotation
+        return torch.as_tensor(matrix, dtype=like.dtype, device=like.device)
+
+
+def sample(rng: np.random.Generator, strength: float = 1.0) -> Grade:
+    """A random grade; strength 0 gives none, 1 the full range, most of it moderate."""
+    s = strength * rng.uniform() ** 0.6
+
+    def normal(scale: float, size: int | None = None) -> np.ndarray:
+        return (
+            s * scale * rng.standard_normal(size).clip(-2.2, 2.2)
+            if size
+            else np.asarray(s * scale * np.clip(rng.standard_normal(), -2.2, 2.2))
+        )
+
+    temperature, tint = normal(0.35), normal(0.12)
+    exposure = normal(0.5)
+    white = np.array([temperature, -tint, -temperature])
+    tone = rng.uniform(0, 2 * np.pi)
+    toning = normal(0.06) * np.cos(tone + np.array([0, 2, 4]) * np.pi / 3)
+    return Grade(
+        gains=2 ** (exposure + white),
+        contrast=float(np.clip(normal(0.3), -0.45, 0.6)),
+        gamma=2 ** (normal(0.3) + normal(0.12, 3)),
+        lift=np.abs(normal(0.05)) + normal(0.03, 3),
+        gain=1 - np.abs(normal(0.05)) + normal(0.04, 3),
+        hue=float(normal(0.12)),
+        saturation=float(2 ** normal(0.6)),
+        shadows=toning - toning.mean(),
+        highlights=-(toning - toning.mean()) + normal(0.02, 3),
+        shoulder=float(s * rng.choice([0.0, 0.1, 0.2])),
+    )
+
+
+def _to_linear(x: Tensor) -> Tensor:
+    return torch.where(x <= 0.04045, x / 12.92, ((x.clamp_min(0.04) + 0.055) / 1.055) ** 2.4)
+
+
+def _to_srgb(x: Tensor) -> Tensor:
+    return torch.where(x <= 0.0031308, 12.92 * x, 1.055 * x.clamp_min(0.003) ** (1 / 2.4) - 0.055)
+
+
+def _soft_clip(x: Tensor, shoulder: float) -> Tensor:
+    if not shoulder:
+        return x.clamp(0, 1)
+    half = 0.5 - shoulder
+    centred = x - 0.5
+    beyond = (centred.abs() - half).clamp_min(0)
+    rolled = half + shoulder * torch.tanh(beyond / shoulder)
+    return 0.5 + torch.where(beyond > 0, centred.sign() * rolled, centred)

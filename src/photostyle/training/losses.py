@@ -1,0 +1,117 @@
+"""The losses, each a function that a reader can check against its formula.
+
+Pixels are RGB (B, 3, H, W), features (B, C, H, W); every loss is a scalar mean over the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from photostyle.moments import Moments, instance_norm
+
+LUMA = torch.tensor([0.299, 0.587, 0.114])
+"""Weights of R, G and B in luma (ITU-R BT.601)."""
+
+
+def luma(pixels: Tensor) -> Tensor:
+    """(B, 3, H, W) -> (B, 1, H, W)."""
+    return torch.einsum("c,bchw->bhw", LUMA.to(pixels), pixels)[:, None]
+
+
+def pixel(result: Tensor, target: Tensor) -> Tensor:
+    """Charbonnier distance, mean of sqrt(d^2 + eps^2) - eps with eps 1e-2: L1 that forgives noise."""
+    return ((result - target).square() + 1e-4).sqrt().mean() - 1e-2
+
+
+def gradient(result: Tensor, target: Tensor) -> Tensor:
+    """Mean absolute difference of horizontal and vertical finite differences."""
+    difference = result - target
+    return difference.diff(dim=-1).abs().mean() + difference.diff(dim=-2).abs().mean()
+
+
+def feature(result: Sequence[Tensor], target: Sequence[Tensor]) -> Tensor:
+    """|f - t| / mean |t|, averaged over levels (perceptual loss, Johnson et al. 2016, relative)."""
+    terms = [(f - t).abs().mean() / (t.abs().mean() + 1e-6) for f, t in zip(result, target)]
+    return torch.stack(terms).mean()
+
+
+def style(result: Sequence[Tensor], style: Sequence[Tensor]) -> Tensor:
+    """Relative distance of means and covariances, averaged over levels and batch, in [0, 1].
+
+    Half |mu_r - mu_s| / (|mu_r| + |mu_s|) plus half the same of covariances, in Frobenius norm.
+    """
+    terms = []
+    for f, s in zip(result, style):
+        a, b = Moments.of(f), Moments.of(s)
+        terms.append(_relative(a.mean, b.mean) + _relative(a.covariance, b.covariance))
+    return torch.stack(terms).mean() / 2
+
+
+def _relative(a: Tensor, b: Tensor) -> Tensor:
+    a, b = a.flatten(1), b.flatten(1)
+    return ((a - b).norm(dim=1) / (a.norm(dim=1) + b.norm(dim=1) + 1e-6)).mean()
+
+
+def structure(result: Sequence[Tensor], content: Sequence[Tensor]) -> Tensor:
+    """Mean absolute difference of instance-normalised features (Huang and Belongie 2017)."""
+    terms = [(instance_norm(r) - instance_norm(c)).abs().mean() for r, c in zip(result, content)]
+    return torch.stack(terms).mean()
+
+
+def edges(result: Tensor, content: Tensor) -> Tensor:
+    """1 - SSIM of Sobel gradient magnitudes of luma, each divided by its mean over the photo.
+
+    SSIM (Wang et al. 2004) in 7x7 windows; the division lets the contrast of the whole change.
+    """
+    a, b = (_relative_edges(photo) for photo in (result, content))
+
+    def window(x: Tensor) -> Tensor:
+        return F.avg_pool2d(x, 7, 1)
+
+    mean_a, mean_b = window(a), window(b)
+    variance_a, variance_b = window(a * a) - mean_a**2, window(b * b) - mean_b**2
+    covariance = window(a * b) - mean_a * mean_b
+    c1, c2 = 0.05**2, 0.15**2
+    numerator = (2 * mean_a * mean_b + c1) * (2 * covariance + c2)
+    return 1 - (numerator / ((mean_a**2 + mean_b**2 + c1) * (variance_a + variance_b + c2))).mean()
+
+
+def _relative_edges(pixels: Tensor) -> Tensor:
+    magnitude = sobel(luma(pixels))
+    return magnitude / (magnitude.mean((1, 2, 3), keepdim=True) + 1e-3)
+
+
+def sobel(image: Tensor) -> Tensor:
+    """Gradient magnitude of (B, 1, H, W) by the Sobel operator, without the border pixels."""
+    kernel = image.new_tensor([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]) / 8
+    x, y = F.conv2d(image, torch.stack([kernel, kernel.T])[:, None]).unbind(1)
+    return (x * x + y * y + 1e-6).sqrt()[:, None]
+
+
+def smoothness(result: Tensor, content: Tensor) -> Tensor:
+    """High frequencies of the result beyond the content's, where the content is flat.
+
+    Keeps skies free of noise and of halos: mean over flat pixels of max(0, |hp r| - 1.2 |hp c|) for
+    high-pass filters hp of two sizes; a pixel's flatness is exp(-(g / 0.02)^2), g the largest
+    gradient of content within three pixels.
+    """
+    flat = F.max_pool2d(F.pad(sobel(luma(content)), (1, 1, 1, 1), mode="replicate"), 7, 1, 3)
+    flat = torch.exp(-((flat / 0.02) ** 2)).detach()
+    loss = result.new_zeros(())
+    for size in (3, 9):
+        high = [(p - _blur(p, size)).abs() for p in (result, content)]
+        loss = loss + (flat * (high[0] - 1.2 * high[1]).clamp_min(0)).sum() / (3 * flat.sum() + 1)
+    return loss
+
+
+def _blur(pixels: Tensor, size: int) -> Tensor:
+    return F.avg_pool2d(F.pad(pixels, [size // 2] * 4, mode="reflect"), size, 1)
+
+
+def clipping(result: Tensor) -> Tensor:
+    """How far the result lies outside 0.01..0.99, mean over all values."""
+    return (result - 0.99).clamp_min(0).mean() + (0.01 - result).clamp_min(0).mean()

@@ -1,0 +1,184 @@
+"""Checkpoints in and out, recognised by their content; the bundled ones by name.
+
+A photostyle checkpoint is a safetensors file whose metadata hold everything needed to build its
+network: the architecture string, the five widths, how features are transferred, and how it was made.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as serialise
+from torch import Tensor
+
+from photostyle.architecture import Architecture, Widths, parse_widths
+from photostyle.errors import PhotostyleError
+from photostyle.moments import METHODS
+from photostyle.network import PhotoNet
+
+FORMAT = "photostyle/1"
+
+DAMPING = 1e-3
+"""Share of the mean variance added to both covariances, see `photostyle.moments.classic`."""
+
+# Inside a wheel the weights lie in the package, in a checkout beside src.
+_BUNDLED = [Path(__file__).with_name("_weights"), Path(__file__).parents[2] / "weights"]
+
+
+@dataclass
+class Checkpoint:
+    """A network, how it transfers features, and where it comes from.
+
+    method, damping: arguments of `photostyle.moments.transfer_map`; provenance: what was trained or
+    imported, how and on what, as JSON values.
+    """
+
+    network: PhotoNet
+    method: str = "monge"
+    damping: float = DAMPING
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+
+def bundled() -> dict[str, Path]:
+    """Names and files of the weights that come with photostyle."""
+    return {
+        path.stem: path
+        for folder in reversed(_BUNDLED)
+        for path in sorted(folder.glob("*.safetensors"))
+    }
+
+
+def load(source: str | os.PathLike[str]) -> Checkpoint:
+    """Load bundled weights by name, or a safetensors file by path, in float32 on the CPU.
+
+    Raises PhotostyleError when there is no such file or it is not a photostyle checkpoint.
+    """
+    path = bundled().get(str(source), Path(source))
+    metadata = read_metadata(path)
+    try:
+        architecture = Architecture.parse(metadata["architecture"])
+        widths = parse_widths(metadata["widths"])
+        checkpoint = Checkpoint(
+            # Nothing is allocated until the file has shown that it has as much to offer.
+            _empty_network(architecture, widths),
+            metadata["method"],
+            float(metadata["damping"]),
+            json.loads(metadata["provenance"]),
+        )
+        if checkpoint.method not in METHODS:
+            raise ValueError(f"unknown method {checkpoint.method}")
+    except (KeyError, ValueError, PhotostyleError) as error:
+        raise PhotostyleError(
+            f"{path} has damaged metadata ({error}); get the file anew."
+        ) from None
+    tensors = {name: tensor.float() for name, tensor in read_tensors(path).items()}
+    fill(checkpoint.network, tensors, str(path))
+    return checkpoint
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The metadata of a photostyle checkpoint; raises PhotostyleError for any other file."""
+    with _open(path) as file:
+        metadata = file.metadata() or {}
+    if metadata.get("format") != FORMAT:
+        raise PhotostyleError(
+            f"{path} holds weights of another program; convert it with `photostyle weights import`."
+        )
+    return metadata
+
+
+def describe(path: Path) -> dict[str, str]:
+    """What a photostyle checkpoint says of itself, in a reader's order."""
+    metadata = read_metadata(path)
+    tensors = read_tensors(path).values()
+    facts = {
+        name: metadata.get(name, "?") for name in ("architecture", "widths", "method", "damping")
+    }
+    facts["parameters"] = f"{sum(tensor.numel() for tensor in tensors):,}"
+    facts["precision"] = ", ".join(sorted({str(t.dtype).removeprefix("torch.") for t in tensors}))
+    return facts | json.loads(metadata.get("provenance", "{}"))
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """All tensors of a safetensors file; raises PhotostyleError when it is none."""
+    with _open(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+def save(checkpoint: Checkpoint, path: str | os.PathLike[str], dtype: torch.dtype) -> None:
+    """Write a checkpoint as safetensors, with weights of ``dtype``; replaces ``path`` atomically."""
+    network = checkpoint.network
+    data = serialise(
+        {name: t.detach().cpu().to(dtype).contiguous() for name, t in network.state_dict().items()},
+        {
+            "format": FORMAT,
+            "architecture": str(network.architecture),
+            "widths": ",".join(map(str, network.widths)),
+            "method": checkpoint.method,
+            "damping": repr(checkpoint.damping),
+            "provenance": json.dumps(checkpoint.provenance),
+        },
+    )
+    path = Path(path)
+    try:
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        raise PhotostyleError(f"Cannot write {path}: {error.strerror}.") from None
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise PhotostyleError(f"Cannot write {path}: {error.strerror}.") from None
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def fill(network: torch.nn.Module, tensors: dict[str, Tensor], origin: str) -> None:
+    """Give a network (it may be on the meta device) its weights, all of them and no other."""
+    expected = network.state_dict()
+    for name, parameter in expected.items():
+        if name not in tensors:
+            raise PhotostyleError(f"{origin} lacks the weights {name} that its network needs.")
+        if tensors[name].shape != parameter.shape:
+            raise PhotostyleError(
+                f"{origin} holds {name} of shape {tuple(tensors[name].shape)}, "
+                f"but its network needs {tuple(parameter.shape)}."
+            )
+        if not torch.isfinite(tensors[name]).all():
+            raise PhotostyleError(f"{origin} holds values that are no numbers in {name}.")
+    if extra := sorted(tensors.keys() - expected.keys()):
+        raise PhotostyleError(
+            f"{origin} holds weights that its network has no use for: {extra[0]}."
+        )
+    network.load_state_dict(tensors, assign=True)
+    network.requires_grad_(False)
+
+
+def _empty_network(architecture: Architecture, widths: Widths) -> PhotoNet:
+    with torch.device("meta"):
+        return PhotoNet(architecture, widths)
+
+
+def _open(path: Path) -> Any:
+    if not path.is_file():
+        names = ", ".join(bundled()) or "none"
+        raise PhotostyleError(f"There are no weights {path}; bundled by name: {names}.")
+    try:
+        return safe_open(path, "pt")
+    except (SafetensorError, OSError) as error:
+        raise PhotostyleError(f"{path} is not a readable safetensors file ({error}).") from None
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
