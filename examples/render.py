@@ -166,21 +166,22 @@ def lake() -> Image.Image:
         height: Array = np.maximum(bank, beyond + massif(x, z))
         return height
 
-    z = np.geomspace(5, 26000, 1700).astype(np.float32)
+    z = np.geomspace(5, 26000, 1300).astype(np.float32)
     hit = cast(terrain(X * z[:, None], z[:, None]), z, camera, horizon)
     rows = np.arange(H, dtype=np.float32)[:, None]
     rays = np.broadcast_to((horizon - rows) / FOCAL, (H, W))
 
-    light = _day_sky(rays)
+    light = np.zeros((H, W, 3), np.float32)
+    light[rows[:, 0] < horizon] = _day_sky(rays[rows[:, 0] < horizon])
     land = np.isfinite(hit) & (hit > 1100)
     d = hit[land]
     x = np.broadcast_to(X, (H, W))[land] * d
     here = terrain(x, d)
     normal = normals(terrain, x, d)
     shade = np.ones_like(d)
-    for reach in np.geomspace(80, 4000, 9):
+    for reach in np.geomspace(80, 4000, 7):
         over = massif(x + sun[0] * reach, d + sun[2] * reach) - here - sun[1] * reach
-        shade *= 1 - 0.7 * step(-0.03, 0.1, over / reach)
+        shade *= 1 - 0.75 * step(-0.03, 0.1, over / reach)
     # Shadows that clouds throw.
     shade *= 1 - 0.65 * step(0.1, 0.9, smooth(x / 9000 + 0.6, d / 9000 + 0.1))
 
@@ -386,14 +387,15 @@ def seashore() -> Image.Image:
     rows = np.arange(H, dtype=np.float32)[:, None]
     rays = np.broadcast_to((horizon - rows) / FOCAL, (H, W)).astype(np.float32)
     across = np.broadcast_to(X, (H, W))
-    light = sky(across, rays)
+    above = rows[:, 0] <= horizon
+    light = np.zeros((H, W, 3), np.float32)
+    light[above] = sky(across[above], rays[above])
 
     # The sea, its waves ever smaller to the eye and so averaged into roughness.
     below = rays < -2e-4
     d = camera / -rays[below]
     x = across[below] * d
     shore = 15.5 + 2.4 * smooth(x / 90 + 0.2, 0.7) + 0.5 * smooth(x / 19, 0.1)
-    light[below] = 0
     for look in range(3):
         near = 30 / (d + 30)
         swell = fine(x / 160 + 0.1 * look, d / 47) * near**0.3
@@ -457,7 +459,7 @@ def _rocks(light: Array, sky: Terrain, sun: Array, camera: float, horizon: float
         result: Array = height + boulders * (1.9 + 0.4 * ridged(x / 17, z / 17)) - 0.25
         return result
 
-    z = np.geomspace(16, 4400, 1100).astype(np.float32)
+    z = np.geomspace(16, 4400, 900).astype(np.float32)
     hit = cast(terrain(X * z[:, None], z[:, None]).clip(0), z, camera, horizon)
     d = np.where(np.isfinite(hit), hit, 1)
     rock = np.isfinite(hit) & (terrain(X * d, d) > 0.02)
