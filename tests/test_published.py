@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import struct
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -116,7 +119,68 @@ def published(encoder: State, decoder: State, content: Tensor, style: Tensor) ->
     return conv(decoder, "conv27", torch.cat([x, skip], 1))
 
 
-@pytest.mark.parametrize("encoder_kind", ["reference", "torchvision"])
+class LuaFile:
+    """Writes Lua Torch's binary format: a type number before every value, an index before objects."""
+
+    NUMBER, STRING, TABLE, OBJECT = 1, 2, 3, 4
+
+    def __init__(self, path: Path):
+        self.file = path.open("wb")
+        self.indices = itertools.count(1)
+
+    def integers(self, layout: str, *values: int) -> None:
+        self.file.write(struct.pack(f"<{layout}", *values))
+
+    def string(self, text: str) -> None:
+        self.integers("i", len(text))
+        self.file.write(text.encode())
+
+    def table(self, values: dict[Any, Any]) -> None:
+        self.integers("iii", self.TABLE, next(self.indices), len(values))
+        for key, value in values.items():
+            self.value(key)
+            self.value(value)
+
+    def object(self, name: str) -> None:
+        self.integers("ii", self.OBJECT, next(self.indices))
+        self.string("V 1")
+        self.string(name)
+
+    def value(self, value: Any) -> None:
+        if isinstance(value, int):
+            self.file.write(struct.pack("<id", self.NUMBER, value))
+        elif isinstance(value, str):
+            self.integers("i", self.STRING)
+            self.string(value)
+        elif isinstance(value, Tensor):
+            self.object("torch.FloatTensor")
+            self.integers("i", value.ndim)
+            self.integers(f"{2 * value.ndim}q", *value.shape, *value.stride())
+            self.integers("q", 1)
+            self.object("torch.FloatStorage")
+            self.integers("q", value.numel())
+            self.file.write(value.numpy().tobytes())
+        else:
+            name, fields = value
+            if name:
+                self.object(name)
+            self.table(fields)
+
+
+def save_lua(encoder: State, path: Path) -> None:
+    """The encoder at the positions of the authors' file, with padding and poolings between."""
+    positions = (0, 2, 5, 9, 12, 16, 19, 22, 25, 29, 32, 35, 38, 42)
+    modules = {i: ("nn.Other", {"train": 0}) for i in range(1, 45)}
+    for number, position in enumerate(positions, 1):
+        weight = encoder[f"conv{number}.weight"].contiguous()
+        layer = {"weight": weight, "bias": encoder[f"conv{number}.bias"]}
+        modules[position + 1] = ("nn.SpatialConvolution", layer)
+    lua = LuaFile(path)
+    lua.value(("nn.Sequential", {"modules": ("", modules)}))
+    lua.file.close()
+
+
+@pytest.mark.parametrize("encoder_kind", ["reference", "torchvision", "lua"])
 def test_an_imported_checkpoint_gives_the_published_result(
     encoder: State, decoder: State, encoder_kind: str, tmp_path: Path
 ) -> None:
@@ -135,10 +199,14 @@ def test_an_imported_checkpoint_gives_the_published_result(
         } | {"classifier.0.bias": torch.zeros(3)}
     else:
         file = encoder
-    torch.save(file, tmp_path / "vgg.pth")
+    encoder_file = tmp_path / ("vgg.t7" if encoder_kind == "lua" else "vgg.pth")
+    if encoder_kind == "lua":
+        save_lua(encoder, encoder_file)
+    else:
+        torch.save(file, encoder_file)
     torch.save(decoder, tmp_path / "decoder.pth.tar")
     arguments = ["weights", "import", f"{tmp_path}/decoder.pth.tar"]
-    arguments += ["--encoder", f"{tmp_path}/vgg.pth", "--arch", str(PHOTONAS)]
+    arguments += ["--encoder", str(encoder_file), "--arch", str(PHOTONAS)]
     arguments += ["-o", f"{tmp_path}/out.safetensors", "--float32"]
     outcome = CliRunner().invoke(cli, arguments)
     assert outcome.exit_code == 0, outcome.output

@@ -12,8 +12,8 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 def keep_freed_memory() -> None:
     """Stop returning freed memory to the kernel after every layer; does nothing without glibc.
 
-    Otherwise each layer's output is mapped anew and zeroed page by page, which on a CPU takes longer
-    than many a convolution.
+    Otherwise each layer's output is mapped anew and zeroed page by page, which on a CPU takes
+    longer than many a convolution.
     """
     if not sys.platform.startswith("linux"):
         return

@@ -47,13 +47,13 @@ def choose_device(name: str) -> torch.device:
 class Stylizer:
     """Learns the style of one photo and gives it to others.
 
-    ``learn`` and ``apply`` take any `Photo` of any size; both raise PhotostyleError for what is none.
+    ``learn`` and ``apply`` take any `Photo` of any size, and raise PhotostyleError for others.
     """
 
     def __init__(self, checkpoint: Checkpoint, device: torch.device):
         self.checkpoint = checkpoint
         self.device = device
-        self.network = checkpoint.network.eval().to(device, memory_format=torch.channels_last)
+        self.network = checkpoint.network.to(device).to(memory_format=torch.channels_last)
 
     @torch.inference_mode()
     def learn(self, photo: Photo) -> Style:
@@ -74,18 +74,10 @@ class Stylizer:
         self._check(style)
         pixels, restore = to_pixels(photo)
         if strength > 0:
-            pixels = self._stylize(self._on_device(pixels), style, strength).to(pixels.device)
+            batch = self._on_device(pixels)
+            result = transfer(self.network, batch, style, self.checkpoint.transfer, strength)
+            pixels = result[0].to(pixels.device)
         return restore(pixels.clamp(0, 1))
-
-    def _stylize(self, pixels: Tensor, style: Style, strength: float) -> Tensor:
-        checkpoint = self.checkpoint
-        result = transfer(
-            self.network, pixels, style, checkpoint.method, checkpoint.damping, strength
-        )
-        if strength < 1:
-            # What the auto-encoder loses, so that strength goes to the photo itself as it goes to 0.
-            result += (1 - strength) * (pixels - self.network(pixels))
-        return result[0]
 
     def _on_device(self, pixels: Tensor) -> Tensor:
         return pixels[None].to(self.device).contiguous(memory_format=torch.channels_last)

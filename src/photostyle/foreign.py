@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import re
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from photostyle.architecture import LEVELS, Architecture
 from photostyle.errors import PhotostyleError
-from photostyle.network import Encoder, PhotoNet
+from photostyle.network import Encoder, Padding, PhotoNet
 from photostyle.weights import fill, read_tensors
 
 NAMES = [
@@ -31,7 +30,7 @@ _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _CAFFE_MEAN = (103.939, 116.779, 123.68)
 
 
-def read_vgg(path: Path) -> tuple[dict[str, Tensor], str]:
+def read_vgg(path: Path) -> tuple[dict[str, Tensor], Padding]:
     """Read VGG-19 weights: (tensors ``convB_I.weight``/``.bias`` and ``conv0``, padding mode).
 
     Recognised by the names inside: torchvision's ``vgg19`` state dict; the reference program's
@@ -78,11 +77,11 @@ def read_published(decoder: Path, encoder: Path, architecture: Architecture) -> 
     if not any(name.startswith("conv_pyramid") for name in state):
         raise PhotostyleError(f"{decoder} is no decoder of the authors' program (no conv_pyramid).")
     tensors = {f"encoder.{name}": tensor for name, tensor in vgg.items()}
-    widths = [len(vgg.get(f"conv{level}_1.bias", ())) for level in LEVELS]
-    if not all(widths):
+    if "conv5_1.bias" not in vgg:
         raise PhotostyleError(f"{encoder} does not reach conv5_1, which the network needs.")
+    w1, w2, w3, w4, w5 = (len(vgg[f"conv{level}_1.bias"]) for level in LEVELS)
     with torch.device("meta"):
-        network = PhotoNet(architecture, tuple(widths))
+        network = PhotoNet(architecture, (w1, w2, w3, w4, w5))
     for ours in dict.fromkeys(name.split(".")[0] for name, _ in network.named_parameters()):
         if ours != "encoder":
             theirs = published_name(ours, architecture)
@@ -113,7 +112,7 @@ def published_name(layer: str, architecture: Architecture) -> str:
     return layer if full_shape.get(layer, True) else f"{layer}_2"
 
 
-def torchvision_vgg() -> tuple[dict[str, Tensor], str]:
+def torchvision_vgg() -> tuple[dict[str, Tensor], Padding]:
     """torchvision's ImageNet VGG-19 as `read_vgg` gives it; downloads it on first use."""
     from torchvision.models import VGG19_Weights, vgg19
 
@@ -127,7 +126,7 @@ def torchvision_vgg() -> tuple[dict[str, Tensor], str]:
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """A state dict from a safetensors file or a torch checkpoint, which is never trusted to run code.
+    """A state dict from a safetensors file or a torch checkpoint, which is never run as code.
 
     Raises PhotostyleError for anything else.
     """
@@ -140,7 +139,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
         return read_tensors(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+    except Exception as error:  # a damaged file makes the unpickler raise anything
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise PhotostyleError(f"{path} is not a readable torch checkpoint ({reason}).") from None
     if not isinstance(state, dict) or not all(
@@ -171,7 +170,7 @@ def _read_t7(path: Path) -> dict[str, Tensor]:
         ) from None
     state = {}
     try:
-        modules = torchfile.load(str(path), force_8bytes_long=True).modules
+        modules = torchfile.load(str(path)).modules
         for number, position in enumerate((0, *_LUA), 1):
             module = modules[position]
             weight, bias = (torch.tensor(np.array(module[kind])) for kind in (b"weight", b"bias"))

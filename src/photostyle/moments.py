@@ -105,7 +105,7 @@ def classic(content: Moments, style: Moments, damping: float) -> Tensor:
     return matrix_sqrt(target) @ matrix_inverse_sqrt(source)
 
 
-def published(content: Moments, style: Moments, damping: float) -> Tensor:
+def published(content: Moments, style: Moments, damping: float) -> Tensor:  # noqa: ARG001
     """WCT as the authors' program computes it, for weights that were made for it.
 
     Unbiased covariances, the content's scaled by 1.5 off its diagonal and 2.5 on it; eigenvalues
@@ -130,7 +130,7 @@ def transfer_map(content: Moments, style: Moments, method: str, damping: float) 
 
 
 def instance_norm(features: Tensor, epsilon: float = 1e-5) -> Tensor:
-    """Each channel of each sample to mean 0 and variance 1, no learned scale (Ulyanov et al. 2016)."""
+    """Each channel of each sample to mean 0 and variance 1, unscaled (Ulyanov et al. 2016)."""
     variance, mean = torch.var_mean(features, (2, 3), correction=0, keepdim=True)
     scale = torch.rsqrt(variance + epsilon)
     return torch.addcmul(-mean * scale, features, scale)

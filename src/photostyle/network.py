@@ -7,6 +7,7 @@ the authors' checkpoints in the decoder; only the layers that an architecture us
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +19,8 @@ from photostyle.moments import instance_norm
 Visit = Callable[[str, Tensor], Tensor]
 """Called at every WCT place with its name and features (B, C, H, W); returns what to go on with."""
 
+Padding = Literal["zeros", "reflect"]
+
 STRIDE = 16
 """Sizes inside the network are multiples of this: level 5 is reached after four poolings."""
 
@@ -25,12 +28,14 @@ STRIDE = 16
 MINIMUM_SIZE = 2 * STRIDE
 
 
-def passthrough(place: str, features: Tensor) -> Tensor:
+def passthrough(_: str, features: Tensor) -> Tensor:
     """The visit that changes nothing: the network then reconstructs its input."""
     return features
 
 
-def conv(channels_in: int, channels_out: int, size: int = 3, padding: str = "reflect") -> nn.Conv2d:
+def conv(
+    channels_in: int, channels_out: int, size: int = 3, padding: Padding = "reflect"
+) -> nn.Conv2d:
     return nn.Conv2d(channels_in, channels_out, size, padding=size // 2, padding_mode=padding)
 
 
@@ -47,7 +52,7 @@ class Encoder(nn.Module):
     # How many 3x3 convolutions VGG-19 has at each resolution; level N ends after the first of N.
     CONVOLUTIONS = (2, 2, 4, 4, 1)
 
-    def __init__(self, widths: Sequence[int], padding: str = "reflect"):
+    def __init__(self, widths: Sequence[int], padding: Padding = "reflect"):
         super().__init__()
         self.conv0 = conv(3, 3, 1)
         channels = 3

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from photostyle.moments import Moments, transfer_map
-from photostyle.network import PhotoNet
+from photostyle.network import PhotoNet, pad, passthrough
+from photostyle.weights import Transfer
 
 
 @dataclass(frozen=True)
@@ -34,21 +35,25 @@ def record(network: PhotoNet, pixels: Tensor) -> tuple[Style, Tensor]:
 
 
 def transfer(
-    network: PhotoNet,
-    pixels: Tensor,
-    style: Style,
-    method: str,
-    damping: float,
-    strength: float = 1.0,
+    network: PhotoNet, pixels: Tensor, style: Style, settings: Transfer, strength: float = 1.0
 ) -> Tensor:
     """RGB (B, 3, H, W), 0..1, with the features at every place carried onto ``style``'s moments.
 
-    ``strength`` blends each feature with its transferred self; method and damping are those of
-    `photostyle.moments.transfer_map`. The result is not clamped.
+    ``strength`` blends each feature with its transferred self. The result is not clamped.
     """
 
     def visit(place: str, features: Tensor) -> Tensor:
-        mapping = transfer_map(Moments.of(features), style.moments[place], method, damping)
+        mapping = transfer_map(
+            Moments.of(features), style.moments[place], settings.method, settings.damping
+        )
         return mapping.blend(strength)(features)
 
-    return network(pixels, visit)
+    height, width = pixels.shape[-2:]
+    padded = pad(pixels)
+    levels = network.encode(padded)
+    result = network.decode(dict(levels), visit)
+    # Without the residual, the photo itself must still be what strength 0 gives.
+    share = 1.0 if settings.residual else 1 - strength
+    if share:
+        result = result + share * (padded - network.decode(levels, passthrough))
+    return result[..., :height, :width]

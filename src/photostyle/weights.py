@@ -1,7 +1,7 @@
 """Checkpoints in and out, recognised by their content; the bundled ones by name.
 
 A photostyle checkpoint is a safetensors file whose metadata hold everything needed to build its
-network: the architecture string, the five widths, how features are transferred, and how it was made.
+network: the architecture string, the five widths, how features are transferred, how it was made.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,24 +25,37 @@ from photostyle.network import PhotoNet
 
 FORMAT = "photostyle/1"
 
-DAMPING = 1e-3
-"""Share of the mean variance added to both covariances, see `photostyle.moments.classic`."""
-
 # Inside a wheel the weights lie in the package, in a checkout beside src.
 _BUNDLED = [Path(__file__).with_name("_weights"), Path(__file__).parents[2] / "weights"]
 
 
+@dataclass(frozen=True)
+class Transfer:
+    """How a network is made to transfer.
+
+    method, damping: arguments of `photostyle.moments.transfer_map`. residual: add to the result what
+    the auto-encoder loses of the content, so that the network has to make the change alone and no
+    detail passes through it.
+    """
+
+    method: str = "monge"
+    damping: float = 1e-3
+    residual: bool = True
+
+
+PUBLISHED = Transfer("published", 0.0, residual=False)
+"""How the authors' program transfers."""
+
+
 @dataclass
 class Checkpoint:
-    """A network, how it transfers features, and where it comes from.
+    """A network, how it transfers, and where it comes from.
 
-    method, damping: arguments of `photostyle.moments.transfer_map`; provenance: what was trained or
-    imported, how and on what, as JSON values.
+    provenance: what was trained or imported, how and on what, as JSON values.
     """
 
     network: PhotoNet
-    method: str = "monge"
-    damping: float = DAMPING
+    transfer: Transfer = Transfer()
     provenance: dict[str, Any] = field(default_factory=dict)
 
 
@@ -68,13 +81,12 @@ def load(source: str | os.PathLike[str]) -> Checkpoint:
         checkpoint = Checkpoint(
             # Nothing is allocated until the file has shown that it has as much to offer.
             _empty_network(architecture, widths),
-            metadata["method"],
-            float(metadata["damping"]),
+            Transfer(**json.loads(metadata["transfer"])),
             json.loads(metadata["provenance"]),
         )
-        if checkpoint.method not in METHODS:
-            raise ValueError(f"unknown method {checkpoint.method}")
-    except (KeyError, ValueError, PhotostyleError) as error:
+        if checkpoint.transfer.method not in METHODS:
+            raise ValueError(f"unknown method {checkpoint.transfer.method}")
+    except (KeyError, ValueError, TypeError, PhotostyleError) as error:
         raise PhotostyleError(
             f"{path} has damaged metadata ({error}); get the file anew."
         ) from None
@@ -98,9 +110,7 @@ def describe(path: Path) -> dict[str, str]:
     """What a photostyle checkpoint says of itself, in a reader's order."""
     metadata = read_metadata(path)
     tensors = read_tensors(path).values()
-    facts = {
-        name: metadata.get(name, "?") for name in ("architecture", "widths", "method", "damping")
-    }
+    facts = {name: metadata.get(name, "?") for name in ("architecture", "widths", "transfer")}
     facts["parameters"] = f"{sum(tensor.numel() for tensor in tensors):,}"
     facts["precision"] = ", ".join(sorted({str(t.dtype).removeprefix("torch.") for t in tensors}))
     return facts | json.loads(metadata.get("provenance", "{}"))
@@ -121,8 +131,7 @@ def save(checkpoint: Checkpoint, path: str | os.PathLike[str], dtype: torch.dtyp
             "format": FORMAT,
             "architecture": str(network.architecture),
             "widths": ",".join(map(str, network.widths)),
-            "method": checkpoint.method,
-            "damping": repr(checkpoint.damping),
+            "transfer": json.dumps(asdict(checkpoint.transfer)),
             "provenance": json.dumps(checkpoint.provenance),
         },
     )

@@ -22,7 +22,9 @@ DEFAULT_WIDTHS = "32,48,64,96,128"
 @click.option(
     "--size", type=click.IntRange(64), default=96, show_default=True, help="Crop, pixels."
 )
-@click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=1.5e-3)
+@click.option(
+    "--learning-rate", type=click.FloatRange(0, min_open=True), default=2.5e-3, show_default=True
+)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option(
     "--teacher",
@@ -69,7 +71,7 @@ def train(
     from photostyle.training.cstep import Loss, Recipe, Run
     from photostyle.training.data import Photos
     from photostyle.training.teacher import Teacher
-    from photostyle.weights import save
+    from photostyle.weights import Transfer, save
 
     keep_freed_memory()
     if threads:
@@ -77,7 +79,7 @@ def train(
     recipe = Recipe(
         architecture=str(ARCHITECTURES.get(arch) or Architecture.parse(arch)),
         widths=parse_widths(widths),
-        method=method,
+        transfer=Transfer(method=method),
         steps=steps,
         batch=batch,
         size=size,

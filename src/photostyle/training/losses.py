@@ -23,7 +23,7 @@ def luma(pixels: Tensor) -> Tensor:
 
 
 def pixel(result: Tensor, target: Tensor) -> Tensor:
-    """Charbonnier distance, mean of sqrt(d^2 + eps^2) - eps with eps 1e-2: L1 that forgives noise."""
+    """Charbonnier distance, mean of sqrt(d^2 + eps^2) - eps with eps = 1e-2."""
     return ((result - target).square() + 1e-4).sqrt().mean() - 1e-2
 
 
@@ -35,7 +35,9 @@ def gradient(result: Tensor, target: Tensor) -> Tensor:
 
 def feature(result: Sequence[Tensor], target: Sequence[Tensor]) -> Tensor:
     """|f - t| / mean |t|, averaged over levels (perceptual loss, Johnson et al. 2016, relative)."""
-    terms = [(f - t).abs().mean() / (t.abs().mean() + 1e-6) for f, t in zip(result, target)]
+    terms = [
+        (f - t).abs().mean() / (t.abs().mean() + 1e-6) for f, t in zip(result, target, strict=True)
+    ]
     return torch.stack(terms).mean()
 
 
@@ -45,7 +47,7 @@ def style(result: Sequence[Tensor], style: Sequence[Tensor]) -> Tensor:
     Half |mu_r - mu_s| / (|mu_r| + |mu_s|) plus half the same of covariances, in Frobenius norm.
     """
     terms = []
-    for f, s in zip(result, style):
+    for f, s in zip(result, style, strict=True):
         a, b = Moments.of(f), Moments.of(s)
         terms.append(_relative(a.mean, b.mean) + _relative(a.covariance, b.covariance))
     return torch.stack(terms).mean() / 2
@@ -58,7 +60,10 @@ def _relative(a: Tensor, b: Tensor) -> Tensor:
 
 def structure(result: Sequence[Tensor], content: Sequence[Tensor]) -> Tensor:
     """Mean absolute difference of instance-normalised features (Huang and Belongie 2017)."""
-    terms = [(instance_norm(r) - instance_norm(c)).abs().mean() for r, c in zip(result, content)]
+    terms = [
+        (instance_norm(r) - instance_norm(c)).abs().mean()
+        for r, c in zip(result, content, strict=True)
+    ]
     return torch.stack(terms).mean()
 
 

@@ -24,9 +24,9 @@ class Teacher(nn.Module):
 
     @classmethod
     def load(cls, path: Path | None = None) -> Teacher:
-        """From a file (see `photostyle.foreign.read_vgg`), or torchvision's ImageNet weights for None."""
+        """From a file (see `photostyle.foreign.read_vgg`), or torchvision's weights for None."""
         tensors, padding = read_vgg(path) if path else torchvision_vgg()
-        widths = []
+        widths: list[int] = []
         while (name := f"conv{len(widths) + 1}_1.weight") in tensors:
             widths.append(len(tensors[name]))
         encoder = Encoder(widths, padding)
@@ -37,7 +37,7 @@ class Teacher(nn.Module):
     def widths(self) -> list[int]:
         """Channels of relu1_1, relu2_1, ..."""
         return [
-            self.encoder.get_submodule(f"conv{n}_1").out_channels for n in range(1, self.levels + 1)
+            len(self.encoder.get_parameter(f"conv{n}_1.bias")) for n in range(1, self.levels + 1)
         ]
 
     def forward(self, pixels: Tensor, levels: int | None = None) -> list[Tensor]:

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+
+from photostyle import PhotostyleError, weights
+from photostyle.architecture import ARCHITECTURES, PHOTONAS, PHOTONET, Architecture
+from photostyle.cli import cli
+from photostyle.foreign import published_name, read_state
+from photostyle.network import PhotoNet
+from photostyle.weights import Checkpoint, Transfer
+
+WIDTHS = (2, 3, 4, 5, 6)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.safetensors"
+    torch.manual_seed(0)
+    checkpoint = Checkpoint(PhotoNet(PHOTONET, WIDTHS), Transfer("classic", 0.5), {"photos": 7})
+    weights.save(checkpoint, path, torch.float16)
+    return path
+
+
+def test_a_checkpoint_comes_back(file: Path) -> None:
+    torch.manual_seed(0)
+    network = PhotoNet(PHOTONET, WIDTHS)
+    loaded = weights.load(file)
+    assert loaded.network.architecture == PHOTONET
+    assert loaded.network.widths == WIDTHS
+    assert (loaded.transfer, loaded.provenance) == (Transfer("classic", 0.5), {"photos": 7})
+    for name, tensor in loaded.network.state_dict().items():
+        assert tensor.dtype == torch.float32
+        assert torch.equal(tensor, network.state_dict()[name].half().float()), name
+
+
+@pytest.mark.parametrize("name", ["photonas", "photonet"])
+def test_bundled_weights(name: str) -> None:
+    checkpoint = weights.load(name)
+    assert checkpoint.network.architecture == ARCHITECTURES[name]
+    assert checkpoint.provenance["steps done"] >= 1000
+
+
+def test_bundled_weights_are_small_and_half_precision() -> None:
+    files = weights.bundled().values()
+    assert sum(path.stat().st_size for path in files) <= 12_000_000
+    for path in files:
+        assert {t.dtype for t in weights.read_tensors(path).values()} == {torch.float16}
+
+
+def test_list_and_info(file: Path) -> None:
+    listed = CliRunner().invoke(cli, ["weights", "list"]).output
+    assert "photonas" in listed
+    assert str(PHOTONAS) in listed
+    info = CliRunner().invoke(cli, ["weights", "info", str(file)]).output
+    assert "architecture: " + "1" * 32 in info
+    assert "widths: 2,3,4,5,6" in info
+    assert "photos: 7" in info
+
+
+@pytest.mark.parametrize("cut", [0, 1, 7, 8, 9, 100, 3000, -1])
+def test_truncated_files_are_refused(file: Path, cut: int) -> None:
+    file.write_bytes(file.read_bytes()[:cut])
+    with pytest.raises(PhotostyleError, match="tiny"):
+        weights.load(file)
+
+
+def test_other_files_are_refused(file: Path, tmp_path: Path) -> None:
+    with pytest.raises(PhotostyleError, match="no weights"):
+        weights.load(tmp_path / "missing")
+    with pytest.raises(PhotostyleError, match="no weights"):
+        weights.load(tmp_path)
+    other = tmp_path / "other.safetensors"
+    save_file({"a": torch.zeros(2)}, other)
+    with pytest.raises(PhotostyleError, match="another program"):
+        weights.load(other)
+    other.write_text("not weights at all")
+    with pytest.raises(PhotostyleError, match="not a readable"):
+        weights.load(other)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("architecture", "01"),
+        ("widths", "2,3,4,5"),
+        ("widths", "2,3,4,5,7"),
+        ("widths", "4096,4096,4096,4096,4096"),
+        ("transfer", '{"method": "magic"}'),
+        ("transfer", '{"magic": 1}'),
+        ("transfer", "[]"),
+        ("provenance", "{"),
+    ],
+)
+def test_damaged_metadata_are_refused(file: Path, key: str, value: str) -> None:
+    tensors, metadata = weights.read_tensors(file), weights.read_metadata(file)
+    save_file(tensors, file, metadata | {key: value})
+    with pytest.raises(PhotostyleError, match="tiny"):
+        weights.load(file)
+
+
+def test_wrong_tensors_are_refused(file: Path) -> None:
+    tensors, metadata = weights.read_tensors(file), weights.read_metadata(file)
+    name = "conv27.bias"
+    for change in (
+        {key: tensor for key, tensor in tensors.items() if key != name},
+        tensors | {"extra": torch.zeros(1)},
+        tensors | {name: torch.zeros(4)},
+        tensors | {name: torch.full((3,), torch.nan)},
+    ):
+        save_file(change, file, metadata)
+        with pytest.raises(PhotostyleError, match="tiny"):
+            weights.load(file)
+
+
+class Hostile:
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Path.touch, (Path("hostile-was-here"),))
+
+
+def test_pickles_are_never_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"conv15.weight": Hostile()}, "a.pth")
+    Path("b.pth").write_bytes(pickle.dumps(Hostile()))
+    Path("c.pth").write_bytes(b"")
+    Path("d.pth").write_bytes(b"text")
+    for name in "abcd":
+        with pytest.raises(PhotostyleError, match=f"{name}.pth"):
+            read_state(Path(f"{name}.pth"))
+    assert not Path("hostile-was-here").exists()
+
+
+def test_import_says_what_is_wrong(tmp_path: Path, file: Path) -> None:
+    torch.save({"conv_pyramid4.bias": torch.zeros(512)}, tmp_path / "decoder.pth")
+    torch.save({f"conv{i}.weight": torch.zeros(1, 1, 1, 1) for i in (1, 14)}, tmp_path / "vgg.pth")
+    start = ["weights", "import", f"{tmp_path}/decoder.pth", "--encoder"]
+
+    def outcome(*arguments: str) -> tuple[int, str]:
+        result = CliRunner().invoke(cli, [*start, *arguments])
+        return result.exit_code, result.stderr
+
+    out = f"{tmp_path}/out.safetensors"
+    assert outcome("missing", "--arch", "photonas", "-o", out) == (
+        1,
+        "Error: There is no file missing.\n",
+    )
+    code, message = outcome(f"{tmp_path}/vgg.pth", "--arch", "photonas", "-o", out)
+    assert (code, message.count("\n")) == (1, 1)
+    code, message = outcome(f"{tmp_path}/decoder.pth", "--arch", "photonas", "-o", out)
+    assert code == 1
+    assert "no VGG-19" in message
+    code, message = outcome(f"{tmp_path}/vgg.pth", "--arch", "0101", "-o", out)
+    assert code == 1
+    assert "32 characters" in message
+    code, message = outcome(f"{tmp_path}/vgg.pth", "--arch", "photonas", "-o", str(file))
+    assert code == 1
+    assert "--force" in message
+    assert not Path(out).exists()
+
+
+@settings(max_examples=50)
+@given(st.text("01", min_size=32, max_size=32))
+def test_published_names(string: str) -> None:
+    """Every choice of aggregated levels has a 1x1 convolution of its own in the checkpoints."""
+    architecture = Architecture.parse(string)
+    known = {"0", "11", "12", "13", "14", "212", "213", "214", "223", "224", "234"}
+    known |= {"3123", "3124", "3134", "3234", "4"}
+    assert published_name("aggregate", architecture).removeprefix("conv_pyramid") in known
+    assert published_name("conv17", architecture) == ("conv17" if string[11] == "1" else "conv17_2")
+    assert published_name("conv23", architecture) == ("conv23" if string[20] == "1" else "conv23_2")
+
+
+def test_provenance_is_json(file: Path) -> None:
+    assert json.loads(weights.read_metadata(file)["provenance"]) == {"photos": 7}
