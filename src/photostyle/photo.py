@@ -45,7 +45,7 @@ _FORMATS = {
         "JPEG": _Format(".jpg", False, {"quality": 95, "subsampling": 0}),
         "PNG": _Format(".png", True, {}),
         "WEBP": _Format(".webp", True, {"quality": 95, "use_sharp_yuv": True}),
-        "TIFF": _Format(".tif", True, {"compression": "tiff_adobe_deflate"}),
+        "TIFF": _Format(".tif", True, {}),
         "AVIF": _Format(".avif", True, {"quality": 90, "subsampling": "4:4:4"}),
         "HEIF": _Format(".heic", True, {"quality": 90, "chroma": 444}),
         "BMP": _Format(".bmp", False, {}),
@@ -111,8 +111,7 @@ def read(source: str | Path | BinaryIO) -> Photo:
     """
     name = repr(str(getattr(source, "name", source)))
     try:
-        with warnings.catch_warnings(), Image.open(source, "r", _READABLE) as image:
-            warnings.simplefilter("ignore")
+        with _without_warnings(), Image.open(source, "r", _READABLE) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise Image.DecompressionBombError
             image.load()
@@ -270,6 +269,14 @@ def _publish(temporary: Path, target: Path) -> None:
 
 def _not_written(target: Path, error: OSError) -> PhotostyleError:
     return PhotostyleError(f"{str(target)!r} cannot be written: {error.strerror or error}.")
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Without what Pillow has to say of odd files that it can read all the same."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _upright(image: Image.Image) -> tuple[Image.Image, bytes]:
