@@ -129,7 +129,7 @@ def test_photos_without_information(
         assert np.isfinite(result).all()
 
 
-def test_the_photo_is_not_changed(stylizer: Stylizer, warm: np.ndarray) -> None:
+def test_the_photo_is_not_changed(stylizer: Stylizer) -> None:
     tensor = torch.rand(3, 32, 32)
     before = tensor.clone()
     stylizer.apply(tensor, stylizer.learn(tensor))

@@ -77,7 +77,7 @@ def test_a_crop_is_a_square_of_the_photo(
 ) -> None:
     crop = random_crop(photo(0, width, height), size, np.random.default_rng(seed), smallest)
     assert crop.shape == (3, size, size)
-    assert 0 <= crop.min()
+    assert crop.min() >= 0
     assert crop.max() <= 1
 
 
@@ -87,7 +87,7 @@ def test_a_grade_keeps_the_range(seed: int, strength: float) -> None:
     graded = grades.sample(np.random.default_rng(seed), strength)(pixels)
     assert graded.shape == pixels.shape
     assert torch.isfinite(graded).all()
-    assert 0 <= graded.min()
+    assert graded.min() >= 0
     assert graded.max() <= 1
 
 
@@ -184,8 +184,9 @@ def test_train_end_to_end_and_resume(shard: Path, teacher: Path, tmp_path: Path)
     assert outcome.exit_code == 0, outcome.output
     expected = photostyle.load(whole / "weights.safetensors", "cpu").network.state_dict()
     resumed = photostyle.load(halved / "weights.safetensors", "cpu").network.state_dict()
-    for name, tensor in expected.items():
-        torch.testing.assert_close(resumed[name], tensor, rtol=1e-2, atol=1e-3)
+    differences = [(resumed[name] - tensor).abs().flatten() for name, tensor in expected.items()]
+    # Rounding in another order, no more: a step moves a weight by about 1e-3.
+    assert torch.cat(differences).mean() < 1e-4
     steps = [json.loads(line)["step"] for line in (halved / "log.jsonl").read_text().splitlines()]
     assert steps == [20, 40]
 

@@ -73,7 +73,7 @@ def test_truncated_files_are_refused(file: Path, cut: int) -> None:
         weights.load(file)
 
 
-def test_other_files_are_refused(file: Path, tmp_path: Path) -> None:
+def test_other_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(PhotostyleError, match="no weights"):
         weights.load(tmp_path / "missing")
     with pytest.raises(PhotostyleError, match="no weights"):
