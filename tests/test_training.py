@@ -136,6 +136,16 @@ def test_smoothness_sees_noise_in_the_sky_only() -> None:
     assert losses.smoothness(foliage + noise, foliage).item() < 1e-3
 
 
+def test_palette_knows_colours_and_no_places() -> None:
+    a = torch.rand(1, 3, 12, 12)
+    shuffled = a.flatten(2)[..., torch.randperm(144)].view_as(a)
+    assert losses.palette(a, shuffled).item() < 1e-6
+    black, white = torch.zeros(1, 3, 4, 4), torch.ones(1, 3, 4, 4)
+    # Greys differ in Y alone: the mean of |cos| to an axis over the sphere is a half.
+    assert losses.palette(black, white).item() == pytest.approx(0.5, abs=0.1)
+    assert losses.palette(a, a.flip(1)).item() > 0.01
+
+
 def test_clipping_by_hand() -> None:
     result = torch.tensor([-0.09, 0.5, 1.09, 0.7]).view(1, 1, 2, 2)
     assert losses.clipping(result).item() == pytest.approx((0.1 + 0.1) / 4, abs=1e-6)

@@ -45,7 +45,7 @@ class Recipe:
     learning_rate: float = 2.5e-3
     seed: int = 0
     # One step in this many transfers between different photos, the others between graded pairs.
-    unpaired_every: int = 3
+    unpaired_every: int = 2
     # Share of a batch of graded pairs whose content and style are one and the same photo.
     identity: float = 0.25
     averaging: float = 0.998
@@ -83,11 +83,12 @@ class Weights:
     feature: float = 1.0
     reconstruction: float = 10.0
     guide: float = 0.1
-    style: float = 2.0
+    style: float = 5.0
+    palette: float = 15.0
     structure: float = 0.6
     edges: float = 1.5
     smoothness: float = 10.0
-    clipping: float = 10.0
+    clipping: float = 15.0
 
 
 WEIGHTS = Weights()
@@ -149,6 +150,7 @@ class Loss(nn.Module):
             of_result = teacher(result, 3)
             of_content, of_style = teacher(batch.content, 3), teacher(batch.style, 3)
             terms["style"] = losses.style(of_result, of_style)
+            terms["palette"] = losses.palette(result, batch.style)
             terms["structure"] = losses.structure(of_result[2:], of_content[2:])
             terms["edges"] = losses.edges(result, batch.content)
             terms["smoothness"] = losses.smoothness(result, batch.content)

@@ -84,7 +84,8 @@ def sample(rng: np.random.Generator, strength: float = 1.0) -> Grade:
         lift=np.abs(normal(0.05)) + normal(0.03, 3),
         gain=1 - np.abs(normal(0.05)) + normal(0.04, 3),
         hue=float(normal(0.12)),
-        saturation=float(2 ** normal(0.6)),
+        # Some photos are all but black and white.
+        saturation=float(rng.uniform(0, 0.4) if rng.uniform() < 0.12 * s else 2 ** normal(0.6)),
         shadows=toning - toning.mean(),
         highlights=-(toning - toning.mean()) + normal(0.02, 3),
         shoulder=float(s * rng.choice([0.0, 0.1, 0.2])),
