@@ -13,7 +13,7 @@ from torch import Tensor
 
 from photostyle import weights
 from photostyle.errors import PhotostyleError
-from photostyle.style import Style, record, transfer
+from photostyle.style import PIXELS, Style, record, transfer
 from photostyle.weights import Checkpoint
 
 Photo = TypeVar("Photo", Image.Image, np.ndarray, Tensor)
@@ -84,10 +84,9 @@ class Stylizer:
 
     def _check(self, style: Style) -> None:
         network = self.network
-        if tuple(style.moments) != network.architecture.places or any(
-            moments.mean.shape[1] != network.channels(place)
-            for place, moments in style.moments.items()
-        ):
+        expected = {place: network.channels(place) for place in network.architecture.places}
+        found = {place: moments.mean.shape[1] for place, moments in style.moments.items()}
+        if found != {PIXELS: 3} | expected:
             raise PhotostyleError("This style was learned with another model; learn it again.")
 
 

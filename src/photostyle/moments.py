@@ -77,6 +77,11 @@ class AffineMap:
         mapped = torch.baddbmm(bias[:, None], pixels, matrix.transpose(1, 2).expand(batch, -1, -1))
         return mapped.unflatten(1, (height, width)).permute(0, 3, 1, 2)
 
+    @property
+    def linear(self) -> AffineMap:
+        """The map of differences between feature vectors: this one without its bias."""
+        return AffineMap(self.matrix, torch.zeros_like(self.bias))
+
     def blend(self, strength: float) -> AffineMap:
         """Between the identity (strength 0) and this map (strength 1)."""
         identity = torch.eye(self.matrix.shape[-1]).to(self.matrix)

@@ -12,9 +12,16 @@ from photostyle.network import PhotoNet, pad, passthrough
 from photostyle.weights import Transfer
 
 
+PIXELS = "pixels"
+"""Beside the WCT places of the network, the name of the place of the photo itself."""
+
+RESIDUAL_DAMPING = 1e-2
+"""Damping at PIXELS: a grey photo holds faint colour noise, which must stay faint."""
+
+
 @dataclass(frozen=True)
 class Style:
-    """The moments of a style photo's features, by the name of the WCT place."""
+    """The moments of a style photo's pixels and features, by the name of the place."""
 
     moments: Mapping[str, Moments]
 
@@ -24,7 +31,7 @@ def record(network: PhotoNet, pixels: Tensor) -> tuple[Style, Tensor]:
 
     The features go through the decoder unchanged and their moments at each place are kept.
     """
-    moments = {}
+    moments = {PIXELS: Moments.of(pixels)}
 
     def visit(place: str, features: Tensor) -> Tensor:
         moments[place] = Moments.of(features)
@@ -52,8 +59,11 @@ def transfer(
     padded = pad(pixels)
     levels = network.encode(padded)
     result = network.decode(dict(levels), visit)
-    # Without the residual, the photo itself must still be what strength 0 gives.
-    share = 1.0 if settings.residual else 1 - strength
-    if share:
-        result = result + share * (padded - network.decode(levels, passthrough))
+    if settings.residual:
+        ours, theirs = Moments.of(pixels), style.moments[PIXELS]
+        mapping = transfer_map(ours, theirs, settings.method, RESIDUAL_DAMPING).blend(strength)
+        result = result + mapping.linear(padded - network.decode(levels, passthrough))
+    elif strength < 1:
+        # So that strength 0 gives the photo itself, not its reconstruction.
+        result = result + (1 - strength) * (padded - network.decode(levels, passthrough))
     return result[..., :height, :width]

@@ -34,8 +34,8 @@ class Transfer:
     """How a network is made to transfer.
 
     method, damping: arguments of `photostyle.moments.transfer_map`. residual: add to the result what
-    the auto-encoder loses of the content, so that the network has to make the change alone and no
-    detail passes through it.
+    the auto-encoder loses of the content, in colours carried over as one linear map does, so that
+    every detail of the photo is kept.
     """
 
     method: str = "monge"
@@ -55,7 +55,7 @@ class Checkpoint:
     """
 
     network: PhotoNet
-    transfer: Transfer = Transfer()
+    transfer: Transfer = field(default_factory=Transfer)
     provenance: dict[str, Any] = field(default_factory=dict)
 
 

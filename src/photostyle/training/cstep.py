@@ -10,7 +10,7 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +38,7 @@ class Recipe:
 
     architecture: str
     widths: Widths
-    transfer: Transfer = Transfer()
+    transfer: Transfer = field(default_factory=Transfer)
     steps: int = 6000
     batch: int = 4
     size: int = 96
@@ -81,7 +81,7 @@ class Weights:
     pixel: float = 10.0
     gradient: float = 5.0
     feature: float = 1.0
-    reconstruction: float = 10.0
+    reconstruction: float = 20.0
     guide: float = 0.1
     style: float = 5.0
     palette: float = 15.0
