@@ -144,11 +144,11 @@ def write(photo: Photo, target: Path, *, overwrite: bool = False) -> None:
     Raises PhotostyleError as `new_file` and `encode` do.
     """
     with new_file(target, overwrite=overwrite) as stream:
-        encode(photo, stream, format_of(target))
+        stream.write(encode(photo, format_of(target)))
 
 
-def encode(photo: Photo, stream: BinaryIO, format: str) -> None:
-    """Writes a photo into a binary stream, in a format that `format_of` returns.
+def encode(photo: Photo, format: str) -> bytes:
+    """The contents of a file with the photo, in a format that `format_of` returns.
 
     The colours are converted to the photo's profile, which is embedded. Where the format has no
     transparency the photo is laid on white.
@@ -164,17 +164,18 @@ def encode(photo: Photo, stream: BinaryIO, format: str) -> None:
         image.putalpha(Image.fromarray(photo.alpha))
     metadata = {"icc_profile": photo.profile, "exif": photo.exif}
     given = {key: value for key, value in metadata.items() if value}
+    # In memory, because Pillow takes no notice when a disk is full.
+    stream = BytesIO()
     try:
         image.save(stream, format, **options, **given)
     except MemoryError:
         raise
     except Exception as error:  # each encoder has its own way to say no
-        if getattr(error, "errno", None):
-            raise
         width, height = photo.size
         raise PhotostyleError(
             f"A photo of {width} x {height} pixels cannot be written as {format}: {error}."
         ) from error
+    return stream.getvalue()
 
 
 def format_of(target: Path) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
-from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -94,19 +94,17 @@ def image(
         result = replace(content_photo, pixels=pixels)
     with phases("write"):
         if to_stdout:
-            encoded = BytesIO()
-            photo.encode(result, encoded, format)
-            sys.stdout.buffer.write(encoded.getbuffer())
+            sys.stdout.buffer.write(photo.encode(result, format))
             return
         # The result takes its name only when the comparison is complete as well.
         with photo.new_file(target, overwrite=force) as stream:
-            photo.encode(result, stream, format)
+            stream.write(photo.encode(result, format))
             if compared:
                 row = photo.side_by_side(content_photo, style_photo, result)
                 photo.write(row, compared, overwrite=force)
 
     if not as_json:
-        click.echo(target)
+        click.echo(os.fsencode(target))  # bytes: a name need not be text
         return
     summary = {
         "output": str(target),

@@ -1,0 +1,339 @@
+"""The command `photostyle image` on real files, with a small network of random weights."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from PIL import ExifTags, Image
+
+from photostyle import weights
+from photostyle.architecture import PHOTONAS
+from photostyle.cli import cli
+from photostyle.network import PhotoNet
+
+RENDER = Path(__file__).parents[1] / "examples" / "render.py"
+COMMAND = [sys.executable, "-m", "photostyle"]
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A weights file; random weights will do where colours are not looked at."""
+    torch.manual_seed(0)
+    file = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    network = PhotoNet(PHOTONAS, (4, 4, 8, 8, 8))
+    weights.save(weights.Checkpoint(network), file, torch.float16)
+    return str(file)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with a photo of 90 x 61 and another of 40 x 70."""
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(scene(90, 61)).save("day.jpg", quality=95)
+    Image.fromarray(scene(40, 70)[..., ::-1]).save("dusk.png")
+    return tmp_path
+
+
+def scene(width: int, height: int) -> npt.NDArray[np.uint8]:
+    y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
+    noise = np.random.default_rng(width).normal(0, 0.03, (height, width, 3))
+    colours = np.stack([0.1 + 0.5 * x, 0.6 - 0.3 * y, 0.7 + 0.2 * x * y], -1)
+    return ((colours + noise).clip(0, 1) * 255).round().astype(np.uint8)
+
+
+def run(model: str, *arguments: str | Path, stdin: bytes | None = None) -> Result:
+    """`photostyle image` in this process."""
+    words = ["image", "--model", model, "--device", "cpu", *map(str, arguments)]
+    return CliRunner().invoke(cli, words, input=stdin)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def refuses(result: Result, code: int = 1) -> str:
+    """The one sentence on stderr of a run that has failed as it should."""
+    assert result.exit_code == code, result.output
+    assert isinstance(result.exception, SystemExit)
+    assert result.stdout == ""
+    *usage, sentence = result.stderr.splitlines()
+    assert sentence.startswith("Error: ")
+    assert bool(usage) == (code == 2)
+    return sentence
+
+
+def test_default_name_and_size(folder: Path, model: str) -> None:
+    result = run(model, "day.jpg", "dusk.png")
+    assert result.exit_code == 0, result.output
+    assert result.stdout == "day-dusk.jpg\n"
+    assert result.stderr == ""
+    assert names(folder) == ["day-dusk.jpg", "day.jpg", "dusk.png"]
+    with Image.open("day-dusk.jpg") as image, Image.open("day.jpg") as content:
+        assert image.size == (90, 61)
+        assert image.format == "JPEG"
+        assert np.abs(np.asarray(image, float) - np.asarray(content, float)).mean() > 5
+
+
+def test_strength_0_gives_the_photo_back(folder: Path, model: str) -> None:
+    result = run(model, "day.jpg", "dusk.png", "-o", "same.png", "--strength", "0")
+    assert result.exit_code == 0, result.output
+    with Image.open("same.png") as image, Image.open(folder / "day.jpg") as content:
+        assert np.abs(np.asarray(image, int) - np.asarray(content, int)).max() <= 1
+
+
+def test_strength_matters(folder: Path, model: str) -> None:
+    for strength in ("0", "0.5", "1"):
+        run(model, "day.jpg", "dusk.png", "-o", f"{strength}.bmp", "--strength", strength)
+    assert len({(folder / f"{strength}.bmp").read_bytes() for strength in ("0", "0.5", "1")}) == 3
+
+
+def test_alpha_and_orientation_of_the_content(folder: Path, model: str) -> None:
+    alpha = np.tile(np.arange(64, dtype=np.uint8) * 4, (30, 1))
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.fromarray(np.dstack([scene(64, 30), alpha])).save("logo.png", exif=exif)
+    result = run(model, "logo.png", "dusk.png")
+    assert result.exit_code == 0, result.output
+    with Image.open(folder / "logo-dusk.png") as image:
+        assert image.mode == "RGBA"
+        assert image.size == (30, 64)
+        assert np.array_equal(np.asarray(image)[..., 3], np.rot90(alpha, -1))
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_default_extension_keeps_transparency(model: str) -> None:
+    Image.fromarray(np.dstack([scene(20, 20), scene(20, 20)[..., 0]])).save("odd.jpg", "PNG")
+    assert run(model, "odd.jpg", "dusk.png").stdout == "odd-dusk.png\n"
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (2, 3)])
+def test_tiny_and_thin_photos(folder: Path, model: str, size: tuple[int, int]) -> None:
+    Image.new("RGB", size, (90, 120, 200)).save("thin.png")
+    for content, style in (("thin.png", "dusk.png"), ("day.jpg", "thin.png")):
+        result = run(model, content, style, "-o", "out.png", "--compare", "--force")
+        assert result.exit_code == 0, result.output
+        with Image.open(folder / "out.png") as image, Image.open(content) as original:
+            assert image.size == original.size
+
+
+def test_json_is_one_line(folder: Path, model: str) -> None:
+    result = run(model, "day.jpg", "dusk.png", "--json", "--compare", "--strength", "0.25")
+    assert result.exit_code == 0, result.output
+    (line,) = result.stdout.splitlines()
+    summary = json.loads(line)
+    seconds = summary.pop("seconds")
+    assert list(seconds) == ["read", "load", "learn", "apply", "write"]
+    assert all(value >= 0 for value in seconds.values())
+    assert summary == {
+        "output": "day-dusk.jpg",
+        "compare": "day-dusk-compare.jpg",
+        "content_size": [90, 61],
+        "style_size": [40, 70],
+        "model": model,
+        "device": "cpu",
+        "strength": 0.25,
+    }
+    assert {summary["output"], summary["compare"]} < set(names(folder))
+
+
+def test_compare_shows_content_style_and_result(folder: Path, model: str) -> None:
+    assert run(model, "day.jpg", "dusk.png", "-o", "new.png", "--compare").exit_code == 0
+    with (
+        Image.open(folder / "new-compare.png") as row,
+        Image.open("new.png") as result,
+        Image.open("day.jpg") as content,
+    ):
+        pixels = np.asarray(row)
+        assert pixels.shape == (61, 90 + round(61 * 40 / 70) + 90, 3)
+        assert np.array_equal(pixels[:, :90], np.asarray(content))
+        assert np.array_equal(pixels[:, -90:], np.asarray(result))
+
+
+def test_stdin_and_stdout(folder: Path, model: str) -> None:
+    direct = run(model, "day.jpg", "dusk.png", "-o", "direct.jpg")
+    assert direct.exit_code == 0
+    expected = (folder / "direct.jpg").read_bytes()
+    photo = (folder / "day.jpg").read_bytes()
+    assert run(model, "-", "dusk.png", stdin=photo).stdout_bytes == expected
+    assert run(model, "day.jpg", "dusk.png", "-o", "-").stdout_bytes == expected
+    style = (folder / "dusk.png").read_bytes()
+    assert run(model, "day.jpg", "-", stdin=style).stdout == "day-stdin.jpg\n"
+    assert (folder / "day-stdin.jpg").read_bytes() == expected
+
+
+def test_an_existing_file_is_overwritten_only_by_force(folder: Path, model: str) -> None:
+    target = folder / "day-dusk.jpg"
+    target.write_bytes(b"precious")
+    assert "exists already" in refuses(run(model, "day.jpg", "dusk.png"))
+    assert target.read_bytes() == b"precious"
+    assert run(model, "day.jpg", "dusk.png", "--force").exit_code == 0
+    with Image.open(target) as image:
+        assert image.size == (90, 61)
+
+    compared = folder / "new-compare.jpg"
+    compared.write_bytes(b"precious")
+    refuses(run(model, "day.jpg", "dusk.png", "-o", "new.jpg", "--compare"))
+    assert compared.read_bytes() == b"precious"
+    assert "new.jpg" not in names(folder)
+
+
+def test_an_input_is_never_the_output(folder: Path, model: str) -> None:
+    before = {name: (folder / name).read_bytes() for name in names(folder)}
+    (folder / "link.png").symlink_to("dusk.png")
+    (folder / "hard.jpg").hardlink_to("day.jpg")
+    for output in ("day.jpg", "./dusk.png", "link.png", "hard.jpg"):
+        sentence = refuses(run(model, "day.jpg", "dusk.png", "-o", output, "--force"))
+        assert "is a photo to be read" in sentence
+    assert {name: (folder / name).read_bytes() for name in before} == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["missing.jpg", "dusk.png"], "No such file"),
+        (["day.jpg", "missing.png"], "No such file"),
+        (["day.jpg", "."], "Is a directory"),
+        (["empty.jpg", "dusk.png"], "not a photo"),
+        (["text.jpg", "dusk.png"], "not a photo"),
+        (["cut.png", "dusk.png"], "damaged or incomplete"),
+        (["day.jpg", "dusk.png", "-o", "nowhere/out.jpg"], "does not exist"),
+        (["day.jpg", "dusk.png", "-o", "."], "extension"),
+        (["day.jpg", "dusk.png", "-o", "out.txt"], "extension"),
+        (["day.jpg", "dusk.png", "-o", "out"], "extension"),
+        (["day.jpg", "dusk.png", "-o", "/dev/full", "--force"], "extension"),
+        (["day.jpg", "dusk.png", "--model", "text.jpg"], "text.jpg"),
+        (["day.jpg", "dusk.png", "--model", "nonsense"], "nonsense"),
+        (["day.jpg", "dusk.png", "--device", "toaster"], "toaster"),
+        (["day.jpg", "dusk.png", "--device", "cuda:99"], "cuda:99"),
+        (["day.jpg", "dusk.png", "--strength", "nan"], "strength"),
+        (["wide.png", "dusk.png", "-o", "wide.jpg"], "cannot be written as JPEG"),
+    ],
+)
+def test_failing_runs_end_in_one_sentence_and_leave_nothing(
+    folder: Path, model: str, arguments: list[str], expected: str
+) -> None:
+    (folder / "empty.jpg").touch()
+    (folder / "text.jpg").write_text("Not a photo.\n" * 50)
+    (folder / "cut.png").write_bytes((folder / "dusk.png").read_bytes()[:2000])
+    Image.new("RGB", (70_000, 1)).save("wide.png")
+    before = {name: (folder / name).read_bytes() for name in names(folder)}
+    assert expected in refuses(run(model, *arguments))
+    assert {name: (folder / name).read_bytes() for name in names(folder)} == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["day.jpg"],
+        ["-", "-"],
+        ["-", "dusk.png", "--json"],
+        ["day.jpg", "dusk.png", "-o", "-", "--compare"],
+        ["day.jpg", "dusk.png", "--strength", "1.5"],
+        ["day.jpg", "dusk.png", "--strength", "much"],
+    ],
+)
+def test_wrong_usage_exits_with_2(folder: Path, model: str, arguments: list[str]) -> None:
+    refuses(run(model, *arguments), code=2)
+    assert names(folder) == ["day.jpg", "dusk.png"]
+
+
+@pytest.mark.parametrize(
+    "stem", ["two words", 'it\'s "so"', "line\nbreak", "-dash", "é", "a\udcffb"]
+)
+def test_any_name(folder: Path, model: str, stem: str) -> None:
+    (folder / "day.jpg").rename(f"{stem}.jpg")
+    result = run(model, "--", f"{stem}.jpg", "dusk.png")
+    assert result.exit_code == 0, result.output
+    assert f"{stem}-dusk.jpg" in names(folder)
+    refuses(run(model, "--", f"{stem}.jpg", "dusk.png"))
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"]
+)
+def test_an_interrupted_run_leaves_nothing(folder: Path, number: int, code: int) -> None:
+    os.mkfifo("pipe.jpg")
+    process = subprocess.Popen(
+        [*COMMAND, "image", "pipe.jpg", "dusk.png"], stderr=subprocess.PIPE, text=True
+    )
+    writer = None
+    while writer is None:  # until the command reads the other end
+        assert process.poll() is None, process.communicate()
+        with suppress(OSError):
+            writer = os.open("pipe.jpg", os.O_WRONLY | os.O_NONBLOCK)
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=60)
+    os.close(writer)
+    assert process.returncode == code
+    assert "Traceback" not in stderr
+    assert names(folder) == ["day.jpg", "dusk.png", "pipe.jpg"]
+
+
+def test_a_closed_pipe_is_no_traceback(folder: Path, model: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    arguments = ["image", "day.jpg", "dusk.png", "-o", "-", "--model", model, "--device", "cpu"]
+    process = subprocess.run(
+        [*COMMAND, *arguments], stdout=writer, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(writer)
+    assert process.returncode == 1
+    assert process.stderr == ""
+    assert names(folder) == ["day.jpg", "dusk.png"]
+
+
+def test_a_full_disk_is_one_sentence(folder: Path, model: str) -> None:
+    resource = pytest.importorskip("resource")
+    arguments = ["image", "day.jpg", "dusk.png", "-o", "out.tif", "--model", model]
+    process = subprocess.run(
+        [*COMMAND, *arguments, "--device", "cpu"],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 1
+    assert process.stderr == "Error: 'out.tif' cannot be written: File too large.\n"
+    assert names(folder) == ["day.jpg", "dusk.png"]
+
+
+@pytest.mark.parametrize("name", ["photonas", "photonet"])
+def test_the_example_pair_with_the_bundled_weights(
+    example_pair: Path, tmp_path: Path, name: str
+) -> None:
+    output = tmp_path / "result.png"
+    pair = example_pair / "content.jpg", example_pair / "style.jpg"
+    result = run(name, *pair, "-o", output)
+    assert result.exit_code == 0, result.output
+    content, style, styled = (
+        np.asarray(Image.open(path), np.float64) / 255 for path in (*pair, output)
+    )
+    assert styled.shape == content.shape
+
+    def warmth(pixels: npt.NDArray[np.float64]) -> float:
+        return float((pixels[..., 0] - pixels[..., 2]).mean())
+
+    assert warmth(content) < 0.1 < 0.3 < warmth(style)
+    assert abs(warmth(styled) - warmth(style)) < 0.5 * abs(warmth(content) - warmth(style))
+    # Edges stay where they are.
+    edges = [np.abs(np.diff(p.mean(-1), axis=1)).ravel() for p in (content, styled)]
+    assert np.corrcoef(*edges)[0, 1] > 0.5
+
+
+@pytest.fixture(scope="session")
+def example_pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pair = tmp_path_factory.mktemp("pair")
+    subprocess.run([sys.executable, RENDER, pair], check=True)
+    return pair
