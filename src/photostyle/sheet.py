@@ -1,4 +1,4 @@
-"""Contact sheets: rows of photos side by side in one PNG."""
+"""Contact sheets: rows of photos side by side, to look at many results at once."""
 
 from __future__ import annotations
 
@@ -7,34 +7,46 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image, ImageDraw, ImageFont
 
-GAP, CAPTION = 4, 18
+from photostyle import photo
+
+HEIGHT = 224
+"""Height of a row, pixels."""
+
+_GAP, _CAPTION, _FONT_SIZE = 4, 18, 12
 
 
 def save_sheet(
     rows: Sequence[Sequence[npt.NDArray[np.uint8]]],
     path: Path,
     captions: Sequence[str] | None = None,
-    height: int = 224,
+    height: int = HEIGHT,
 ) -> None:
-    """Write photos (H, W, 3) in rows, each ``height`` pixels high, with a line above each row."""
-    strips = [[_to_height(photo, height) for photo in row] for row in rows]
-    above = CAPTION if captions else 0
-    width = max(sum(photo.width + GAP for photo in strip) for strip in strips) + GAP
-    sheet = Image.new("RGB", (width, (height + above + GAP) * len(strips) + GAP), "white")
+    """Write photos (H, W, 3) in rows of ``height`` pixels, each below its caption if there are any.
+
+    A file of that name is replaced. Raises PhotostyleError if it cannot be written.
+    """
+    font = ImageFont.load_default(_FONT_SIZE)
+    strips = [[Image.fromarray(thumbnail(pixels, height)) for pixels in row] for row in rows]
+    above = _CAPTION if captions else 0
+    widths = [sum(image.width + _GAP for image in strip) for strip in strips]
+    widths += [round(font.getlength(caption)) + _GAP for caption in captions or ()]
+    step = above + height + _GAP
+
+    sheet = Image.new("RGB", (max(widths) + _GAP, step * len(strips) + _GAP), "white")
     draw = ImageDraw.Draw(sheet)
     for number, strip in enumerate(strips):
-        top, left = GAP + number * (height + above + GAP), GAP
+        top, left = _GAP + number * step, _GAP
         if captions:
-            draw.text((left, top), captions[number], "black")
-        for photo in strip:
-            sheet.paste(photo, (left, top + above))
-            left += photo.width + GAP
-    sheet.save(path, "PNG")
+            draw.text((left, top), captions[number], "black", font)
+        for image in strip:
+            sheet.paste(image, (left, top + above))
+            left += image.width + _GAP
+    photo.write(photo.Photo(np.array(sheet)), path, overwrite=True)
 
 
-def _to_height(photo: npt.NDArray[np.uint8], height: int) -> Image.Image:
-    image = Image.fromarray(photo)
-    width = max(1, round(image.width * height / image.height))
-    return ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
+def thumbnail(pixels: npt.NDArray[np.uint8], height: int = HEIGHT) -> npt.NDArray[np.uint8]:
+    """The photo (H, W, 3) at a height of ``height`` pixels."""
+    width = max(1, round(pixels.shape[1] * height / pixels.shape[0]))
+    return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS))
