@@ -442,7 +442,7 @@ def seashore() -> Image.Image:
     light = _rocks(light, sky, sun, camera, horizon)
     haze = np.exp(-(((rows - horizon) / (0.016 * H)) ** 2)) * np.ones((1, W), np.float32) * 0.35
     light = mix(light, rgb(0.95, 0.5, 0.27), haze.astype(np.float32))
-    return develop(light * rgb(0.9, 0.8, 0.76), 13, grain=1.8, vignette=0.24)
+    return develop(light * rgb(0.98, 0.75, 0.63), 13, grain=1.8, vignette=0.24)
 
 
 def _rocks(light: Array, sky: Terrain, sun: Array, camera: float, horizon: float) -> Array:

@@ -217,7 +217,7 @@ def test_an_input_is_never_the_output(folder: Path, model: str) -> None:
         (["day.jpg", "dusk.png", "--device", "toaster"], "toaster"),
         (["day.jpg", "dusk.png", "--device", "cuda:99"], "cuda:99"),
         (["day.jpg", "dusk.png", "--strength", "nan"], "strength"),
-        (["wide.png", "dusk.png", "-o", "wide.jpg"], "cannot be written as JPEG"),
+        (["wide.png", "dusk.png", "-o", "wide.webp"], "cannot be written as WEBP"),
     ],
 )
 def test_failing_runs_end_in_one_sentence_and_leave_nothing(
@@ -226,7 +226,7 @@ def test_failing_runs_end_in_one_sentence_and_leave_nothing(
     (folder / "empty.jpg").touch()
     (folder / "text.jpg").write_text("Not a photo.\n" * 50)
     (folder / "cut.png").write_bytes((folder / "dusk.png").read_bytes()[:2000])
-    Image.new("RGB", (70_000, 1)).save("wide.png")
+    Image.new("RGB", (16_384, 1)).save("wide.png")
     before = {name: (folder / name).read_bytes() for name in names(folder)}
     assert expected in refuses(run(model, *arguments))
     assert {name: (folder / name).read_bytes() for name in names(folder)} == before
@@ -325,7 +325,7 @@ def test_the_example_pair_with_the_bundled_weights(
     def warmth(pixels: npt.NDArray[np.float64]) -> float:
         return float((pixels[..., 0] - pixels[..., 2]).mean())
 
-    assert warmth(content) < 0.1 < 0.3 < warmth(style)
+    assert warmth(content) < 0 < 0.15 < warmth(style)
     assert abs(warmth(styled) - warmth(style)) < 0.5 * abs(warmth(content) - warmth(style))
     # Edges stay where they are.
     edges = [np.abs(np.diff(p.mean(-1), axis=1)).ravel() for p in (content, styled)]
