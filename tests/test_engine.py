@@ -72,10 +72,14 @@ def test_every_kind_teaches_the_same(
 ) -> None:
     expected = stylizer.apply(content, stylizer.learn(warm))
     tensor = torch.from_numpy(warm).permute(2, 0, 1) / 255
-    for photo in (Image.fromarray(warm), warm / 255, tensor, warm.astype(np.uint16) * 257):
-        np.testing.assert_allclose(
-            stylizer.apply(content, stylizer.learn(photo)), expected, atol=1e-4
-        )
+    styles = [
+        stylizer.learn(Image.fromarray(warm)),
+        stylizer.learn(warm / 255),
+        stylizer.learn(tensor),
+        stylizer.learn(warm.astype(np.uint16) * 257),
+    ]
+    for style in styles:
+        np.testing.assert_allclose(stylizer.apply(content, style), expected, atol=1e-4)
 
 
 def test_alpha_is_kept(stylizer: Stylizer, content: np.ndarray, warm: np.ndarray) -> None:

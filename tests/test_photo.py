@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageCms, features
 from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 
-from photostyle import PhotostyleError, photo
+from photostyle import PhotostyleError, files, photo
 from photostyle.photo import Photo
 
 SUFFIXES = [".jpg", ".png", ".webp", ".tif", ".bmp", ".avif"]
@@ -310,7 +310,7 @@ def test_what_a_format_cannot_hold_is_refused_and_leaves_nothing(tmp_path: Path)
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, ValueError])
 def test_a_block_that_fails_leaves_nothing(tmp_path: Path, error: type[BaseException]) -> None:
-    with pytest.raises(error), photo.new_file(tmp_path / "new.jpg") as stream:
+    with pytest.raises(error), files.new_file(tmp_path / "new.jpg") as stream:
         stream.write(b"half")
         raise error
     assert list(tmp_path.iterdir()) == []
@@ -319,7 +319,7 @@ def test_a_block_that_fails_leaves_nothing(tmp_path: Path, error: type[BaseExcep
 def test_a_block_that_fails_leaves_an_existing_file_as_it_was(tmp_path: Path) -> None:
     target = tmp_path / "old.jpg"
     target.write_bytes(b"old")
-    with pytest.raises(KeyboardInterrupt), photo.new_file(target, overwrite=True) as stream:
+    with pytest.raises(KeyboardInterrupt), files.new_file(target, overwrite=True) as stream:
         stream.write(b"half")
         raise KeyboardInterrupt
     assert target.read_bytes() == b"old"
@@ -339,13 +339,13 @@ def test_a_file_that_appears_meanwhile_is_not_overwritten(
     target = tmp_path / "new.jpg"
     with (
         pytest.raises(PhotostyleError, match="exists already"),
-        photo.new_file(target) as stream,
+        files.new_file(target) as stream,
     ):
         stream.write(b"mine")
         target.write_bytes(b"theirs")
     assert target.read_bytes() == b"theirs"
     other = tmp_path / "other.jpg"
-    with photo.new_file(other) as stream:
+    with files.new_file(other) as stream:
         stream.write(b"mine")
     assert other.read_bytes() == b"mine"
     assert sorted(tmp_path.iterdir()) == [target, other]

@@ -120,7 +120,7 @@ def published(encoder: State, decoder: State, content: Tensor, style: Tensor) ->
 
 
 class LuaFile:
-    """Writes Lua Torch's binary format: a type number before every value, an index before objects."""
+    """Writes Lua Torch's binary format: a type number before each value, an index at objects."""
 
     NUMBER, STRING, TABLE, OBJECT = 1, 2, 3, 4
 
@@ -170,7 +170,7 @@ class LuaFile:
 def save_lua(encoder: State, path: Path) -> None:
     """The encoder at the positions of the authors' file, with padding and poolings between."""
     positions = (0, 2, 5, 9, 12, 16, 19, 22, 25, 29, 32, 35, 38, 42)
-    modules = {i: ("nn.Other", {"train": 0}) for i in range(1, 45)}
+    modules: dict[int, Any] = {i: ("nn.Other", {"train": 0}) for i in range(1, 45)}
     for number, position in enumerate(positions, 1):
         weight = encoder[f"conv{number}.weight"].contiguous()
         layer = {"weight": weight, "bias": encoder[f"conv{number}.bias"]}
@@ -219,8 +219,8 @@ def test_an_imported_checkpoint_gives_the_published_result(
         expected = published(encoder, decoder, content[None], style[None])[0]
     # Random weights know nothing of pixels: bring what they make into 0..1, where results live.
     low, high = expected.min(), expected.max()
-    ours = stylizer.network.conv27
-    ours.weight /= high - low
-    ours.bias.copy_((ours.bias - low) / (high - low))
+    last = stylizer.network.conv27.state_dict()
+    last["weight"] /= high - low
+    last["bias"].sub_(low).div_(high - low)
     result = stylizer.apply(content, stylizer.learn(style))
     assert (result - (expected - low) / (high - low)).abs().max() < 1e-3

@@ -112,9 +112,9 @@ def test_losses_vanish_where_they_should() -> None:
     for loss in (losses.pixel, losses.gradient, losses.edges):
         assert abs(loss(a, a).item()) < 1e-5
         assert loss(a, b).item() > 0.01
-    for loss in (losses.feature, losses.style, losses.structure):
-        assert loss(features, features).item() < 1e-6
-        assert loss(features, others).item() > 0.01
+    for comparison in (losses.feature, losses.style, losses.structure):
+        assert comparison(features, features).item() < 1e-6
+        assert comparison(features, others).item() > 0.01
     assert losses.style(features, shuffled).item() < 1e-6  # statistics know no places
     assert losses.structure([3 * f + 1 for f in features], features).item() < 1e-2
     assert losses.edges(0.5 * a + 0.2, a).item() < 0.01  # contrast and brightness may change

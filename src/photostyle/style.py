@@ -11,7 +11,6 @@ from photostyle.moments import Moments, transfer_map
 from photostyle.network import PhotoNet, pad, passthrough
 from photostyle.weights import Transfer
 
-
 PIXELS = "pixels"
 """Beside the WCT places of the network, the name of the place of the photo itself."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from torch import Tensor
 
 from photostyle.architecture import Architecture, Widths, parse_widths
 from photostyle.errors import PhotostyleError
+from photostyle.files import new_file
 from photostyle.moments import METHODS
 from photostyle.network import PhotoNet
 
@@ -33,8 +33,8 @@ _BUNDLED = [Path(__file__).with_name("_weights"), Path(__file__).parents[2] / "w
 class Transfer:
     """How a network is made to transfer.
 
-    method, damping: arguments of `photostyle.moments.transfer_map`. residual: add to the result what
-    the auto-encoder loses of the content, in colours carried over as one linear map does, so that
+    method, damping: arguments of `photostyle.moments.transfer_map`. residual: add to the result
+    what the auto-encoder loses of the content, its colours carried over by one linear map, so that
     every detail of the photo is kept.
     """
 
@@ -122,33 +122,27 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
 
-def save(checkpoint: Checkpoint, path: str | os.PathLike[str], dtype: torch.dtype) -> None:
-    """Write a checkpoint as safetensors, with weights of ``dtype``; replaces ``path`` atomically."""
+def save(
+    checkpoint: Checkpoint, path: Path, dtype: torch.dtype, *, overwrite: bool = False
+) -> None:
+    """Write a checkpoint as safetensors, with weights of ``dtype``.
+
+    Raises PhotostyleError as `photostyle.files.new_file` does.
+    """
     network = checkpoint.network
-    data = serialise(
-        {name: t.detach().cpu().to(dtype).contiguous() for name, t in network.state_dict().items()},
-        {
-            "format": FORMAT,
-            "architecture": str(network.architecture),
-            "widths": ",".join(map(str, network.widths)),
-            "transfer": json.dumps(asdict(checkpoint.transfer)),
-            "provenance": json.dumps(checkpoint.provenance),
-        },
-    )
-    path = Path(path)
-    try:
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    except OSError as error:
-        raise PhotostyleError(f"Cannot write {path}: {error.strerror}.") from None
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise PhotostyleError(f"Cannot write {path}: {error.strerror}.") from None
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    metadata = {
+        "format": FORMAT,
+        "architecture": str(network.architecture),
+        "widths": ",".join(map(str, network.widths)),
+        "transfer": json.dumps(asdict(checkpoint.transfer)),
+        "provenance": json.dumps(checkpoint.provenance),
+    }
+    tensors = {
+        name: tensor.detach().cpu().to(dtype).contiguous()
+        for name, tensor in network.state_dict().items()
+    }
+    with new_file(path, overwrite=overwrite) as file:
+        file.write(serialise(tensors, metadata))
 
 
 def fill(network: torch.nn.Module, tensors: dict[str, Tensor], origin: str) -> None:
@@ -185,9 +179,3 @@ def _open(path: Path) -> Any:
         return safe_open(path, "pt")
     except (SafetensorError, OSError) as error:
         raise PhotostyleError(f"{path} is not a readable safetensors file ({error}).") from None
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

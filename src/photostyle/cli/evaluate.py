@@ -106,11 +106,12 @@ def evaluate(
         raise click.UsageError("Choose one of --json and --csv.")
 
     from photostyle import metrics, photo
+    from photostyle.files import check_target
     from photostyle.sheet import save_sheet
 
     if sheet:
         photo.format_of(sheet)
-        photo.check_target(sheet, overwrite=force)
+        check_target(sheet, overwrite=force)
     if graded:
         measured = _graded(graded, model, seed, cubes, plain_content, reconstruct, device)
         key, show = "psnr", _print_summary

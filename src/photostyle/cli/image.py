@@ -69,6 +69,10 @@ def image(
 
     import photostyle
     from photostyle import photo
+    from photostyle.allocator import keep_freed_memory
+    from photostyle.files import new_file
+
+    keep_freed_memory()
 
     phases = Phases()
     with phases("read"):
@@ -97,7 +101,7 @@ def image(
             sys.stdout.buffer.write(photo.encode(result, format))
             return
         # The result takes its name only when the comparison is complete as well.
-        with photo.new_file(target, overwrite=force) as stream:
+        with new_file(target, overwrite=force) as stream:
             stream.write(photo.encode(result, format))
             if compared:
                 row = photo.side_by_side(content_photo, style_photo, result)
@@ -148,9 +152,9 @@ def _stem(name: str) -> str:
 
 
 def _check(target: Path, content: str, style: str, force: bool) -> None:
-    from photostyle import photo
+    from photostyle.files import check_target
 
-    photo.check_target(target, overwrite=force)
+    check_target(target, overwrite=force)
     for source in {content, style} - {"-"}:
         if target.exists() and target.samefile(source):
             raise PhotostyleError(f"{str(target)!r} is a photo to be read and is not overwritten.")

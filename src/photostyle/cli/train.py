@@ -100,5 +100,5 @@ def train(
             progress.update(bar, completed=step, description=text)
 
         run.train(show, checkpoint_every)
-    save(run.result(), output / "weights.safetensors", torch.float16)
+    save(run.result(), output / "weights.safetensors", torch.float16, overwrite=True)
     click.echo(f"Wrote {output / 'weights.safetensors'}")

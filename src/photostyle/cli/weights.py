@@ -54,15 +54,14 @@ def import_(
     import torch
 
     from photostyle.architecture import ARCHITECTURES, Architecture
-    from photostyle.errors import PhotostyleError
+    from photostyle.files import check_target
     from photostyle.foreign import read_published
     from photostyle.weights import PUBLISHED, Checkpoint, save
 
-    if output.exists() and not force:
-        raise PhotostyleError(f"{output} exists; use --force to overwrite it.")
+    check_target(output, overwrite=force)
     architecture = ARCHITECTURES.get(arch) or Architecture.parse(arch)
     provenance = {"imported from": decoder.name, "encoder": encoder.name}
     network = read_published(decoder, encoder, architecture)
     checkpoint = Checkpoint(network, PUBLISHED, provenance)
-    save(checkpoint, output, torch.float32 if float32 else torch.float16)
+    save(checkpoint, output, torch.float32 if float32 else torch.float16, overwrite=force)
     click.echo(f"Wrote {output}; use it with: photostyle image --model {output} CONTENT STYLE")
