@@ -69,12 +69,12 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_table_with_a_line_for_each_result_and_the_mean(pairs: list[str | Path]) -> None:
-    outcome = evaluate(*pairs)
+    outcome = evaluate(*pairs, "--target", pairs[2])
     assert outcome.exit_code == 0, outcome.output
-    lines = outcome.stdout.splitlines()
-    assert lines[0].split() == ["name", *MEASURES]
-    assert [line.split()[0] for line in lines[1:]] == [*NAMES, "mean"]
-    assert all(len(line.split()) == len(MEASURES) + 1 for line in lines)
+    header, *lines = (line.split() for line in outcome.stdout.splitlines())
+    assert header == ["name", *MEASURES, "psnr", "ssim", "ciede2000"]
+    assert [line[0] for line in lines] == [*NAMES, "mean"]
+    assert all(len([float(figure) for figure in line[1:]]) == len(header) - 1 for line in lines)
     assert "--teacher" in outcome.stderr
 
 

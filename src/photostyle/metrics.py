@@ -41,6 +41,7 @@ _VGG_SIDE = 320
 _DIRECTIONS = 64
 _SAMPLE = 20_000
 _PAIRS = 50_000
+_FLOOR = 1e-7
 
 
 def measure(
@@ -225,44 +226,44 @@ def noise(content: Pixels, result: Pixels) -> float:
     """How much more the noise of flat areas was amplified than texture was; 1 is not at all.
 
     (h_result / h_content where flat) / (h_result / h_content where textured), with h the RMS of
-    luma minus luma blurred by a Gaussian of sigma 1.5. Flat and textured: see `_flat`.
+    luma minus luma blurred by a Gaussian of sigma 1.5. Flat and textured are the two fifths of the
+    content where luma varies least and most, see `_flat`.
     """
     before, after = _lumas(content, result)
-    flat, textured = _flat(before)
-    a, b = (luma - ndimage.gaussian_filter(luma, 1.5) for luma in (before, after))
-    return _gain(a, b, flat) / _gain(a, b, textured)
+    flat, textured = _flat(before, 0.4)
+    a, b = ((luma - ndimage.gaussian_filter(luma, 1.5)) ** 2 for luma in (before, after))
+    return float(np.sqrt(_gain(a, b, flat) / _gain(a, b, textured)))
 
 
 def halo(content: Pixels, result: Pixels) -> float:
     """How much more flat areas beside strong edges were shaded than texture was; 1 is not at all.
 
-    As `noise`, with h the RMS of the gradient of luma at sigma 2, and of the flat areas only what
-    lies 3 to 20 pixels from a strong edge: the 2 % of pixels with the steepest such gradient.
+    As `noise`, with h the mean gradient magnitude of luma at sigma 2, and halves for fifths, as
+    nothing beside an edge is quite flat. Only what lies 3 to 20 pixels from a strong edge, which is
+    where that gradient is among the content's steepest 5 %, counts as flat.
     """
     before, after = _lumas(content, result)
-    flat, textured = _flat(before)
+    flat, textured = _flat(before, 0.5)
     a, b = (ndimage.gaussian_gradient_magnitude(luma, 2) for luma in (before, after))
-    away = ndimage.distance_transform_edt(a < np.percentile(a, 98))
+    away = ndimage.distance_transform_edt(a < np.percentile(a, 95))
     beside = flat & (away >= 3) & (away <= 20)
     return _gain(a, b, beside) / _gain(a, b, textured) if beside.any() else 1.0
 
 
-def _flat(luma: Floats) -> tuple[Mask, Mask]:
-    """Where luma is flat and where it is textured.
+def _flat(luma: Floats, share: float) -> tuple[Mask, Mask]:
+    """Where luma varies least and where most, each a ``share`` of the pixels.
 
-    The two fifths of the pixels with the smallest and with the largest standard deviation of luma
-    under a Gaussian window of sigma 1.5.
+    By the variance of luma under a Gaussian window of sigma 1.5.
     """
     mean, of_squares = (ndimage.gaussian_filter(values, 1.5) for values in (luma, luma**2))
     variance = of_squares - mean**2
-    low, high = np.percentile(variance, [40, 60])
+    low, high = np.quantile(variance, [share, 1 - share])
     return variance <= low, variance >= high
 
 
 def _gain(before: Floats, after: Floats, where: Mask) -> float:
-    # The floor, a tenth of an 8-bit step, keeps a photo of one colour from dividing by 0.
-    a, b = (np.sqrt((h[where] ** 2).mean()) + 0.1 / 255 for h in (before, after))
-    return float(b / a)
+    # The floor keeps a photo of one colour from dividing by 0; it is far below an 8-bit step.
+    return float((after[where].mean() + _FLOOR) / (before[where].mean() + _FLOOR))
 
 
 # Against a target: what the result should have been.

@@ -96,8 +96,6 @@ def evaluate(
     """
     if (results is None) == (graded is None):
         raise click.UsageError("Give either a folder RESULTS or --graded with a folder.")
-    if results and not (content and style):
-        raise click.UsageError("RESULTS can only be measured with --content and --style.")
     if graded and (content or style or target or teacher):
         raise click.UsageError("--graded makes its own content, style and target, and no teacher.")
     if results and (cubes or plain_content or reconstruct):
@@ -115,15 +113,14 @@ def evaluate(
     if graded:
         measured = _graded(graded, model, seed, cubes, plain_content, reconstruct, device)
         key, show = "psnr", _print_summary
-    else:
-        assert results
-        assert content
-        assert style
+    elif results and content and style:
         folders = {"content": content, "style": style, "result": results}
         if target:
             folders["target"] = target
         measured = _matched(folders, teacher, device)
         key, show = "score", _print_table
+    else:
+        raise click.UsageError("RESULTS can only be measured with --content and --style.")
 
     rows, strips = [], []
     for row, strip in measured:
@@ -294,9 +291,8 @@ def _print(rows: list[Row], footer: Row | None = None) -> None:
         )
     for row in rows:
         table.add_row(*(_text(row.get(name, "")) for name in rows[0]))
-    console = Console()
-    # A pipe has no width; nothing of the table may be cut off there.
-    console.print(table, width=None if console.is_terminal else 1000, markup=False)
+    # Wide enough that no figure is cut off: a pipe has no width, and a narrow terminal wraps.
+    Console(width=1000).print(table)
 
 
 def _text(value: str | float) -> str:
