@@ -284,14 +284,26 @@ def test_an_interrupted_run_leaves_nothing(folder: Path, number: int, code: int)
 def test_a_closed_pipe_is_no_traceback(folder: Path, model: str) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    arguments = ["image", "day.jpg", "dusk.png", "-o", "-", "--model", model, "--device", "cpu"]
-    process = subprocess.run(
-        [*COMMAND, *arguments], stdout=writer, stderr=subprocess.PIPE, text=True, check=False
-    )
+    process = to_stdout(model, writer)
     os.close(writer)
-    assert process.returncode == 1
-    assert process.stderr == ""
+    assert (process.returncode, process.stderr) == (1, "")
     assert names(folder) == ["day.jpg", "dusk.png"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.usefixtures("folder")
+def test_a_full_disk_behind_stdout_is_one_sentence(model: str) -> None:
+    with Path("/dev/full").open("wb") as full:
+        process = to_stdout(model, full.fileno())
+    assert process.returncode == 1
+    assert process.stderr == "Error: No space left on device.\n"
+
+
+def to_stdout(model: str, stdout: int) -> subprocess.CompletedProcess[str]:
+    words = ["image", "day.jpg", "dusk.png", "-o", "-", "--model", model, "--device", "cpu"]
+    return subprocess.run(
+        [*COMMAND, *words], stdout=stdout, stderr=subprocess.PIPE, text=True, check=False
+    )
 
 
 def test_a_full_disk_is_one_sentence(folder: Path, model: str) -> None:

@@ -6,6 +6,8 @@ Pillow) inside its command, so that `--help` and `--version` answer at once.
 
 from __future__ import annotations
 
+import errno
+import os
 import pkgutil
 import signal
 import sys
@@ -37,6 +39,10 @@ class Commands(click.Group):
             raise click.ClickException(str(error)) from error
         except MemoryError as error:
             raise click.ClickException("There is not enough memory for this.") from error
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # click leaves without a word
+                raise
+            raise click.ClickException(f"{error.strerror or error}.") from error
         except KeyboardInterrupt:
             ctx.exit(128 + signal.SIGINT)
 
@@ -54,4 +60,9 @@ def main() -> NoReturn:
         cli()
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
+    finally:
+        try:
+            sys.stdout.flush()
+        except OSError:  # has been told; what is left must not be tried again at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit()

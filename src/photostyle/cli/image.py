@@ -99,6 +99,7 @@ def image(
     with phases("write"):
         if to_stdout:
             sys.stdout.buffer.write(photo.encode(result, format))
+            sys.stdout.buffer.flush()
             return
         # The result takes its name only when the comparison is complete as well.
         with new_file(target, overwrite=force) as stream:
