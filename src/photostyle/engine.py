@@ -13,7 +13,7 @@ from torch import Tensor
 
 from photostyle import weights
 from photostyle.errors import PhotostyleError
-from photostyle.style import PIXELS, Style, record, transfer
+from photostyle.style import PIXELS, RESIDUAL, Style, record, transfer
 from photostyle.weights import Checkpoint
 
 Photo = TypeVar("Photo", Image.Image, np.ndarray, Tensor)
@@ -86,7 +86,7 @@ class Stylizer:
         network = self.network
         expected = {place: network.channels(place) for place in network.architecture.places}
         found = {place: moments.mean.shape[1] for place, moments in style.moments.items()}
-        if found != {PIXELS: 3} | expected:
+        if found != expected | {PIXELS: 3, RESIDUAL: 3}:
             raise PhotostyleError("This style was learned with another model; learn it again.")
 
 

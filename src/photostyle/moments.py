@@ -69,6 +69,11 @@ class AffineMap:
     matrix: Tensor
     bias: Tensor
 
+    @classmethod
+    def between(cls, source: Tensor, target: Tensor, matrix: Tensor) -> AffineMap:
+        """The map with ``matrix`` that carries the mean ``source`` to ``target``, both (B, C)."""
+        return cls(matrix, target - (matrix @ source[..., None])[..., 0])
+
     def __call__(self, features: Tensor) -> Tensor:
         """Map the pixels of features (B, C, H, W); the result has their type and layout."""
         batch, _, height, width = features.shape
@@ -76,11 +81,6 @@ class AffineMap:
         matrix, bias = self.matrix.to(features.dtype), self.bias.to(features.dtype)
         mapped = torch.baddbmm(bias[:, None], pixels, matrix.transpose(1, 2).expand(batch, -1, -1))
         return mapped.unflatten(1, (height, width)).permute(0, 3, 1, 2)
-
-    @property
-    def linear(self) -> AffineMap:
-        """The map of differences between feature vectors: this one without its bias."""
-        return AffineMap(self.matrix, torch.zeros_like(self.bias))
 
     def blend(self, strength: float) -> AffineMap:
         """Between the identity (strength 0) and this map (strength 1)."""
@@ -131,7 +131,7 @@ def transfer_map(content: Moments, style: Moments, method: str, damping: float) 
     method: a key of METHODS; damping: share of the mean variance, see `classic`.
     """
     matrix = METHODS[method](content, style, damping)
-    return AffineMap(matrix, style.mean - (matrix @ content.mean[..., None])[..., 0])
+    return AffineMap.between(content.mean, style.mean, matrix)
 
 
 def instance_norm(features: Tensor, epsilon: float = 1e-5) -> Tensor:

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from photostyle.moments import Moments, transfer_map
-from photostyle.network import PhotoNet, pad, passthrough
+from photostyle.moments import AffineMap, Moments, transfer_map
+from photostyle.network import PhotoNet, Visit, pad, passthrough
 from photostyle.weights import Transfer
 
-PIXELS = "pixels"
-"""Beside the WCT places of the network, the name of the place of the photo itself."""
+PIXELS, RESIDUAL = "pixels", "residual"
+"""Beside the WCT places of the network: the photo itself, and what the auto-encoder loses of it."""
 
 RESIDUAL_DAMPING = 1e-2
-"""Damping at PIXELS: a grey photo holds faint colour noise, which must stay faint."""
+"""Damping of the residual's map: a grey photo holds faint colour noise, which must stay faint."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ def record(network: PhotoNet, pixels: Tensor) -> tuple[Style, Tensor]:
         return features
 
     reconstruction = network(pixels, visit)
+    moments[RESIDUAL] = Moments.of(pixels - reconstruction)
     return Style(moments), reconstruction
 
 
@@ -55,14 +56,29 @@ def transfer(
         return mapping.blend(strength)(features)
 
     height, width = pixels.shape[-2:]
-    padded = pad(pixels)
-    levels = network.encode(padded)
-    result = network.decode(dict(levels), visit)
+
+    def decode(levels: dict[int, Tensor], visit: Visit) -> Tensor:
+        return network.decode(levels, visit)[..., :height, :width]
+
+    levels = network.encode(pad(pixels))
+    result = decode(dict(levels), visit)
     if settings.residual:
-        ours, theirs = Moments.of(pixels), style.moments[PIXELS]
-        mapping = transfer_map(ours, theirs, settings.method, RESIDUAL_DAMPING).blend(strength)
-        result = result + mapping.linear(padded - network.decode(levels, passthrough))
-    elif strength < 1:
+        residual = pixels - decode(levels, passthrough)
+        return result + _residual_map(pixels, residual, style, settings).blend(strength)(residual)
+    if strength < 1:
         # So that strength 0 gives the photo itself, not its reconstruction.
-        result = result + (1 - strength) * (padded - network.decode(levels, passthrough))
-    return result[..., :height, :width]
+        return result + (1 - strength) * (pixels - decode(levels, passthrough))
+    return result
+
+
+def _residual_map(pixels: Tensor, residual: Tensor, style: Style, settings: Transfer) -> AffineMap:
+    """Carries residuals over as the colours of the two photos would be, and their mean exactly.
+
+    The means of the residuals are what reconstruction gets wrong in the colour of either photo.
+    """
+    colours = transfer_map(
+        Moments.of(pixels), style.moments[PIXELS], settings.method, RESIDUAL_DAMPING
+    )
+    return AffineMap.between(
+        Moments.of(residual).mean, style.moments[RESIDUAL].mean, colours.matrix
+    )
