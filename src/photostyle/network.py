@@ -39,6 +39,11 @@ def conv(
     return nn.Conv2d(channels_in, channels_out, size, padding=size // 2, padding_mode=padding)
 
 
+def reflect(features: Tensor) -> Tensor:
+    """One pixel of reflection on each side, what a 3x3 convolution needs to keep the size."""
+    return F.pad(features, (1, 1, 1, 1), mode="reflect")
+
+
 def upsample(features: Tensor) -> Tensor:
     return F.interpolate(features, scale_factor=2, mode="nearest")
 
@@ -158,22 +163,35 @@ class PhotoNet(nn.Module):
         x = self.aggregate(torch.cat(bottleneck, 1))
         del bottleneck
 
-        def link(x: Tensor, level: int) -> Tensor:
-            if not a.skips(level):
-                return x
-            skip = levels.pop(level)
-            return torch.cat([x, instance_norm(skip) if a.normalises(level) else skip], 1)
-
         x = self._optional("conv16", upsample(self._optional("conv15", at("d1", x))))
-        x = F.relu_(self.conv17(link(at("d2", x), 4)))
+        x = at("d2", x)
+        x = F.relu_(self._link(self.conv17, x, levels, 4))
         x = F.relu_(self.conv19(self._optional("conv18", x)))
         x = self._optional("conv20", upsample(x))
-        x = F.relu_(self.conv21(link(at("d3", x), 3)))
+        x = at("d3", x)
+        x = F.relu_(self._link(self.conv21, x, levels, 3))
         x = F.relu_(self.conv23(self._optional("conv22", x)))
         x = self._optional("conv24", upsample(x))
-        x = F.relu_(self.conv25(link(at("d4", x), 2)))
+        x = at("d4", x)
+        x = F.relu_(self._link(self.conv25, x, levels, 2))
         x = self._optional("conv26", upsample(x))
-        return self.conv27(link(at("d5", x), 1))
+        x = at("d5", x)
+        return self._link(self.conv27, x, levels, 1)
+
+    def _link(self, layer: nn.Conv2d, x: Tensor, levels: dict[int, Tensor], level: int) -> Tensor:
+        """``layer`` on the concatenation of x and the skip link of ``level``.
+
+        Computed as a sum over the two, because a large photo's concatenation is gigabytes.
+        """
+        if not self.architecture.skips(level):
+            return layer(x)
+        own = x.shape[1]
+        result = F.conv2d(reflect(x), layer.weight[:, :own], layer.bias)
+        del x
+        skip = levels.pop(level)
+        if self.architecture.normalises(level):
+            skip = instance_norm(skip)
+        return result + F.conv2d(reflect(skip), layer.weight[:, own:])
 
     def _optional(self, name: str, features: Tensor) -> Tensor:
         return F.relu_(getattr(self, name)(features)) if hasattr(self, name) else features

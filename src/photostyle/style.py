@@ -61,14 +61,16 @@ def transfer(
         return network.decode(levels, visit)[..., :height, :width]
 
     levels = network.encode(pad(pixels))
-    result = decode(dict(levels), visit)
     if settings.residual:
-        residual = pixels - decode(levels, passthrough)
-        return result + _residual_map(pixels, residual, style, settings).blend(strength)(residual)
+        # The transfer comes last, so that levels are freed as they are transferred.
+        residual = pixels - decode(dict(levels), passthrough)
+        mapping = _residual_map(pixels, residual, style, settings).blend(strength)
+        return decode(levels, visit) + mapping(residual)
     if strength < 1:
         # So that strength 0 gives the photo itself, not its reconstruction.
-        return result + (1 - strength) * (pixels - decode(levels, passthrough))
-    return result
+        residual = pixels - decode(dict(levels), passthrough)
+        return decode(levels, visit) + (1 - strength) * residual
+    return decode(levels, visit)
 
 
 def _residual_map(pixels: Tensor, residual: Tensor, style: Style, settings: Transfer) -> AffineMap:
