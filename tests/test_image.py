@@ -266,7 +266,11 @@ def test_any_name(folder: Path, model: str, stem: str) -> None:
 def test_an_interrupted_run_leaves_nothing(folder: Path, number: int, code: int) -> None:
     os.mkfifo("pipe.jpg")
     process = subprocess.Popen(
-        [*COMMAND, "image", "pipe.jpg", "dusk.png"], stderr=subprocess.PIPE, text=True
+        [*COMMAND, "image", "pipe.jpg", "dusk.png"],
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell starts what runs in its background with SIGINT ignored, which would be inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     writer = None
     while writer is None:  # until the command reads the other end
