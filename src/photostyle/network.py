@@ -187,7 +187,6 @@ class PhotoNet(nn.Module):
             return layer(x)
         own = x.shape[1]
         result = F.conv2d(reflect(x), layer.weight[:, :own], layer.bias)
-        del x
         skip = levels.pop(level)
         if self.architecture.normalises(level):
             skip = instance_norm(skip)
