@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from photostyle.architecture import FULL_WIDTHS, PHOTONAS, PHOTONET, Architecture
-from photostyle.network import PhotoNet
+from photostyle.moments import AffineMap
+from photostyle.network import PhotoNet, Visitor, pad
 
 WIDTHS = (4, 6, 5, 7, 8)
 
@@ -43,15 +44,30 @@ def test_any_architecture_width_and_size(
     network = PhotoNet(Architecture.parse(string), widths)
     seen = {}
 
-    def visit(place: str, features: Tensor) -> Tensor:
-        seen[place] = features.shape[1]
-        return features
+    class Looking(Visitor):
+        def visit(self, place: str, features: Tensor) -> None:
+            seen[place] = features.shape[1]
 
-    result = network(torch.rand(2, 3, height, width), visit)
+    result = network(torch.rand(2, 3, height, width), Looking())
     assert result.shape == (2, 3, height, width)
     assert torch.isfinite(result).all()
     places = network.architecture.places
     assert list(seen.items()) == [(place, network.channels(place)) for place in places]
+
+
+class Mapping(Visitor):
+    """One map for each place that is named."""
+
+    def __init__(self, maps: dict[str, AffineMap]):
+        self.maps = maps
+
+    def visit(self, place: str, features: Tensor) -> AffineMap | None:  # noqa: ARG002
+        return self.maps.get(place)
+
+
+def some_map(channels: int, batch: int = 1) -> AffineMap:
+    matrix = torch.eye(channels) + 0.3 * torch.randn(batch, channels, channels) / channels**0.5
+    return AffineMap(matrix.double(), torch.randn(batch, channels).double())
 
 
 @torch.no_grad()
@@ -60,10 +76,30 @@ def test_what_visit_returns_is_what_goes_on() -> None:
     network, pixels = PhotoNet(PHOTONET, (16, 16, 16, 16, 16)), torch.rand(1, 3, 32, 48)
     plain = network(pixels)
     for place in PHOTONET.places:
-        changed = network(
-            pixels, lambda p, f, here=place: f + 9 * torch.rand(16, 1, 1) if p == here else f
-        )
+        changed = network(pixels, Mapping({place: some_map(16)}))
         assert not torch.equal(changed, plain), place
+
+
+@settings(max_examples=25, deadline=None)
+@given(string=st.text("01", min_size=32, max_size=32), seed=st.integers(0, 99))
+@torch.no_grad()
+def test_folded_maps_and_shared_work_change_nothing(string: str, seed: int) -> None:
+    """A map for each sample is applied to the features, one for all is folded into kernels."""
+    torch.manual_seed(seed)
+    network, pixels = PhotoNet(Architecture.parse(string), WIDTHS), torch.rand(2, 3, 33, 40)
+    maps = {place: some_map(network.channels(place)) for place in network.architecture.places}
+    each = {
+        place: AffineMap(m.matrix.repeat(2, 1, 1), m.bias.repeat(2, 1)) for place, m in maps.items()
+    }
+
+    def decode(maps: dict[str, AffineMap], keep: bool) -> tuple[Tensor, Tensor]:
+        levels = network.encode(pad(pixels))
+        return network.decode(levels, pixels.shape, Mapping(maps), keep)
+
+    folded, kept = decode(maps, keep=True)
+    applied, _ = decode(each, keep=False)
+    torch.testing.assert_close(folded, applied, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(kept, network(pixels), rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()

@@ -6,18 +6,15 @@ the authors' checkpoints in the decoder; only the layers that an architecture us
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Literal
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from photostyle.architecture import Architecture, Widths
-from photostyle.moments import instance_norm
-
-Visit = Callable[[str, Tensor], Tensor]
-"""Called at every WCT place with its name and features (B, C, H, W); returns what to go on with."""
+from photostyle.moments import AffineMap, Moments, normalisation
 
 Padding = Literal["zeros", "reflect"]
 
@@ -28,9 +25,50 @@ STRIDE = 16
 MINIMUM_SIZE = 2 * STRIDE
 
 
-def passthrough(_: str, features: Tensor) -> Tensor:
-    """The visit that changes nothing: the network then reconstructs its input."""
-    return features
+class Visitor:
+    """What the network hands its features to; this one changes nothing.
+
+    A visitor that records moments learns a style, one that returns maps transfers it.
+    """
+
+    def visit(self, place: str, features: Tensor) -> AffineMap | None:  # noqa: ARG002
+        """Called at every WCT place with features (B, C, H, W): the map to go on with, or None."""
+        return None
+
+    def normalise(self, place: str, features: Tensor, mapping: AffineMap | None) -> AffineMap:  # noqa: ARG002
+        """The instance normalisation of features that ``mapping`` has changed, with that map."""
+        return normalise(Moments.of(features), mapping)
+
+
+def normalise(moments: Moments, mapping: AffineMap | None) -> AffineMap:
+    """``mapping``, followed by the instance normalisation of features that had ``moments``."""
+    if mapping is None:
+        return normalisation(moments)
+    return mapping.then(normalisation(moments.mapped(mapping)))
+
+
+class Seen(NamedTuple):
+    """Features as seen through a map, which is folded into the convolution that reads them."""
+
+    features: Tensor
+    mapping: AffineMap | None = None
+
+    def resolve(self) -> Tensor:
+        return self.features if self.mapping is None else self.mapping(self.features)
+
+    def convolve(self, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """The convolution of the mapped features, with reflection padding to keep their size."""
+        features, mapping = self
+        if mapping is not None and len(mapping.matrix) == 1:
+            kernel = weight.double()
+            shift = torch.einsum("oiyx,i->o", kernel, mapping.bias[0])
+            bias = (shift if bias is None else bias + shift).to(weight.dtype)
+            weight = torch.einsum("oiyx,ij->ojyx", kernel, mapping.matrix[0]).to(weight.dtype)
+        else:
+            features = self.resolve()
+        if weight.shape[-1] > 1:
+            features = F.pad(features, (1, 1, 1, 1), mode="reflect")
+        return F.conv2d(features, weight, bias)
 
 
 def conv(
@@ -39,13 +77,11 @@ def conv(
     return nn.Conv2d(channels_in, channels_out, size, padding=size // 2, padding_mode=padding)
 
 
-def reflect(features: Tensor) -> Tensor:
-    """One pixel of reflection on each side, what a 3x3 convolution needs to keep the size."""
-    return F.pad(features, (1, 1, 1, 1), mode="reflect")
-
-
-def upsample(features: Tensor) -> Tensor:
-    return F.interpolate(features, scale_factor=2, mode="nearest")
+def pool(seen: Seen, window: int, increasing: bool) -> Seen:
+    """Max-pooling of mapped features; it may as well come before an increasing map."""
+    if increasing:
+        return Seen(F.max_pool2d(seen.features, window), seen.mapping)
+    return Seen(F.max_pool2d(seen.resolve(), window))
 
 
 class Encoder(nn.Module):
@@ -118,14 +154,12 @@ class PhotoNet(nn.Module):
 
         self.conv27 = conv(w1 + a.skip1 * w1, 3)
 
-    def forward(self, pixels: Tensor, visit: Visit = passthrough) -> Tensor:
+    def forward(self, pixels: Tensor, visitor: Visitor | None = None) -> Tensor:
         """RGB (B, 3, H, W), 0..1, of any size from 1x1 up, to RGB of the same size, not clamped.
 
-        ``visit`` sees the features at every WCT place of the architecture: pass one that records
-        moments to learn a style, one that maps features to transfer it.
+        ``visitor`` sees the features at every WCT place of the architecture.
         """
-        height, width = pixels.shape[-2:]
-        return self.decode(self.encode(pad(pixels)), visit)[..., :height, :width]
+        return self.decode(self.encode(pad(pixels)), pixels.shape, visitor or Visitor())[0]
 
     def channels(self, place: str) -> int:
         """Channels of the features at a WCT place."""
@@ -146,54 +180,100 @@ class PhotoNet(nn.Module):
                 levels[number] = features
         return levels
 
-    def decode(self, levels: dict[int, Tensor], visit: Visit) -> Tensor:
-        """The pixels of ``levels`` (emptied on the way, so that memory is free when unused)."""
+    def decode(
+        self, levels: dict[int, Tensor], shape: Sequence[int], visitor: Visitor, keep: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """The pixels of ``levels``, (B, 3, H, W) for ``shape`` = (..., H, W), as transferred.
+
+        Empties ``levels`` on the way, so that memory is free when unused. With ``keep`` the second
+        tensor is what the network makes without the visitor's maps, else it is the first; they
+        share all work up to the first map.
+        """
         a = self.architecture
 
-        def at(place: str, features: Tensor) -> Tensor:
-            return visit(place, features) if place in a.places else features
+        def at(place: str, x: list[Seen]) -> list[Seen]:
+            if place not in a.places:
+                return x
+            features = x[0].resolve()
+            mapping = visitor.visit(place, features)
+            if mapping is None:
+                return x
+            rest = x[1:] or [Seen(features)]
+            return [Seen(features, mapping), *(rest if keep else [])]
 
-        bottleneck = [at("level5", levels.pop(5))]
+        def activate(x: list[Tensor]) -> list[Seen]:
+            return [Seen(F.relu_(features)) for features in x]
+
+        def convolve(name: str, x: list[Seen]) -> list[Seen]:
+            if not hasattr(self, name):
+                return x
+            layer = getattr(self, name)
+            return activate([seen.convolve(layer.weight, layer.bias) for seen in x])
+
+        def enlarge(x: list[Seen]) -> list[Seen]:
+            return [
+                Seen(F.interpolate(features, scale_factor=2, mode="nearest"), mapping)
+                for features, mapping in x
+            ]
+
+        def link(name: str, x: list[Seen], level: int) -> list[Tensor]:
+            """A convolution of the concatenation of x and the skip link of ``level``.
+
+            Computed as a sum over the two, because a large photo's concatenation is gigabytes.
+            """
+            layer = getattr(self, name)
+            own = x[0].features.shape[1]
+            results = [seen.convolve(layer.weight[:, :own], layer.bias) for seen in x]
+            if not a.skips(level):
+                return results
+            added = [seen.convolve(layer.weight[:, own:], None) for seen in skips.pop(level)]
+            if len(results) < len(added):
+                return [results[0] + skip for skip in added]
+            return [result.add_(skip) for result, skip in zip(results, 2 * added, strict=False)]
+
+        def aggregate(parts: list[list[Seen]]) -> list[Seen]:
+            count = max(len(part) for part in parts)
+            joined = [
+                torch.cat([(2 * part)[i].resolve() for part in parts], 1) for i in range(count)
+            ]
+            return [Seen(self.aggregate(features)) for features in joined]
+
+        parts = [at("level5", [Seen(levels.pop(5))])]
+        skips: dict[int, list[Seen]] = {}
         for level in (4, 3, 2, 1):
-            if level in levels:
-                levels[level] = at(f"skip{level}", levels[level])
+            if level not in levels:
+                continue
+            features, place = levels.pop(level), f"skip{level}"
+            skip = at(place, [Seen(features)])
+            if a.normalises(level) or a.aggregates(level):
+                normalised = [
+                    Seen(features, visitor.normalise(place, features, mapping))
+                    for _, mapping in skip
+                ]
             if a.aggregates(level):
                 window = STRIDE >> (level - 1)
-                bottleneck.append(F.max_pool2d(instance_norm(levels[level]), window))
-        x = self.aggregate(torch.cat(bottleneck, 1))
-        del bottleneck
+                # Normalisation alone is increasing.
+                parts.append(
+                    [
+                        pool(seen, window, increasing=was.mapping is None)
+                        for was, seen in zip(skip, normalised, strict=True)
+                    ]
+                )
+            if a.skips(level):
+                skips[level] = normalised if a.normalises(level) else skip
+        x = aggregate(parts)
+        del parts
 
-        x = self._optional("conv16", upsample(self._optional("conv15", at("d1", x))))
-        x = at("d2", x)
-        x = F.relu_(self._link(self.conv17, x, levels, 4))
-        x = F.relu_(self.conv19(self._optional("conv18", x)))
-        x = self._optional("conv20", upsample(x))
-        x = at("d3", x)
-        x = F.relu_(self._link(self.conv21, x, levels, 3))
-        x = F.relu_(self.conv23(self._optional("conv22", x)))
-        x = self._optional("conv24", upsample(x))
-        x = at("d4", x)
-        x = F.relu_(self._link(self.conv25, x, levels, 2))
-        x = self._optional("conv26", upsample(x))
-        x = at("d5", x)
-        return self._link(self.conv27, x, levels, 1)
-
-    def _link(self, layer: nn.Conv2d, x: Tensor, levels: dict[int, Tensor], level: int) -> Tensor:
-        """``layer`` on the concatenation of x and the skip link of ``level``.
-
-        Computed as a sum over the two, because a large photo's concatenation is gigabytes.
-        """
-        if not self.architecture.skips(level):
-            return layer(x)
-        own = x.shape[1]
-        result = F.conv2d(reflect(x), layer.weight[:, :own], layer.bias)
-        skip = levels.pop(level)
-        if self.architecture.normalises(level):
-            skip = instance_norm(skip)
-        return result + F.conv2d(reflect(skip), layer.weight[:, own:])
-
-    def _optional(self, name: str, features: Tensor) -> Tensor:
-        return F.relu_(getattr(self, name)(features)) if hasattr(self, name) else features
+        x = convolve("conv16", enlarge(convolve("conv15", at("d1", x))))
+        x = activate(link("conv17", at("d2", x), 4))
+        x = convolve("conv20", enlarge(convolve("conv19", convolve("conv18", x))))
+        x = activate(link("conv21", at("d3", x), 3))
+        x = convolve("conv24", enlarge(convolve("conv23", convolve("conv22", x))))
+        x = activate(link("conv25", at("d4", x), 2))
+        x = convolve("conv26", enlarge(x))
+        pixels = link("conv27", at("d5", x), 1)
+        height, width = shape[-2:]
+        return pixels[0][..., :height, :width], pixels[-1][..., :height, :width]
 
 
 def pad(pixels: Tensor) -> Tensor:

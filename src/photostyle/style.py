@@ -1,21 +1,29 @@
-"""What has been learned of a style photo: the moments at every WCT place."""
+"""What has been learned of a style photo, and its transfer onto another."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from photostyle.moments import AffineMap, Moments, transfer_map
-from photostyle.network import PhotoNet, Visit, pad, passthrough
+from photostyle.network import PhotoNet, Visitor, normalise, pad
 from photostyle.weights import Transfer
 
-PIXELS, RESIDUAL = "pixels", "residual"
-"""Beside the WCT places of the network: the photo itself, and what the auto-encoder loses of it."""
+PIXELS, RESIDUAL, RESULT = "pixels", "residual", "result"
+"""Beside the WCT places of the network: the photo itself, what the auto-encoder loses of it, and,
+of content photos only, the transferred photo before its colours are matched."""
 
-RESIDUAL_DAMPING = 1e-2
+PIXEL_DAMPING = 1e-2
 """Damping of the residual's map: a grey photo holds faint colour noise, which must stay faint."""
+
+MATCH_DAMPING = 1e-3
+"""Damping of the map that matches the result's colours, which is near the identity."""
+
+KNEE = 0.6
+"""Where `roll_off` starts, as a share of the way from the content's value to 0 or 1."""
 
 
 @dataclass(frozen=True)
@@ -25,20 +33,98 @@ class Style:
     moments: Mapping[str, Moments]
 
 
+class Recording(Visitor):
+    """Keeps the moments of the features at each place and changes nothing."""
+
+    def __init__(self) -> None:
+        self.moments: dict[str, Moments] = {}
+
+    def visit(self, place: str, features: Tensor) -> AffineMap | None:
+        self.moments[place] = Moments.of(features)
+        return None
+
+    def normalise(self, place: str, features: Tensor, mapping: AffineMap | None) -> AffineMap:
+        return normalise(self.moments.get(place) or Moments.of(features), mapping)
+
+
 def record(network: PhotoNet, pixels: Tensor) -> tuple[Style, Tensor]:
     """Learn the style of RGB (B, 3, H, W), 0..1; also gives the network's reconstruction of it.
 
     The features go through the decoder unchanged and their moments at each place are kept.
     """
-    moments = {PIXELS: Moments.of(pixels)}
+    recording = Recording()
+    reconstruction = network(pixels, recording)
+    extra = {PIXELS: Moments.of(pixels), RESIDUAL: Moments.of(pixels - reconstruction)}
+    return Style(recording.moments | extra), reconstruction
 
-    def visit(place: str, features: Tensor) -> Tensor:
-        moments[place] = Moments.of(features)
-        return features
 
-    reconstruction = network(pixels, visit)
-    moments[RESIDUAL] = Moments.of(pixels - reconstruction)
-    return Style(moments), reconstruction
+class Transferring(Visitor):
+    """Carries features onto the moments of a style.
+
+    content: moments of the content photo by place, those that are known beforehand; the others are
+    taken of the features at hand and added.
+    """
+
+    def __init__(
+        self,
+        style: Style,
+        settings: Transfer,
+        strength: float,
+        content: dict[str, Moments] | None = None,
+    ) -> None:
+        self.style, self.settings, self.strength = style, settings, strength
+        self.content = {} if content is None else content
+
+    def of_content(self, place: str, features: Tensor) -> Moments | None:
+        """The content's moments at a place; None while they are unknown."""
+        if place not in self.content:
+            self.content[place] = Moments.of(features)
+        return self.content[place]
+
+    def visit(self, place: str, features: Tensor) -> AffineMap:
+        moments = self.of_content(place, features)
+        if moments is None:
+            return _unknown(features)
+        method, damping = self.settings.method, self.settings.damping
+        mapping = transfer_map(moments, self.style.moments[place], method, damping)
+        return mapping.blend(self.strength)
+
+    def normalise(self, place: str, features: Tensor, mapping: AffineMap | None) -> AffineMap:
+        moments = self.of_content(place, features)
+        return _unknown(features) if moments is None else normalise(moments, mapping)
+
+    def residual_map(self, pixels: Tensor, residual: Tensor) -> AffineMap:
+        """Carries residuals over as the colours of the two photos would be, their mean exactly.
+
+        The means of the residuals are what reconstruction gets wrong in the colour of each photo.
+        """
+        of_pixels = self.of_content(PIXELS, pixels)
+        of_residual = self.of_content(RESIDUAL, residual)
+        if of_pixels is None or of_residual is None:
+            return _unknown(pixels)
+        method, style = self.settings.method, self.style.moments
+        colours = transfer_map(of_pixels, style[PIXELS], method, PIXEL_DAMPING)
+        mapping = AffineMap.between(of_residual.mean, style[RESIDUAL].mean, colours.matrix)
+        return mapping.blend(self.strength)
+
+    def colour_map(self, result: Tensor) -> AffineMap:
+        """Matches the colours of the transferred photo to the style's, where they fell short."""
+        moments = self.of_content(RESULT, result.clamp(0, 1))
+        if moments is None:
+            return _unknown(result)
+        mapping = transfer_map(
+            moments, self.style.moments[PIXELS], self.settings.method, MATCH_DAMPING
+        )
+        return mapping.blend(self.strength)
+
+
+def _unknown(features: Tensor) -> AffineMap:
+    """A map onto NaN, which marks all that depends on moments that are not yet known."""
+    channels = features.shape[1]
+    nan = torch.full(
+        (1, channels, channels), torch.nan, dtype=torch.float64, device=features.device
+    )
+    return AffineMap(nan, nan[..., 0])
 
 
 def transfer(
@@ -46,41 +132,43 @@ def transfer(
 ) -> Tensor:
     """RGB (B, 3, H, W), 0..1, with the features at every place carried onto ``style``'s moments.
 
-    ``strength`` blends each feature with its transferred self. The result is not clamped.
+    ``strength`` blends each feature with its transferred self.
     """
+    transferring = Transferring(style, settings, strength)
+    return finish(pixels, compose(network, pixels, transferring), transferring)
 
-    def visit(place: str, features: Tensor) -> Tensor:
-        mapping = transfer_map(
-            Moments.of(features), style.moments[place], settings.method, settings.damping
-        )
-        return mapping.blend(strength)(features)
 
-    height, width = pixels.shape[-2:]
-
-    def decode(levels: dict[int, Tensor], visit: Visit) -> Tensor:
-        return network.decode(levels, visit)[..., :height, :width]
-
+def compose(network: PhotoNet, pixels: Tensor, transferring: Transferring) -> Tensor:
+    """What the network makes of RGB (B, 3, H, W), and what it loses of them, both transferred."""
+    settings, strength = transferring.settings, transferring.strength
+    keep = settings.refine or strength < 1
     levels = network.encode(pad(pixels))
-    if settings.residual:
-        # The transfer comes last, so that levels are freed as they are transferred.
-        residual = pixels - decode(dict(levels), passthrough)
-        mapping = _residual_map(pixels, residual, style, settings).blend(strength)
-        return decode(levels, visit) + mapping(residual)
-    if strength < 1:
+    result, reconstruction = network.decode(levels, pixels.shape, transferring, keep)
+    if settings.refine:
+        residual = pixels - reconstruction
+        return result + transferring.residual_map(pixels, residual)(residual)
+    if keep:
         # So that strength 0 gives the photo itself, not its reconstruction.
-        residual = pixels - decode(dict(levels), passthrough)
-        return decode(levels, visit) + (1 - strength) * residual
-    return decode(levels, visit)
+        return result + (1 - strength) * (pixels - reconstruction)
+    return result
 
 
-def _residual_map(pixels: Tensor, residual: Tensor, style: Style, settings: Transfer) -> AffineMap:
-    """Carries residuals over as the colours of the two photos would be, and their mean exactly.
+def finish(pixels: Tensor, result: Tensor, transferring: Transferring) -> Tensor:
+    """The photo that `compose` gave, with its colours matched and kept from clipping."""
+    if not transferring.settings.refine:
+        return result
+    return roll_off(transferring.colour_map(result)(result), pixels)
 
-    The means of the residuals are what reconstruction gets wrong in the colour of either photo.
+
+def roll_off(result: Tensor, content: Tensor) -> Tensor:
+    """Approach 0 and 1 softly instead of being cut off there, as film does.
+
+    A change takes the share t = (result - content) / (1 - content) of the room above the content's
+    value (below it, with content for 1 - content). Shares over KNEE = k are compressed, with slope
+    1 at k and limit 1, to k + (1 - k) u / (1 + u), u = (t - k) / (1 - k). An unchanged photo stays.
     """
-    colours = transfer_map(
-        Moments.of(pixels), style.moments[PIXELS], settings.method, RESIDUAL_DAMPING
-    )
-    return AffineMap.between(
-        Moments.of(residual).mean, style.moments[RESIDUAL].mean, colours.matrix
-    )
+    change = result - content
+    room = torch.where(change > 0, 1 - content, content).clamp_min(1e-3)
+    beyond = (change.abs() / room - KNEE).clamp_min(0) / (1 - KNEE)
+    limit = room * (KNEE + (1 - KNEE) * beyond / (1 + beyond))
+    return torch.where(beyond > 0, content + change.sign() * limit, result)

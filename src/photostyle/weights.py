@@ -33,17 +33,17 @@ _BUNDLED = [Path(__file__).with_name("_weights"), Path(__file__).parents[2] / "w
 class Transfer:
     """How a network is made to transfer.
 
-    method, damping: arguments of `photostyle.moments.transfer_map`. residual: add to the result
-    what the auto-encoder loses of the content, its colours carried over by one linear map, so that
-    every detail of the photo is kept.
+    method, damping: arguments of `photostyle.moments.transfer_map`. refine: add to the result what
+    the auto-encoder loses of the content, so that every detail of the photo is kept, match its
+    colours to the style's, and keep them from clipping.
     """
 
     method: str = "monge"
     damping: float = 1e-3
-    residual: bool = True
+    refine: bool = True
 
 
-PUBLISHED = Transfer("published", 0.0, residual=False)
+PUBLISHED = Transfer("published", 0.0, refine=False)
 """How the authors' program transfers."""
 
 

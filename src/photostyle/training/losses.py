@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from photostyle.moments import Moments, instance_norm
+from photostyle.moments import Moments
 
 LUMA = torch.tensor([0.299, 0.587, 0.114])
 """Weights of R, G and B in luma (ITU-R BT.601)."""
@@ -76,7 +76,7 @@ def palette(result: Tensor, style: Tensor) -> Tensor:
 def structure(result: Sequence[Tensor], content: Sequence[Tensor]) -> Tensor:
     """Mean absolute difference of instance-normalised features (Huang and Belongie 2017)."""
     terms = [
-        (instance_norm(r) - instance_norm(c)).abs().mean()
+        (F.instance_norm(r) - F.instance_norm(c)).abs().mean()
         for r, c in zip(result, content, strict=True)
     ]
     return torch.stack(terms).mean()
