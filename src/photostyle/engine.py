@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Literal, cast
 
 import numpy as np
 import torch
-from PIL import Image
+import torch.nn.functional as F
 from torch import Tensor
 
-from photostyle import weights
+from photostyle import upsample, weights
 from photostyle.errors import PhotostyleError
+from photostyle.pixels import Photo, Pixels
 from photostyle.style import PIXELS, RESIDUAL, Style, record, transfer
+from photostyle.tiles import OVERLAP, transfer_tiled
 from photostyle.weights import Checkpoint
 
-Photo = TypeVar("Photo", Image.Image, np.ndarray, Tensor)
-"""A PIL image, an (H, W, 3) array (uint8, uint16, or float 0..1), or a (3, H, W) tensor 0..1."""
+Mode = Literal["auto", "fast", "exact"]
+
+WORKING_SIZE = 768
+"""Long side of the copy that the network sees in the fast way, in pixels."""
+
+STYLE_SIZE = 1024
+"""Long side of the copy of a style photo that is learned, in pixels."""
+
+EXACT_PIXELS = 1 << 20
+"""Photos of at most this many pixels are transferred exactly where the choice is the engine's."""
+
+TILE = 1024
+"""Side of a tile in the exact way, in pixels."""
 
 
 def load(source: str | os.PathLike[str] = "photonas", device: str = "auto") -> Stylizer:
@@ -47,7 +60,8 @@ def choose_device(name: str) -> torch.device:
 class Stylizer:
     """Learns the style of one photo and gives it to others.
 
-    ``learn`` and ``apply`` take any `Photo` of any size, and raise PhotostyleError for others.
+    ``learn`` and ``apply`` take any `Photo` of any size, and raise PhotostyleError for others. A
+    mask is (H, W), uint8 or floats in 0..1: how much each pixel counts where statistics are taken.
     """
 
     def __init__(self, checkpoint: Checkpoint, device: torch.device):
@@ -56,31 +70,115 @@ class Stylizer:
         self.network = checkpoint.network.to(device).to(memory_format=torch.channels_last)
 
     @torch.inference_mode()
-    def learn(self, photo: Photo) -> Style:
-        """The style of ``photo``: the moments of its features at every WCT place."""
-        pixels, _ = to_pixels(photo)
-        style, _ = record(self.network, self._on_device(pixels))
+    def learn(self, photo: Photo, mask: np.ndarray | None = None) -> Style:
+        """The style of ``photo``: the moments of its features at every WCT place.
+
+        They are taken of a copy with a long side of at most STYLE_SIZE pixels.
+        """
+        small, _ = upsample.reduce(Pixels(photo), STYLE_SIZE)
+        style, _ = record(self.network, self._on_device(small), self._mask(mask, small))
         return style
 
     @torch.inference_mode()
-    def apply(self, photo: Photo, style: Style, strength: float = 1.0) -> Photo:
+    def apply(
+        self,
+        photo: Photo,
+        style: Style,
+        strength: float = 1.0,
+        *,
+        mode: Mode = "auto",
+        working_size: int = WORKING_SIZE,
+        tile: int = TILE,
+        mask: np.ndarray | None = None,
+        in_place: bool = False,
+        progress: Callable[[float], None] = lambda _: None,
+    ) -> Photo:
         """``photo`` in the look of ``style``: the same kind, type and size as given.
 
-        A PIL image comes back in RGB, or RGBA with its alpha; a tensor as float32 in 0..1. strength
-        in [0, 1] blends every feature with its transferred self; 0 gives the photo back.
+        A PIL image comes back in RGB, or RGBA with its alpha; a tensor as float32 in 0..1.
+
+        strength: in [0, 1], blends every feature with its transferred self; 0 gives the photo back.
+        mode: "exact" is the network on the photo itself, in tiles of ``tile`` pixels where it is
+        larger; "fast" is the network on a copy with a long side of ``working_size`` pixels and
+        local affine colour maps for the photo; "auto" is `way`. in_place: overwrite an array given.
+        progress: told now and then the share that is done, in 0..1.
         """
         if not 0 <= strength <= 1:
             raise PhotostyleError(f"The strength must be between 0 and 1, not {strength}.")
+        if working_size < 1:
+            raise PhotostyleError(f"The working size must be at least 1 pixel, not {working_size}.")
         self._check(style)
-        pixels, restore = to_pixels(photo)
-        if strength > 0:
-            batch = self._on_device(pixels)
-            result = transfer(self.network, batch, style, self.checkpoint.transfer, strength)
-            pixels = result[0].to(pixels.device)
-        return restore(pixels.clamp(0, 1))
+        pixels = Pixels(photo, in_place)
+        if strength == 0:
+            for top, bottom in pixels.strips():
+                pixels.put(top, pixels.rows(top, bottom))
+        elif self.way(mode, pixels.height, pixels.width) == "exact":
+            self._exact(pixels, style, strength, tile, mask, progress)
+        else:
+            self._fast(pixels, style, strength, working_size, mask, progress)
+        progress(1.0)
+        return cast(Photo, pixels.result())
 
-    def _on_device(self, pixels: Tensor) -> Tensor:
-        return pixels[None].to(self.device).contiguous(memory_format=torch.channels_last)
+    @staticmethod
+    def way(mode: Mode, height: int, width: int) -> Literal["fast", "exact"]:
+        """The way that a photo of a size goes: for "auto", exact up to EXACT_PIXELS pixels."""
+        if mode not in ("auto", "fast", "exact"):
+            raise PhotostyleError(f"Unknown mode {mode!r}; use auto, fast or exact.")
+        if mode != "auto":
+            return mode
+        return "exact" if height * width <= EXACT_PIXELS else "fast"
+
+    def _fast(
+        self,
+        pixels: Pixels,
+        style: Style,
+        strength: float,
+        working_size: int,
+        mask: np.ndarray | None,
+        progress: Callable[[float], None],
+    ) -> None:
+        small, ratio = upsample.reduce(pixels, working_size)
+        content = self._on_device(small)
+        settings, seen = self.checkpoint.transfer, self._mask(mask, small)
+        result = transfer(self.network, content, style, settings, strength, seen)
+        progress(0.5)
+        maps = upsample.Upsampled(upsample.fit(content, result).cpu(), ratio)
+        for top, bottom in pixels.strips():
+            pixels.put(top, maps(pixels.rows(top, bottom), top))
+            progress(0.5 + 0.5 * bottom / pixels.height)
+
+    def _exact(
+        self,
+        pixels: Pixels,
+        style: Style,
+        strength: float,
+        tile: int,
+        mask: np.ndarray | None,
+        progress: Callable[[float], None],
+    ) -> None:
+        content, settings = pixels.whole()[None], self.checkpoint.transfer
+        seen = self._mask(mask, content)
+        if max(pixels.height, pixels.width) <= tile + 2 * OVERLAP:
+            result = transfer(
+                self.network, self._on_device(content), style, settings, strength, seen
+            )
+        else:
+            result = transfer_tiled(
+                self.network, content, style, settings, strength, seen, tile, progress
+            )
+        for top, bottom in pixels.strips():
+            pixels.put(top, result[0, :, top:bottom].clone())
+
+    def _mask(self, mask: np.ndarray | None, photo: Tensor) -> Tensor | None:
+        """A mask at the size of a photo (1, 3, H, W): (1, 1, H, W), float32 in 0..1."""
+        if mask is None:
+            return None
+        scale = 255 if mask.dtype == np.uint8 else 1
+        weights = torch.from_numpy(np.asarray(mask, np.float32))[None, None] / scale
+        return F.interpolate(weights, photo.shape[-2:], mode="area").to(self.device)
+
+    def _on_device(self, photo: Tensor) -> Tensor:
+        return photo.to(self.device).contiguous(memory_format=torch.channels_last)
 
     def _check(self, style: Style) -> None:
         network = self.network
@@ -88,64 +186,3 @@ class Stylizer:
         found = {place: moments.mean.shape[1] for place, moments in style.moments.items()}
         if found != expected | {PIXELS: 3, RESIDUAL: 3}:
             raise PhotostyleError("This style was learned with another model; learn it again.")
-
-
-def to_pixels(photo: Photo) -> tuple[Tensor, Callable[[Tensor], Photo]]:
-    """A photo as RGB (3, H, W), float32 in 0..1, and the way back to its kind.
-
-    Raises PhotostyleError when it is no photo: another type, shape or depth, empty, or not finite.
-    """
-    if isinstance(photo, Image.Image):
-        return _from_image(photo)
-    if isinstance(photo, np.ndarray):
-        return _from_array(photo)
-    if isinstance(photo, Tensor):
-        return _from_tensor(photo)
-    raise PhotostyleError(
-        f"A photo is a PIL image, an array or a tensor, not {type(photo).__name__}."
-    )
-
-
-def _from_image(photo: Image.Image) -> tuple[Tensor, Callable[[Tensor], Image.Image]]:
-    alpha = photo.convert("RGBA").getchannel("A") if photo.has_transparency_data else None
-    pixels, to_array = _from_array(np.asarray(photo.convert("RGB")))
-
-    def restore(result: Tensor) -> Image.Image:
-        image = Image.fromarray(to_array(result))
-        if alpha is not None:
-            image.putalpha(alpha)
-        return image
-
-    return pixels, restore
-
-
-def _from_array(photo: np.ndarray) -> tuple[Tensor, Callable[[Tensor], np.ndarray]]:
-    if photo.ndim != 3 or photo.shape[2] != 3:
-        raise PhotostyleError(f"An array must be of shape (H, W, 3), not {photo.shape}.")
-    kind = photo.dtype
-    if kind in (np.uint8, np.uint16):
-        scale = float(np.iinfo(kind).max)
-    elif np.issubdtype(kind, np.floating):
-        scale = 1.0
-    else:
-        raise PhotostyleError(f"An array must hold uint8, uint16 or floats in 0..1, not {kind}.")
-    pixels, _ = _from_tensor(torch.from_numpy(photo.astype(np.float32) / scale).permute(2, 0, 1))
-
-    def restore(result: Tensor) -> np.ndarray:
-        array = result.permute(1, 2, 0).cpu().numpy() * np.float32(scale)
-        return (array if scale == 1 else array.round()).astype(kind)
-
-    return pixels, restore
-
-
-def _from_tensor(photo: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    if photo.ndim != 3 or photo.shape[0] != 3 or not photo.is_floating_point():
-        raise PhotostyleError(
-            "A tensor must be of shape (3, H, W) and hold floats in 0..1, "
-            f"not {photo.dtype} of shape {tuple(photo.shape)}."
-        )
-    if not photo.numel():
-        raise PhotostyleError("The photo is empty.")
-    if not torch.isfinite(photo).all():
-        raise PhotostyleError("The photo holds values that are no numbers (NaN or infinity).")
-    return photo.float().clamp(0, 1), lambda result: result

@@ -29,33 +29,42 @@ class Moments:
     covariance: Tensor
 
     @classmethod
-    def of(cls, features: Tensor) -> Moments:
+    def of(cls, features: Tensor, weights: Tensor | None = None) -> Moments:
         """Moments over the pixels of features (B, C, H, W), any floating type.
+
+        weights: (B, 1, H, W), how much each pixel counts, 0 or more; if none does, all do.
 
         Products are float32 (float64 for such features) within a chunk of pixels, of features that
         are centred near their mean and scaled to at most 1, and float64 from chunk to chunk:
         covariances are exact to about 1e-7 of the largest variance, whatever the mean and range.
         """
         pixels = features.flatten(2).transpose(1, 2)
-        count = pixels.shape[1]
+        size = pixels.shape[1]
         precision = torch.promote_types(features.dtype, torch.float32)
         with torch.no_grad():
             low, high = pixels.aminmax()
             scale = torch.maximum(high, -low).double().clamp_min(torch.finfo(torch.float32).tiny)
-            origin = (pixels[:, :: max(1, count // 4096)].double() / scale).mean(1, keepdim=True)
+            origin = (pixels[:, :: max(1, size // 4096)].double() / scale).mean(1, keepdim=True)
+        chunk = CHUNK[features.device.type]
+        if weights is None:
+            share = None
+            count = scale.new_full((len(pixels),), size)
+        else:
+            share = weights.flatten(2).transpose(1, 2).to(precision)
+            share = torch.where(share.amax((1, 2), keepdim=True) > 0, share, 1)
+            count = share.double().sum((1, 2))
         total, products = [], []
-        for chunk in pixels.split(CHUNK[features.device.type], dim=1):
-            centred = chunk.to(precision) / scale.to(precision) - origin.to(precision)
-            total.append(centred.sum(1))
-            products.append(centred.mT @ centred)
-        step = torch.stack(total).double().sum(0) / count
-        second = torch.stack(products).double().sum(0) / count
+        for start in range(0, size, chunk):
+            part = slice(start, start + chunk)
+            centred = pixels[:, part].to(precision) / scale.to(precision) - origin.to(precision)
+            weighted = centred if share is None else centred * share[:, part]
+            total.append(weighted.sum(1))
+            products.append(weighted.mT @ centred)
+        step = torch.stack(total).double().sum(0) / count[:, None]
+        second = torch.stack(products).double().sum(0) / count[:, None, None]
         covariance = second - step[:, :, None] * step[:, None, :]
-        return cls(
-            torch.full_like(step[:, 0], count).detach(),
-            scale * (origin.to(precision).double()[:, 0] + step),
-            scale**2 * covariance,
-        )
+        mean = origin.to(precision).double()[:, 0] + step
+        return cls(count, scale * mean, scale**2 * covariance)
 
     @classmethod
     def merge(cls, parts: Iterable[Moments]) -> Moments:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from photostyle.moments import AffineMap, Moments, transfer_map
@@ -33,32 +34,54 @@ class Style:
     moments: Mapping[str, Moments]
 
 
-class Recording(Visitor):
+class Masked(Visitor):
+    """Takes moments of the features of a photo.
+
+    mask: (B, 1, H, W), how much each pixel of the photo counts, 0..1; None if all count.
+    """
+
+    def __init__(self, mask: Tensor | None = None) -> None:
+        self.mask = mask
+
+    def weights(self, features: Tensor) -> Tensor | None:
+        """The mask at the size of features (B, C, H, W)."""
+        if self.mask is None or self.mask.shape[-2:] == features.shape[-2:]:
+            return self.mask
+        return F.interpolate(pad(self.mask), features.shape[-2:], mode="area")
+
+    def moments(self, features: Tensor) -> Moments:
+        return Moments.of(features, self.weights(features))
+
+
+class Recording(Masked):
     """Keeps the moments of the features at each place and changes nothing."""
 
-    def __init__(self) -> None:
-        self.moments: dict[str, Moments] = {}
+    def __init__(self, mask: Tensor | None = None) -> None:
+        super().__init__(mask)
+        self.recorded: dict[str, Moments] = {}
 
     def visit(self, place: str, features: Tensor) -> AffineMap | None:
-        self.moments[place] = Moments.of(features)
+        self.recorded[place] = self.moments(features)
         return None
 
     def normalise(self, place: str, features: Tensor, mapping: AffineMap | None) -> AffineMap:
-        return normalise(self.moments.get(place) or Moments.of(features), mapping)
+        return normalise(self.recorded.get(place) or self.moments(features), mapping)
 
 
-def record(network: PhotoNet, pixels: Tensor) -> tuple[Style, Tensor]:
+def record(network: PhotoNet, pixels: Tensor, mask: Tensor | None = None) -> tuple[Style, Tensor]:
     """Learn the style of RGB (B, 3, H, W), 0..1; also gives the network's reconstruction of it.
 
-    The features go through the decoder unchanged and their moments at each place are kept.
+    The features go through the decoder unchanged and their moments at each place are kept. mask:
+    see `Masked`.
     """
-    recording = Recording()
+    recording = Recording(mask)
     reconstruction = network(pixels, recording)
-    extra = {PIXELS: Moments.of(pixels), RESIDUAL: Moments.of(pixels - reconstruction)}
-    return Style(recording.moments | extra), reconstruction
+    recording.visit(PIXELS, pixels)
+    recording.visit(RESIDUAL, pixels - reconstruction)
+    return Style(recording.recorded), reconstruction
 
 
-class Transferring(Visitor):
+class Transferring(Masked):
     """Carries features onto the moments of a style.
 
     content: moments of the content photo by place, those that are known beforehand; the others are
@@ -66,19 +89,16 @@ class Transferring(Visitor):
     """
 
     def __init__(
-        self,
-        style: Style,
-        settings: Transfer,
-        strength: float,
-        content: dict[str, Moments] | None = None,
+        self, style: Style, settings: Transfer, strength: float = 1.0, mask: Tensor | None = None
     ) -> None:
+        super().__init__(mask)
         self.style, self.settings, self.strength = style, settings, strength
-        self.content = {} if content is None else content
+        self.content: dict[str, Moments] = {}
 
     def of_content(self, place: str, features: Tensor) -> Moments | None:
         """The content's moments at a place; None while they are unknown."""
         if place not in self.content:
-            self.content[place] = Moments.of(features)
+            self.content[place] = self.moments(features)
         return self.content[place]
 
     def visit(self, place: str, features: Tensor) -> AffineMap:
@@ -128,13 +148,18 @@ def _unknown(features: Tensor) -> AffineMap:
 
 
 def transfer(
-    network: PhotoNet, pixels: Tensor, style: Style, settings: Transfer, strength: float = 1.0
+    network: PhotoNet,
+    pixels: Tensor,
+    style: Style,
+    settings: Transfer,
+    strength: float = 1.0,
+    mask: Tensor | None = None,
 ) -> Tensor:
     """RGB (B, 3, H, W), 0..1, with the features at every place carried onto ``style``'s moments.
 
-    ``strength`` blends each feature with its transferred self.
+    strength: blends each feature with its transferred self. mask: see `Masked`.
     """
-    transferring = Transferring(style, settings, strength)
+    transferring = Transferring(style, settings, strength, mask)
     return finish(pixels, compose(network, pixels, transferring), transferring)
 
 

@@ -1,0 +1,139 @@
+"""Photos of any kind, a strip of rows at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor
+
+from photostyle.errors import PhotostyleError
+
+Photo = TypeVar("Photo", Image.Image, np.ndarray, Tensor)
+"""A PIL image, an (H, W, 3) array (uint8, uint16, or float 0..1), or a (3, H, W) tensor 0..1."""
+
+STRIP = 1 << 17
+"""Pixels in a strip: what is computed of them stays in a CPU's cache."""
+
+
+class Pixels:
+    """The pixels of a photo, and of the result that takes its place, as float32 in 0..1.
+
+    The result is of the photo's kind and type, but a PIL image comes back in RGB, or RGBA with its
+    alpha, and a tensor as float32. in_place: let the result overwrite the photo, an array. Raises
+    PhotostyleError when it is no photo: another type, shape or depth, empty, or not finite.
+    """
+
+    def __init__(self, photo: Image.Image | npt.NDArray[Any] | Tensor, in_place: bool = False):
+        self.photo = photo
+        self._tensor: Tensor | None = None
+        self._array: npt.NDArray[Any] | None = None
+        if isinstance(photo, Tensor):
+            self._tensor = _checked_tensor(photo)
+            self.height, self.width = photo.shape[1:]
+        elif isinstance(photo, np.ndarray):
+            self._array = _checked_array(photo)
+        elif isinstance(photo, Image.Image):
+            self._array = _checked_array(np.asarray(photo.convert("RGB")))
+        else:
+            raise PhotostyleError(
+                f"A photo is a PIL image, an array or a tensor, not {type(photo).__name__}."
+            )
+        if self._array is not None:
+            self.height, self.width, _ = self._array.shape
+            kind = self._array.dtype
+            self._scale = float(np.iinfo(kind).max) if kind in (np.uint8, np.uint16) else 1.0
+        self._in_place = in_place and isinstance(photo, np.ndarray)
+        self._result: Tensor | npt.NDArray[Any] | None = None
+        if self._tensor is not None or self._scale == 1.0:
+            for top, bottom in self.strips():
+                if not torch.isfinite(self.rows(top, bottom)).all():
+                    raise PhotostyleError(
+                        "The photo holds values that are no numbers (NaN or infinity)."
+                    )
+
+    def strips(self) -> Iterator[tuple[int, int]]:
+        """The first row of every strip, and the first one after it."""
+        rows = max(1, STRIP // self.width)
+        for top in range(0, self.height, rows):
+            yield top, min(self.height, top + rows)
+
+    def rows(self, top: int, bottom: int) -> Tensor:
+        """Rows of the photo: (3, bottom - top, W), float32 in 0..1."""
+        if self._tensor is not None:
+            return self._tensor[:, top:bottom].float().clamp(0, 1)
+        assert self._array is not None
+        part = self._array[top:bottom]
+        if part.dtype != np.uint8:
+            part = part.astype(np.float32)
+        elif not part.flags.writeable:
+            part = part.copy()
+        strip = (
+            torch.from_numpy(part)
+            .permute(2, 0, 1)
+            .to(torch.float32, memory_format=torch.contiguous_format, copy=True)
+        )
+        return strip.div_(self._scale) if self._scale != 1.0 else strip.clamp_(0, 1)
+
+    def whole(self) -> Tensor:
+        """The photo: (3, H, W), float32 in 0..1."""
+        return self.rows(0, self.height)
+
+    def put(self, top: int, strip: Tensor) -> None:
+        """Take rows of the result, (3, n, W), cut off to 0..1; ``strip`` is used up."""
+        bottom = top + strip.shape[1]
+        if self._tensor is not None:
+            if self._result is None:
+                self._result = torch.empty_like(self._tensor, dtype=torch.float32)
+            assert isinstance(self._result, Tensor)
+            self._result[:, top:bottom] = strip.clamp_(0, 1)
+            return
+        assert self._array is not None
+        if self._result is None:
+            self._result = self._array if self._in_place else np.empty_like(self._array)
+        assert isinstance(self._result, np.ndarray)
+        strip = strip.cpu()
+        if self._scale != 1.0:
+            strip = strip.mul_(self._scale).round_()
+        strip = strip.clamp_(0, self._scale).permute(1, 2, 0)
+        if self._result.dtype == np.uint8:
+            torch.from_numpy(self._result[top:bottom]).copy_(strip)
+        else:
+            self._result[top:bottom] = strip.numpy()
+
+    def result(self) -> Image.Image | npt.NDArray[Any] | Tensor:
+        """What has been put."""
+        if not isinstance(self.photo, Image.Image):
+            assert self._result is not None
+            return self._result
+        assert isinstance(self._result, np.ndarray)
+        image = Image.fromarray(self._result)
+        if self.photo.has_transparency_data:
+            image.putalpha(self.photo.convert("RGBA").getchannel("A"))
+        return image
+
+
+def _checked_array(photo: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    if photo.ndim != 3 or photo.shape[2] != 3:
+        raise PhotostyleError(f"An array must be of shape (H, W, 3), not {photo.shape}.")
+    kind = photo.dtype
+    if kind not in (np.uint8, np.uint16) and not np.issubdtype(kind, np.floating):
+        raise PhotostyleError(f"An array must hold uint8, uint16 or floats in 0..1, not {kind}.")
+    if not photo.size:
+        raise PhotostyleError("The photo is empty.")
+    return photo
+
+
+def _checked_tensor(photo: Tensor) -> Tensor:
+    if photo.ndim != 3 or photo.shape[0] != 3 or not photo.is_floating_point():
+        raise PhotostyleError(
+            "A tensor must be of shape (3, H, W) and hold floats in 0..1, "
+            f"not {photo.dtype} of shape {tuple(photo.shape)}."
+        )
+    if not photo.numel():
+        raise PhotostyleError("The photo is empty.")
+    return photo
