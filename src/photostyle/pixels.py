@@ -49,12 +49,8 @@ class Pixels:
             self._scale = float(np.iinfo(kind).max) if kind in (np.uint8, np.uint16) else 1.0
         self._in_place = in_place and isinstance(photo, np.ndarray)
         self._result: Tensor | npt.NDArray[Any] | None = None
-        if self._tensor is not None or self._scale == 1.0:
-            for top, bottom in self.strips():
-                if not torch.isfinite(self.rows(top, bottom)).all():
-                    raise PhotostyleError(
-                        "The photo holds values that are no numbers (NaN or infinity)."
-                    )
+        if not self._finite():
+            raise PhotostyleError("The photo holds values that are no numbers (NaN or infinity).")
 
     def strips(self) -> Iterator[tuple[int, int]]:
         """The first row of every strip, and the first one after it."""
@@ -78,6 +74,14 @@ class Pixels:
             .to(torch.float32, memory_format=torch.contiguous_format, copy=True)
         )
         return strip.div_(self._scale) if self._scale != 1.0 else strip.clamp_(0, 1)
+
+    def _finite(self) -> bool:
+        if self._tensor is not None:
+            return all(torch.isfinite(self._tensor[:, a:b]).all() for a, b in self.strips())
+        assert self._array is not None
+        return self._scale != 1.0 or all(
+            np.isfinite(self._array[a:b]).all() for a, b in self.strips()
+        )
 
     def whole(self) -> Tensor:
         """The photo: (3, H, W), float32 in 0..1."""
