@@ -14,7 +14,7 @@ from torch import Tensor
 from photostyle import upsample, weights
 from photostyle.errors import PhotostyleError
 from photostyle.pixels import Photo, Pixels
-from photostyle.style import PIXELS, RESIDUAL, Style, record, transfer
+from photostyle.style import PIXELS, RESIDUAL, Style, Transferring, compose, match, record, roll_off
 from photostyle.tiles import OVERLAP, transfer_tiled
 from photostyle.weights import Checkpoint
 
@@ -76,7 +76,10 @@ class Stylizer:
         They are taken of a copy with a long side of at most STYLE_SIZE pixels.
         """
         small, _ = upsample.reduce(Pixels(photo), STYLE_SIZE)
-        style, _ = record(self.network, self._on_device(small), self._mask(mask, small))
+        seen = self._mask(mask, small)
+        style, _ = record(
+            self.network, self._on_device(small), None if seen is None else seen.to(self.device)
+        )
         return style
 
     @torch.inference_mode()
@@ -112,10 +115,11 @@ class Stylizer:
         if strength == 0:
             for top, bottom in pixels.strips():
                 pixels.put(top, pixels.rows(top, bottom))
-        elif self.way(mode, pixels.height, pixels.width) == "exact":
-            self._exact(pixels, style, strength, tile, mask, progress)
         else:
-            self._fast(pixels, style, strength, working_size, mask, progress)
+            fast = self.way(mode, pixels.height, pixels.width) == "fast"
+            self._transfer(
+                pixels, style, strength, working_size if fast else None, tile, mask, progress
+            )
         progress(1.0)
         return cast(Photo, pixels.result())
 
@@ -128,46 +132,49 @@ class Stylizer:
             return mode
         return "exact" if height * width <= EXACT_PIXELS else "fast"
 
-    def _fast(
+    def _transfer(
         self,
         pixels: Pixels,
         style: Style,
         strength: float,
-        working_size: int,
-        mask: np.ndarray | None,
-        progress: Callable[[float], None],
-    ) -> None:
-        small, ratio = upsample.reduce(pixels, working_size)
-        content = self._on_device(small)
-        settings, seen = self.checkpoint.transfer, self._mask(mask, small)
-        result = transfer(self.network, content, style, settings, strength, seen)
-        progress(0.5)
-        maps = upsample.Upsampled(upsample.fit(content, result).cpu(), ratio)
-        for top, bottom in pixels.strips():
-            pixels.put(top, maps(pixels.rows(top, bottom), top))
-            progress(0.5 + 0.5 * bottom / pixels.height)
-
-    def _exact(
-        self,
-        pixels: Pixels,
-        style: Style,
-        strength: float,
+        working_size: int | None,
         tile: int,
         mask: np.ndarray | None,
         progress: Callable[[float], None],
     ) -> None:
-        content, settings = pixels.whole()[None], self.checkpoint.transfer
-        seen = self._mask(mask, content)
-        if max(pixels.height, pixels.width) <= tile + 2 * OVERLAP:
-            result = transfer(
-                self.network, self._on_device(content), style, settings, strength, seen
+        """The network on a copy of the photo (on all of it without a size), then colour maps."""
+        content, ratio = upsample.reduce(pixels, working_size or max(pixels.height, pixels.width))
+        settings, seen = self.checkpoint.transfer, self._mask(mask, content)
+        share = 0.5 if ratio > 1 else 0.9
+        if max(content.shape[-2:]) > tile + 2 * OVERLAP:
+            result = transfer_tiled(
+                self.network,
+                content,
+                style,
+                settings,
+                strength,
+                seen,
+                tile,
+                lambda done: progress(share * done),
             )
         else:
-            result = transfer_tiled(
-                self.network, content, style, settings, strength, seen, tile, progress
+            transferring = Transferring(
+                style, settings, strength, None if seen is None else seen.to(self.device)
             )
+            result = match(
+                compose(self.network, self._on_device(content), transferring), transferring
+            ).cpu()
+        progress(share)
+        if ratio == 1 and not settings.refine:
+            for top, bottom in pixels.strips():
+                pixels.put(top, result[0, :, top:bottom])
+            return
+        maps = upsample.Upsampled(upsample.fit(content, result), ratio)
         for top, bottom in pixels.strips():
-            pixels.put(top, result[0, :, top:bottom].clone())
+            strip = pixels.rows(top, bottom)
+            mapped = maps(strip, top)
+            pixels.put(top, roll_off(mapped, strip) if settings.refine else mapped)
+            progress(share + (1 - share) * bottom / pixels.height)
 
     def _mask(self, mask: np.ndarray | None, photo: Tensor) -> Tensor | None:
         """A mask at the size of a photo (1, 3, H, W): (1, 1, H, W), float32 in 0..1."""
@@ -175,7 +182,7 @@ class Stylizer:
             return None
         scale = 255 if mask.dtype == np.uint8 else 1
         weights = torch.from_numpy(np.asarray(mask, np.float32))[None, None] / scale
-        return F.interpolate(weights, photo.shape[-2:], mode="area").to(self.device)
+        return F.interpolate(weights, photo.shape[-2:], mode="area")
 
     def _on_device(self, photo: Tensor) -> Tensor:
         return photo.to(self.device).contiguous(memory_format=torch.channels_last)

@@ -160,7 +160,8 @@ def transfer(
     strength: blends each feature with its transferred self. mask: see `Masked`.
     """
     transferring = Transferring(style, settings, strength, mask)
-    return finish(pixels, compose(network, pixels, transferring), transferring)
+    result = match(compose(network, pixels, transferring), transferring)
+    return roll_off(result, pixels) if settings.refine else result
 
 
 def compose(network: PhotoNet, pixels: Tensor, transferring: Transferring) -> Tensor:
@@ -178,11 +179,10 @@ def compose(network: PhotoNet, pixels: Tensor, transferring: Transferring) -> Te
     return result
 
 
-def finish(pixels: Tensor, result: Tensor, transferring: Transferring) -> Tensor:
-    """The photo that `compose` gave, with its colours matched and kept from clipping."""
-    if not transferring.settings.refine:
-        return result
-    return roll_off(transferring.colour_map(result)(result), pixels)
+def match(result: Tensor, transferring: Transferring) -> Tensor:
+    """What `compose` gave, with its colours matched to the style's."""
+    refine = transferring.settings.refine
+    return transferring.colour_map(result)(result) if refine else result
 
 
 def roll_off(result: Tensor, content: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from torch import Tensor
 from photostyle.errors import PhotostyleError
 from photostyle.moments import Moments
 from photostyle.network import STRIDE, PhotoNet
-from photostyle.style import RESULT, Style, Transferring, compose, finish
+from photostyle.style import RESULT, Style, Transferring, compose, match
 from photostyle.weights import Transfer
 
 OVERLAP = 176
@@ -120,7 +120,7 @@ def transfer_tiled(
     size: int = 1024,
     progress: Callable[[float], None] = lambda _: None,
 ) -> Tensor:
-    """`photostyle.style.transfer` of RGB (1, 3, H, W), which may lie on another device.
+    """`compose` and `match` of `photostyle.style` for RGB (1, 3, H, W) on any device.
 
     size: of what is kept of a tile, in pixels. progress: told the share that is done. Raises
     PhotostyleError for a size smaller than the overlap.
@@ -154,5 +154,5 @@ def transfer_tiled(
     )
     for _, kept in parts:
         part = kept.of(result)
-        part.copy_(finish(kept.of(content), part, gathering))
+        part.copy_(match(part, gathering))
     return result

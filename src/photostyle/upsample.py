@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from photostyle.moments import Moments
 from photostyle.pixels import STRIP, Pixels
 
 BLOCK = 2
@@ -50,6 +51,19 @@ def fit(content: Tensor, result: Tensor) -> Tensor:
     (He, Sun and Tang, Guided Image Filtering, 2013, eq. 14, with the photo's own regression G in
     place of 0, so that flat windows keep their faint detail); maps are averaged over windows.
     """
+    whole = _regression(content, result)
+    # A band of rows at a time, with the rows around it that its windows reach.
+    around = 2 * RADIUS * BLOCK
+    rows = BLOCK * max(1, STRIP // (BLOCK * content.shape[3]))
+    bands = []
+    for top in range(0, content.shape[2], rows):
+        first, last = max(0, top - around), top + rows + around
+        maps = _fit(content[:, :, first:last], result[:, :, first:last], whole)
+        bands.append(maps[:, (top - first) // BLOCK :][:, : rows // BLOCK])
+    return torch.cat(bands, 1)
+
+
+def _fit(content: Tensor, result: Tensor, whole: Tensor) -> Tensor:
     c, r = (
         F.avg_pool2d(photo, BLOCK, ceil_mode=True)[0].permute(1, 2, 0)[..., None]
         for photo in (content, result)
@@ -60,16 +74,17 @@ def fit(content: Tensor, result: Tensor) -> Tensor:
     mean_c, mean_r = mean_c[..., None], mean_r[..., None]
     cc = cc.unflatten(-1, (3, 3)) - mean_c @ mean_c.mT
     rc = rc.unflatten(-1, (3, 3)) - mean_r @ mean_c.mT
-    ridge = EPSILON * torch.eye(3).to(cc)
-    # Over the photo: the covariances within windows, and between them.
-    inner, outer = (
-        cc.mean((0, 1)) + _between(mean_c, mean_c),
-        rc.mean((0, 1)) + _between(mean_r, mean_c),
-    )
-    whole = (outer + ridge) @ torch.linalg.inv(inner + ridge)
-    matrix = whole + (rc - whole @ cc) @ _inverse(cc + ridge)
+    matrix = whole + (rc - whole @ cc) @ _inverse(cc + EPSILON * torch.eye(3).to(cc))
     bias = mean_r - matrix @ mean_c
     return _mean(torch.cat([matrix.flatten(-2), bias[..., 0]], -1)).permute(2, 0, 1)
+
+
+def _regression(content: Tensor, result: Tensor) -> Tensor:
+    """The matrix of the affine map that is nearest to leading from content to result."""
+    parts = zip(content.split(256, 2), result.split(256, 2), strict=True)
+    joint = Moments.merge(Moments.of(torch.cat(part, 1)) for part in parts).covariance[0]
+    ridge = EPSILON * torch.eye(3).to(joint)
+    return ((joint[3:, :3] + ridge) @ torch.linalg.inv(joint[:3, :3] + ridge)).to(content.dtype)
 
 
 class Upsampled:
@@ -110,12 +125,6 @@ def _mean(x: Tensor) -> Tensor:
         count = F.conv2d(torch.ones_like(x[:, :1]), kernel[:1], padding=border)
         x = F.conv2d(x, kernel, padding=border, groups=x.shape[1]) / count
     return x[0].permute(1, 2, 0)
-
-
-def _between(a: Tensor, b: Tensor) -> Tensor:
-    """Covariance of two fields of vectors (H, W, 3, 1)."""
-    a, b = (x - x.mean((0, 1)) for x in (a, b))
-    return (a @ b.mT).mean((0, 1))
 
 
 def _inverse(matrix: Tensor) -> Tensor:
