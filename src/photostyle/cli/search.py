@@ -54,7 +54,10 @@ FILE = click.Path(path_type=Path)
 )
 @click.option("--population", type=click.IntRange(4), default=50, show_default=True)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-@click.option("--storage", help="URL of an Optuna storage [default: study.sqlite in the folder].")
+@click.option(
+    "--storage",
+    help="Study's file or database URL [default: study.log in the folder].",
+)
 @click.option("--study", default="search", show_default=True, help="Its name in the storage.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads [default: all cores].")
@@ -135,7 +138,7 @@ def search(
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise PhotostyleError(f"Cannot write {output}: {error.strerror}.") from None
-    found = Search(plan, storage or f"sqlite:///{output.resolve() / 'study.sqlite'}", study)
+    found = Search(plan, storage or str(output / "study.log"), study)
     judge = Judge(
         network,
         transfer,

@@ -31,13 +31,21 @@ def parameters_of(architecture: Architecture) -> dict[str, bool]:
     return {part: getattr(architecture, part) for part in PARTS}
 
 
+def draws(study: Study) -> int:
+    """How many trials were drawn, those that failed not counted, as they are made up for.
+
+    The seed of the next draw: a resumed search goes on as it would have, and a second worker draws
+    something else.
+    """
+    return sum(t.state != TrialState.FAIL for t in study.get_trials(deepcopy=False))
+
+
 class AgingEvolution(BaseSampler):
     """Regularised evolution (Real et al., AAAI 2019) with the numbers of An et al. 2020.
 
     The first ``population`` candidates are random. Then each is the best of ``tournament`` random
     members of the population with one bit flipped, and the population are the latest ``population``
-    candidates: the oldest dies, however good. What is drawn depends on the seed, the number of the
-    trial and the finished trials alone, so that a search that is resumed goes on as it would have.
+    candidates: the oldest dies, however good. A network that is known already is drawn anew.
     """
 
     def __init__(self, seed: int, population: int = 50, tournament: int = 10):
@@ -53,10 +61,10 @@ class AgingEvolution(BaseSampler):
     def sample_relative(
         self,
         study: Study,
-        trial: FrozenTrial,
+        trial: FrozenTrial,  # noqa: ARG002
         search_space: dict[str, BaseDistribution],  # noqa: ARG002
     ) -> dict[str, Any]:
-        rng = np.random.default_rng([self.seed, trial.number])
+        rng = np.random.default_rng([self.seed, draws(study)])
         finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         alive = finished[-self.population :]
         if len(alive) < self.population:

@@ -16,12 +16,20 @@ import numpy as np
 import optuna
 from optuna.pruners import BasePruner, NopPruner, PercentilePruner
 from optuna.samplers import BaseSampler, NSGAIISampler
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from photostyle.architecture import PHOTONAS, PHOTONET, Architecture
 from photostyle.errors import PhotostyleError
 from photostyle.files import new_file
-from photostyle.training.evolution import SPACE, AgingEvolution, architecture_of, parameters_of
+from photostyle.training.evolution import (
+    SPACE,
+    AgingEvolution,
+    architecture_of,
+    draws,
+    parameters_of,
+)
 from photostyle.training.judge import Figures, Judge, paper_score
 from photostyle.training.supernet import SMALLEST, canonical, sample
 
@@ -100,8 +108,6 @@ class Search:
         found = self.study.user_attrs.get("plan")
         if found is None:
             self.study.set_user_attr("plan", asdict(plan))
-            for architecture in [*ANCHORS, *self._first()]:
-                self._enqueue(architecture)
         elif found != asdict(plan):
             raise PhotostyleError(
                 f"The study {name!r} in {storage!r} was made with other options or another "
@@ -117,23 +123,22 @@ class Search:
     ) -> None:
         """Judge candidates until the study holds ``count`` different ones, ANCHORS and ``also``.
 
-        ``progress`` is told of each. When it is interrupted, the candidate in hand is enqueued
-        again.
+        ``progress`` is told of each. After an interruption the same candidates follow as without.
         """
         with judge.supernet.shared_encodings():
             while True:
                 known = {candidate.architecture for candidate in self.candidates()}
                 missing = [a for a in map(canonical, [*ANCHORS, *also]) if a not in known]
-                if len(known) >= count:
-                    if not missing:
-                        return
-                    self._enqueue(missing[0])
+                if len(known) >= count and not missing:
+                    return
+                planned = missing if len(known) >= count else self._planned()
+                if planned:
+                    self.study.enqueue_trial(parameters_of(planned[0]))
                 self.study.sampler = self._sampler()
                 trial = self.study.ask(SPACE)
                 try:
                     candidate = self._judge(trial, judge)
                 except BaseException:
-                    self._enqueue(architecture_of(trial.params))
                     self.study.tell(trial, state=TrialState.FAIL)
                     raise
                 if candidate:
@@ -141,8 +146,11 @@ class Search:
 
     def candidates(self) -> list[Candidate]:
         """All different candidates that were judged, in the order of their numbers."""
-        trials = self.study.get_trials(deepcopy=False)
-        return [c for trial in trials if (c := _candidate(trial))]
+        judged: dict[Architecture, Candidate] = {}
+        for trial in self.study.get_trials(deepcopy=False):
+            if candidate := _candidate(trial):
+                judged.setdefault(candidate.architecture, candidate)
+        return list(judged.values())
 
     def front(self) -> list[Candidate]:
         """The candidates that no other one dominates in distance and latency, fastest first."""
@@ -179,21 +187,26 @@ class Search:
             for candidate in self.candidates():
                 file.write(json.dumps(candidate.as_json()).encode() + b"\n")
 
-    def _first(self) -> list[Architecture]:
-        """The first population, beyond ANCHORS, of the default search: of all sizes alike."""
+    def _planned(self) -> list[Architecture]:
+        """What is not left to the sampler and has not been drawn yet.
+
+        ANCHORS, and in the default search a first population in which all sizes are as frequent.
+        """
         rng = np.random.default_rng(self.plan.seed)
         count = self.plan.population - len(ANCHORS) if self._pareto else 0
-        return [sample(rng) for _ in range(count)]
-
-    def _enqueue(self, architecture: Architecture) -> None:
-        self.study.enqueue_trial(parameters_of(architecture))
+        drawn = {
+            architecture_of(trial.system_attrs.get("fixed_params", trial.params))
+            for trial in self.study.get_trials(deepcopy=False)
+            if trial.state != TrialState.FAIL
+        }
+        planned = [*ANCHORS, *(sample(rng) for _ in range(count))]
+        return [architecture for architecture in planned if architecture not in drawn]
 
     def _sampler(self) -> BaseSampler:
         if not self._pareto:
             return AgingEvolution(self.plan.seed, self.plan.population)
-        # A fresh one for each trial: its draws then depend on the seed and the number of trials,
-        # and neither a resumed search nor a second worker draws the same again.
-        seed = np.random.default_rng([self.plan.seed, len(self.study.get_trials(deepcopy=False))])
+        # A fresh one for each trial, seeded for it: see `draws`.
+        seed = np.random.default_rng([self.plan.seed, draws(self.study)])
         return NSGAIISampler(
             population_size=self.plan.population, seed=int(seed.integers(2**32 - 1))
         )
@@ -266,11 +279,14 @@ class Search:
         return "complete", None
 
 
-def _storage(url: str) -> optuna.storages.BaseStorage | str:
-    if url.startswith("sqlite"):
-        # Several workers write to one file; the default waits five seconds for each other.
-        return optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}})
-    return url
+def _storage(place: str) -> optuna.storages.BaseStorage:
+    """A file, or a database by its URL.
+
+    The file is a journal: SQLite takes ten times as long for the 31 parameters of a trial.
+    """
+    if "://" in place:
+        return optuna.storages.RDBStorage(place)
+    return JournalStorage(JournalFileBackend(place))
 
 
 def _pruner(plan: Plan) -> BasePruner:
