@@ -476,7 +476,7 @@ def invoke(*arguments: object) -> Result:
 def test_train_search_distil(photos: Path, teacher: Path, tmp_path: Path) -> None:
     runs = {name: tmp_path / name for name in ("super", "search", "distilled")}
     common = ("--teacher", teacher, "--threads", 1, "--device", "cpu")
-    training = (*common, "--widths", "4,5,6,7,8", "--batch", 2, "--size", 64)
+    training = (*common, "--widths", "4,5,6,7,8", "--batch", 1, "--size", 64)
 
     supernet = ("train", photos, "-o", runs["super"], "--supernet", *training)
     outcome = invoke(*supernet, "--steps", 40)
@@ -552,7 +552,7 @@ def test_paper_search_from_the_command_line(
     options: tuple[object, ...] = ("--pairs", 4, "--size", 64, "--latency-size", 64)
     options += ("--population", 4, "--storage", f"sqlite:///{tmp_path}/study.sqlite")
     arguments = ("search", photos, "--supernet", file, "-o", output, *options, "--device", "cpu")
-    outcome = invoke(*arguments, "--score", "paper", "--candidates", 8, "--teacher", teacher)
+    outcome = invoke(*arguments, "--score", "paper", "--candidates", 6, "--teacher", teacher)
     assert outcome.exit_code == 0, outcome.output
     lines = (output / "candidates.jsonl").read_text().splitlines()
     candidates = [json.loads(line) for line in lines]
@@ -564,7 +564,7 @@ def test_paper_search_from_the_command_line(
 
     mine = str(Architecture(wct_d5=True, skip1=True, norm1=True))
     outcome = invoke(
-        *arguments, "--score", "paper", "--candidates", 8, "--teacher", teacher, "--choose", mine
+        *arguments, "--score", "paper", "--candidates", 6, "--teacher", teacher, "--choose", mine
     )
     assert outcome.exit_code == 0, outcome.output
     assert outcome.stdout.strip() == mine

@@ -98,12 +98,12 @@ class Supernet(PhotoNet):
             own["conv17_wide.bias"].copy_(own["conv17.bias"] + shift)
         return supernet
 
-    def slices(self, architecture: Architecture) -> dict[str, Tensor]:
-        """The decoder's weights in a smaller network, by their names there; gradients flow back."""
+    def slices(self, network: PhotoNet) -> dict[str, Tensor]:
+        """The weights of ``network``'s decoder, by their names there; gradients flow back to us."""
         own = dict(self.named_parameters())
         return {
-            name: self._slice(name, own, architecture)
-            for name, _ in _skeleton(architecture, self.widths).named_parameters()
+            name: self._slice(name, own, network.architecture)
+            for name, _ in network.named_parameters()
             if not name.startswith("encoder.")
         }
 
@@ -135,9 +135,10 @@ class Supernet(PhotoNet):
 
     def extract(self, architecture: Architecture) -> PhotoNet:
         """A network of ``architecture`` with a copy of the supernet's weights."""
-        network = _skeleton(architecture, self.widths)
+        with torch.device("meta"):
+            network = PhotoNet(architecture, self.widths)
         tensors = {f"encoder.{name}": t for name, t in self.encoder.state_dict().items()}
-        tensors |= self.slices(architecture)
+        tensors |= self.slices(network)
         fill(network, {name: t.detach().clone() for name, t in tensors.items()}, "The supernet")
         return network
 
@@ -170,7 +171,7 @@ class _Subnetwork(PhotoNet):
         # A bound method, so that the supernet is not registered as a part of its part.
         self._encode = supernet.encode
         self.encoder = supernet.encoder
-        for name, tensor in supernet.slices(architecture).items():
+        for name, tensor in supernet.slices(self).items():
             layer, _, kind = name.rpartition(".")
             module = self.get_submodule(layer)
             delattr(module, kind)
@@ -179,11 +180,6 @@ class _Subnetwork(PhotoNet):
     def encode(self, pixels: Tensor) -> dict[int, Tensor]:
         levels = self._encode(pixels)
         return {n: features for n, features in levels.items() if self.architecture.uses(n)}
-
-
-def _skeleton(architecture: Architecture, widths: Widths) -> PhotoNet:
-    with torch.device("meta"):
-        return PhotoNet(architecture, widths)
 
 
 def load_supernet(source: str | os.PathLike[str]) -> tuple[Supernet, Transfer]:
