@@ -27,6 +27,7 @@ from photostyle.cli import cli
 from photostyle.moments import Moments
 from photostyle.network import Encoder, PhotoNet
 from photostyle.style import Style
+from photostyle.training import cstep
 from photostyle.training.data import Photos
 from photostyle.training.distillation import Outcome, distillation
 from photostyle.training.evolution import (
@@ -363,20 +364,20 @@ def test_an_interrupted_search_goes_on_as_if_it_had_not_been(
     supernet: Supernet, tmp_path: Path, score: str
 ) -> None:
     urls = [str(tmp_path / name) for name in "ab"]
-    whole, at_once = search(urls[0], supernet, 40, score=score)
+    whole, at_once = search(urls[0], supernet, 30, score=score)
     for stop_at in (1, 17, 3):
         with pytest.raises(KeyboardInterrupt):
-            search(urls[1], supernet, 40, stop_at, score=score)
-    resumed, last = search(urls[1], supernet, 40, score=score)
-    assert len(last.judged) == 40 - 1 - 17 - 3
+            search(urls[1], supernet, 30, stop_at, score=score)
+    resumed, last = search(urls[1], supernet, 30, score=score)
+    assert len(last.judged) == 30 - 1 - 17 - 3
     assert [c.architecture for c in resumed.candidates()] == at_once.judged
     assert resumed.choose(0).architecture == whole.choose(0).architecture
 
-    again, idle = search(urls[1], supernet, 40, score=score)
+    again, idle = search(urls[1], supernet, 30, score=score)
     assert idle.judged == []
-    assert len(again.candidates()) == 40
+    assert len(again.candidates()) == 30
     with pytest.raises(PhotostyleError, match="other options"):
-        search(urls[1], supernet, 40, score=score, seed=1)
+        search(urls[1], supernet, 30, score=score, seed=1)
 
 
 def test_a_candidate_lost_with_its_worker_is_judged_in_the_end(
@@ -473,13 +474,16 @@ def invoke(*arguments: object) -> Result:
     return CliRunner().invoke(cli, [str(argument) for argument in arguments])
 
 
-def test_train_search_distil(photos: Path, teacher: Path, tmp_path: Path) -> None:
+def test_train_search_distil(
+    photos: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cstep, "LOG_EVERY", 10)
     runs = {name: tmp_path / name for name in ("super", "search", "distilled")}
     common = ("--teacher", teacher, "--threads", 1, "--device", "cpu")
     training = (*common, "--widths", "4,5,6,7,8", "--batch", 1, "--size", 64)
 
     supernet = ("train", photos, "-o", runs["super"], "--supernet", *training)
-    outcome = invoke(*supernet, "--steps", 40)
+    outcome = invoke(*supernet, "--steps", 20)
     assert outcome.exit_code == 0, outcome.output
     file = runs["super"] / "supernet.safetensors"
     assert str(file) in outcome.stdout
@@ -517,7 +521,7 @@ def test_train_search_distil(photos: Path, teacher: Path, tmp_path: Path) -> Non
 
     start = ("--arch", chosen, "--from", file, "--distil", runs["super"] / "weights.safetensors")
     distilling = ("train", photos, "-o", runs["distilled"], *training, *start)
-    outcome = invoke(*distilling, "--steps", 20)
+    outcome = invoke(*distilling, "--steps", 10)
     assert outcome.exit_code == 0, outcome.output
     (line,) = (runs["distilled"] / "log.jsonl").read_text().splitlines()
     assert {"output", "moments", "reconstruction"} <= set(json.loads(line))
