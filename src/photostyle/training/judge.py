@@ -6,6 +6,7 @@ the same few pairs of photos. Results are clamped to 0..1 before they are compar
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Sequence
 
@@ -25,7 +26,7 @@ from photostyle.weights import Checkpoint, Transfer
 Figures = dict[str, float]
 
 REPEATS = 3
-"""Times that candidate and teacher are timed in turn; the shortest of each counts."""
+"""Times that candidate and teacher are timed in turn."""
 
 
 def make_pairs(photos: Photos, count: int, size: int, seed: int) -> list[Batch]:
@@ -112,19 +113,17 @@ class Judge:
     def latency(self, architecture: Architecture) -> float:
         """Seconds to learn a style and to apply it, over the teacher's.
 
-        The two are timed in turn, so that whatever else the machine does slows down both.
+        The median over REPEATS, in each of which the two are timed one after the other, so that
+        whatever else the machine does slows down both.
         """
         candidate = self.supernet.extract(architecture).to(memory_format=torch.channels_last)
-        contestants = (
-            (candidate, self.settings),
-            (self.teacher.network, self.teacher.transfer),
-        )
-        times: tuple[list[float], list[float]] = ([], [])
         with torch.inference_mode():
-            for _ in range(REPEATS):
-                for (network, settings), seconds in zip(contestants, times, strict=True):
-                    seconds.append(self._time(network, settings))
-        return min(times[0]) / min(times[1])
+            ratios = [
+                self._time(candidate, self.settings)
+                / self._time(self.teacher.network, self.teacher.transfer)
+                for _ in range(REPEATS)
+            ]
+        return statistics.median(ratios)
 
     def _time(self, network: PhotoNet, settings: Transfer) -> float:
         self._wait()
