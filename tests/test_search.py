@@ -588,6 +588,8 @@ def test_a_search_that_cannot_be(
     assert "no weights" in refused(source=tmp_path / "missing.safetensors")
     assert "cannot be used" in refused("--storage", "nonsense://here")
     assert "cannot be used" in refused("--storage", f"{tmp_path}/no/such.log")
+    (tmp_path / "cut.log").write_text('{"op_code": 0}\n{"op_co')
+    assert "delete that line" in refused("--storage", tmp_path / "cut.log")
     assert "multiple of 16" in refused("--size", 100)
     assert "transfers nothing" in refused("--choose", "0" * 32)
     (tmp_path / "search").rmdir()

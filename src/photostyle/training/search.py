@@ -286,6 +286,9 @@ def _storage(place: str) -> optuna.storages.BaseStorage:
     """
     if "://" in place:
         return optuna.storages.RDBStorage(place)
+    journal = Path(place)
+    if journal.is_file() and (lines := journal.read_bytes()) and not lines.endswith(b"\n"):
+        raise ValueError("its last line was cut off; delete that line")
     return JournalStorage(JournalFileBackend(place))
 
 
