@@ -103,7 +103,7 @@ class Search:
                 load_if_exists=True,
             )
         except Exception as error:  # every kind of storage has errors of its own
-            reason = str(error).splitlines()[0]
+            reason = (str(error) or type(error).__name__).splitlines()[0]
             raise PhotostyleError(f"The storage {storage!r} cannot be used: {reason}") from None
         found = self.study.user_attrs.get("plan")
         if found is None:
