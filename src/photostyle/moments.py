@@ -92,6 +92,10 @@ class Moments:
     def to(self, device: torch.device) -> Moments:
         return Moments(self.count.to(device), self.mean.to(device), self.covariance.to(device))
 
+    def detach(self) -> Moments:
+        """The same, cut off from what they were computed of."""
+        return Moments(self.count, self.mean.detach(), self.covariance.detach())
+
 
 @dataclass(frozen=True)
 class AffineMap:

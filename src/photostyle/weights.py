@@ -6,8 +6,10 @@ network: the architecture string, the five widths, how features are transferred,
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,10 +70,13 @@ def bundled() -> dict[str, Path]:
     }
 
 
-def load(source: str | os.PathLike[str]) -> Checkpoint:
+def load(
+    source: str | os.PathLike[str], build: Callable[[Architecture, Widths], PhotoNet] = PhotoNet
+) -> Checkpoint:
     """Load bundled weights by name, or a safetensors file by path, in float32 on the CPU.
 
-    Raises PhotostyleError when there is no such file or it is not a photostyle checkpoint.
+    ``build`` makes the network that the weights are for. Raises PhotostyleError when there is no
+    such file or it is not a photostyle checkpoint.
     """
     path = bundled().get(str(source), Path(source))
     metadata = read_metadata(path)
@@ -80,7 +85,7 @@ def load(source: str | os.PathLike[str]) -> Checkpoint:
         widths = parse_widths(metadata["widths"])
         checkpoint = Checkpoint(
             # Nothing is allocated until the file has shown that it has as much to offer.
-            _empty_network(architecture, widths),
+            _empty_network(build, architecture, widths),
             Transfer(**json.loads(metadata["transfer"])),
             json.loads(metadata["provenance"]),
         )
@@ -93,6 +98,13 @@ def load(source: str | os.PathLike[str]) -> Checkpoint:
     tensors = {name: tensor.float() for name, tensor in read_tensors(path).items()}
     fill(checkpoint.network, tensors, str(path))
     return checkpoint
+
+
+def identify(source: str | os.PathLike[str]) -> str:
+    """Name and SHA-256 digest of weights, to say in other files which ones they were."""
+    path = bundled().get(str(source), Path(source))
+    _open(path)
+    return f"{path.name} sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
 def read_metadata(path: Path) -> dict[str, str]:
@@ -166,9 +178,11 @@ def fill(network: torch.nn.Module, tensors: dict[str, Tensor], origin: str) -> N
     network.requires_grad_(False)
 
 
-def _empty_network(architecture: Architecture, widths: Widths) -> PhotoNet:
+def _empty_network(
+    build: Callable[[Architecture, Widths], PhotoNet], architecture: Architecture, widths: Widths
+) -> PhotoNet:
     with torch.device("meta"):
-        return PhotoNet(architecture, widths)
+        return build(architecture, widths)
 
 
 def _open(path: Path) -> Any:

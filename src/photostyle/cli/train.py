@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 DEFAULT_WIDTHS = "32,48,64,96,128"
 
@@ -15,6 +16,11 @@ DEFAULT_WIDTHS = "32,48,64,96,128"
     "-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder of the run."
 )
 @click.option("--arch", default="photonas", show_default=True, help="Architecture string or name.")
+@click.option(
+    "--supernet",
+    is_flag=True,
+    help="Train photonet and all smaller networks at once, for `photostyle search`.",
+)
 @click.option("--widths", default=DEFAULT_WIDTHS, show_default=True, help="Channels per level.")
 @click.option("--method", type=click.Choice(["monge", "classic"]), default="monge")
 @click.option("--steps", type=click.IntRange(1), default=6000, show_default=True)
@@ -36,6 +42,12 @@ DEFAULT_WIDTHS = "32,48,64,96,128"
     type=click.Path(path_type=Path),
     help="VGG-19 weights, often of a smaller one, that guide the encoder [default: the teacher].",
 )
+@click.option(
+    "--from",
+    "start",
+    help="Start from these weights: of the same architecture, of a supernet, or with all parts.",
+)
+@click.option("--distil", help="Learn from this network, too: a bundled name or a weights file.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads [default: all cores].")
 @click.option("--checkpoint-every", type=float, default=200, show_default=True, help="Seconds.")
@@ -43,6 +55,7 @@ def train(
     photos: tuple[Path, ...],
     output: Path,
     arch: str,
+    supernet: bool,
     widths: str,
     method: str,
     steps: int,
@@ -52,6 +65,8 @@ def train(
     seed: int,
     teacher: Path | None,
     guide: Path | None,
+    start: str | None,
+    distil: str | None,
     device: str,
     threads: int | None,
     checkpoint_every: float,
@@ -59,25 +74,33 @@ def train(
     """Train a network on PHOTOS: folders or tar shards.
 
     The same command on the same --output goes on where it stopped. At the end the folder holds
-    weights.safetensors for use with --model, log.jsonl and sample sheets.
+    weights.safetensors for use with --model, log.jsonl and sample sheets; with --supernet also
+    supernet.safetensors for `photostyle search`.
     """
     import torch
     from rich.console import Console
     from rich.progress import Progress
 
     from photostyle.allocator import keep_freed_memory
-    from photostyle.architecture import ARCHITECTURES, Architecture, parse_widths
+    from photostyle.architecture import ARCHITECTURES, PHOTONET, Architecture, parse_widths
     from photostyle.engine import choose_device
     from photostyle.training.cstep import Loss, Recipe, Run
     from photostyle.training.data import Photos
+    from photostyle.training.sandwich import SupernetRun
+    from photostyle.training.supernet import load_start
     from photostyle.training.teacher import Teacher
-    from photostyle.weights import Transfer, save
+    from photostyle.weights import Transfer, identify, load
 
+    context = click.get_current_context()
+    given = context.get_parameter_source("arch") == ParameterSource.COMMANDLINE
+    if supernet and (given or distil):
+        raise click.UsageError("--supernet trains all architectures, from photos alone.")
     keep_freed_memory()
     if threads:
         torch.set_num_threads(threads)
+    architecture = PHOTONET if supernet else ARCHITECTURES.get(arch) or Architecture.parse(arch)
     recipe = Recipe(
-        architecture=str(ARCHITECTURES.get(arch) or Architecture.parse(arch)),
+        architecture=str(architecture),
         widths=parse_widths(widths),
         transfer=Transfer(method=method),
         steps=steps,
@@ -85,11 +108,18 @@ def train(
         size=size,
         learning_rate=learning_rate,
         seed=seed,
+        supernet=supernet,
+        start=identify(start) if start else "",
+        distil=identify(distil) if distil else "",
     )
+    network = None
+    if start:
+        network = load_start(start, None if supernet else architecture, recipe.widths)
     teacher_network = Teacher.load(teacher)
     guide_network = Teacher.load(guide) if guide else teacher_network
-    loss = Loss(recipe, teacher_network, guide_network)
-    run = Run(output, recipe, Photos(photos), loss, choose_device(device))
+    loss = Loss(recipe, teacher_network, guide_network, load(distil) if distil else None)
+    kind = SupernetRun if supernet else Run
+    run = kind(output, recipe, Photos(photos), loss, choose_device(device), network)
     run.resume()
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal) as progress:
@@ -100,5 +130,4 @@ def train(
             progress.update(bar, completed=step, description=text)
 
         run.train(show, checkpoint_every)
-    save(run.result(), output / "weights.safetensors", torch.float16, overwrite=True)
-    click.echo(f"Wrote {output / 'weights.safetensors'}")
+    click.echo(f"Wrote {run.write()}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -25,8 +25,9 @@ from photostyle.sheet import save_sheet
 from photostyle.style import record, transfer
 from photostyle.training import grades, losses
 from photostyle.training.data import Photos, random_crop
+from photostyle.training.distillation import Outcome, distillation
 from photostyle.training.teacher import Teacher
-from photostyle.weights import Checkpoint, Transfer
+from photostyle.weights import Checkpoint, Transfer, save
 
 LOG_EVERY, SHEET_EVERY = 20, 500
 """Steps from one line of the log, and from one sample sheet, to the next."""
@@ -49,6 +50,11 @@ class Recipe:
     # Share of a batch of graded pairs whose content and style are one and the same photo.
     identity: float = 0.25
     averaging: float = 0.998
+    # Whether all smaller networks are trained along, see `photostyle.training.supernet`.
+    supernet: bool = False
+    # The weights to start from and those to learn from, as `photostyle.weights.identify` has them.
+    start: str = ""
+    distil: str = ""
 
     def rate(self, step: int) -> float:
         """One cycle: up within the first three hundredths of the steps, down along a cosine."""
@@ -89,6 +95,8 @@ class Weights:
     edges: float = 1.5
     smoothness: float = 10.0
     clipping: float = 15.0
+    output: float = 10.0
+    moments: float = 2.0
 
 
 WEIGHTS = Weights()
@@ -117,16 +125,26 @@ def make_batch(photos: Photos, recipe: Recipe, step: int) -> Batch:
     return Batch(*(torch.stack(crops) for crops in zip(*rows, strict=True)))
 
 
+def weighted(terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Every term times its weight."""
+    return {name: getattr(WEIGHTS, name) * term for name, term in terms.items()}
+
+
 class Loss(nn.Module):
     """The loss of one batch, and the 1x1 maps that pull the encoder towards the guide.
 
     teacher: VGG-19 for styles and structures; guide: VGG-19, often a smaller one, whose levels the
-    encoder is to resemble and which compares graded pairs. Only the maps are trained.
+    encoder is to resemble and which compares graded pairs. distil: a frozen network whose outcome
+    is to be repeated. Only the maps are trained.
     """
 
-    def __init__(self, recipe: Recipe, teacher: Teacher, guide: Teacher):
+    def __init__(
+        self, recipe: Recipe, teacher: Teacher, guide: Teacher, distil: Checkpoint | None = None
+    ):
         super().__init__()
-        self.recipe = recipe
+        self.recipe, self.distil = recipe, distil
+        if distil:
+            self.add_module("larger", distil.network.to(memory_format=torch.channels_last))
         self.teacher, self.guide = teacher, guide
         self.maps = nn.ModuleList(
             conv(ours, theirs, 1) for ours, theirs in zip(recipe.widths, guide.widths, strict=False)
@@ -134,9 +152,19 @@ class Loss(nn.Module):
 
     def forward(self, network: PhotoNet, batch: Batch) -> dict[str, Tensor]:
         """The weighted terms, by name."""
+        outcome = Outcome.of(network, batch.content, batch.style, self.recipe.transfer)
+        terms = self.terms(network, batch, outcome)
+        if self.distil:
+            larger, settings = self.distil.network, self.distil.transfer
+            with torch.no_grad():
+                taught = Outcome.of(larger, batch.content, batch.style, settings)
+            terms |= distillation(outcome, taught, network.architecture.places)
+        return weighted(terms)
+
+    def terms(self, network: PhotoNet, batch: Batch, outcome: Outcome) -> dict[str, Tensor]:
+        """What the photos and the teachers say of the outcome of ``batch``, not yet weighted."""
         teacher, guide = self.teacher, self.guide
-        style, reconstruction = record(network, batch.style)
-        result = transfer(network, batch.content, style, self.recipe.transfer)
+        reconstruction, result = outcome.reconstruction, outcome.result
         terms = {"reconstruction": losses.pixel(reconstruction, batch.style)}
         terms["reconstruction"] = terms["reconstruction"] + 0.5 * losses.gradient(
             reconstruction, batch.style
@@ -155,7 +183,7 @@ class Loss(nn.Module):
             terms["edges"] = losses.edges(result, batch.content)
             terms["smoothness"] = losses.smoothness(result, batch.content)
             terms["clipping"] = losses.clipping(result)
-        return {name: getattr(WEIGHTS, name) * term for name, term in terms.items()}
+        return terms
 
     def _guide(self, network: PhotoNet, pixels: Tensor) -> Tensor:
         levels = network.encode(pad(pixels))
@@ -171,17 +199,23 @@ class Run:
     """A training run in a folder.
 
     ``checkpoint.pt`` holds its state, ``log.jsonl`` the terms of the loss, ``samples`` sheets of
-    content | style | result. Raises PhotostyleError when the loss is no longer a number.
+    content | style | result. start: the network to go on from; without one it is drawn by the seed.
+    Raises PhotostyleError when the loss is no longer a number.
     """
 
     def __init__(
-        self, folder: Path, recipe: Recipe, photos: Photos, loss: Loss, device: torch.device
+        self,
+        folder: Path,
+        recipe: Recipe,
+        photos: Photos,
+        loss: Loss,
+        device: torch.device,
+        start: PhotoNet | None = None,
     ):
         self.folder, self.recipe, self.photos, self.device = folder, recipe, photos, device
         torch.manual_seed(recipe.seed)
-        self.network = PhotoNet(Architecture.parse(recipe.architecture), recipe.widths)
-        _initialise(self.network)
-        self.network.to(device).to(memory_format=torch.channels_last)
+        self.network = self._build(start)
+        self.network.requires_grad_(True).to(device).to(memory_format=torch.channels_last)
         self.loss = loss.to(device)
         self.average = AveragedModel(
             self.network, multi_avg_fn=get_ema_multi_avg_fn(recipe.averaging)
@@ -213,7 +247,9 @@ class Run:
             return
         state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
         ours = asdict(replace(self.recipe, steps=0))
-        if {**state["recipe"], "steps": 0} != ours:
+        # An option younger than the checkpoint had its default.
+        theirs = asdict(Recipe("", self.recipe.widths)) | state["recipe"]
+        if theirs | {"steps": 0} != ours:
             raise PhotostyleError(
                 f"{self.folder} holds a run with other options; repeat those or use a new folder."
             )
@@ -244,7 +280,7 @@ class Run:
     def advance(self) -> dict[str, float]:
         """One step; gives the terms of the loss."""
         batch = make_batch(self.photos, self.recipe, self.step)
-        terms = self.loss(self.network, batch.to(self.device))
+        terms = self.terms(batch.to(self.device))
         self.optimiser.zero_grad()
         torch.stack(list(terms.values())).sum().backward()
         norm = nn.utils.clip_grad_norm_(self.optimiser.param_groups[0]["params"], 10.0)
@@ -258,6 +294,11 @@ class Run:
         self.average.update_parameters(self.network)
         self.step += 1
         return {name: float(term.detach()) for name, term in terms.items()}
+
+    def terms(self, batch: Batch) -> dict[str, Tensor]:
+        """The weighted terms of the loss of this step, by name."""
+        terms: dict[str, Tensor] = self.loss(self.network, batch)
+        return terms
 
     def train(self, progress: Callable[[int, dict[str, float]], None], seconds: float) -> None:
         """All steps that remain, with a checkpoint every ``seconds`` and at the end.
@@ -295,6 +336,15 @@ class Run:
         }
         return Checkpoint(self.averaged, recipe.transfer, provenance)
 
+    def write(self) -> Path:
+        """Write the averaged network to a file for use with --model; gives its name."""
+        path = self.folder / "weights.safetensors"
+        save(self.result(), path, torch.float16, overwrite=True)
+        return path
+
+    def _build(self, start: PhotoNet | None) -> PhotoNet:
+        return start or initial_network(self.recipe)
+
     def _write_log(self, means: dict[str, float]) -> None:
         terms = {name: round(term, 5) for name, term in means.items()}
         line = {"step": self.step, "time": round(time.time()), "rate": self.recipe.rate(self.step)}
@@ -322,6 +372,13 @@ class Run:
 def to_uint8(pixels: Tensor) -> np.ndarray:
     """(3, H, W), 0..1, to (H, W, 3) in 0..255."""
     return (pixels.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+
+
+def initial_network(recipe: Recipe) -> PhotoNet:
+    """The network of a recipe as it is before any training, drawn with torch's generator."""
+    network = PhotoNet(Architecture.parse(recipe.architecture), recipe.widths)
+    _initialise(network)
+    return network
 
 
 def _initialise(network: PhotoNet) -> None:

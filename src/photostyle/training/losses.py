@@ -42,15 +42,17 @@ def feature(result: Sequence[Tensor], target: Sequence[Tensor]) -> Tensor:
 
 
 def style(result: Sequence[Tensor], style: Sequence[Tensor]) -> Tensor:
-    """Relative distance of means and covariances, averaged over levels and batch, in [0, 1].
+    """Relative distance of means and covariances (`moments`), averaged over levels, in [0, 1]."""
+    terms = [moments(Moments.of(f), Moments.of(s)) for f, s in zip(result, style, strict=True)]
+    return torch.stack(terms).mean()
 
-    Half |mu_r - mu_s| / (|mu_r| + |mu_s|) plus half the same of covariances, in Frobenius norm.
+
+def moments(a: Moments, b: Moments) -> Tensor:
+    """Relative distance of two means and covariances, mean over the batch, in [0, 1].
+
+    Half |mu_a - mu_b| / (|mu_a| + |mu_b|) plus half the same of covariances, in Frobenius norm.
     """
-    terms = []
-    for f, s in zip(result, style, strict=True):
-        a, b = Moments.of(f), Moments.of(s)
-        terms.append(_relative(a.mean, b.mean) + _relative(a.covariance, b.covariance))
-    return torch.stack(terms).mean() / 2
+    return (_relative(a.mean, b.mean) + _relative(a.covariance, b.covariance)) / 2
 
 
 def _relative(a: Tensor, b: Tensor) -> Tensor:

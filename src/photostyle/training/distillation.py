@@ -1,0 +1,61 @@
+"""What a network makes of a batch, and how a smaller network learns it from a larger one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from photostyle.network import PhotoNet
+from photostyle.style import Style, record, transfer
+from photostyle.training import losses
+from photostyle.weights import Transfer
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """style: learned of the style photos; reconstruction: of them; result: both (B, 3, H, W)."""
+
+    style: Style
+    reconstruction: Tensor
+    result: Tensor
+
+    @classmethod
+    def of(cls, network: PhotoNet, content: Tensor, style: Tensor, settings: Transfer) -> Outcome:
+        """content, style: RGB (B, 3, H, W), 0..1."""
+        learned, reconstruction = record(network, style)
+        return cls(learned, reconstruction, transfer(network, content, learned, settings))
+
+    def detach(self) -> Outcome:
+        """The same without its way back to the weights: a teacher's."""
+        moments = {place: moments.detach() for place, moments in self.style.moments.items()}
+        return Outcome(Style(moments), self.reconstruction.detach(), self.result.detach())
+
+
+def distillation(student: Outcome, teacher: Outcome, places: tuple[str, ...]) -> dict[str, Tensor]:
+    """How far a student is from its teacher, by name (both on the same photos).
+
+    output: Charbonnier and gradient distance of the results, plus that of the reconstructions.
+    moments: relative distance of the style's means and covariances (`losses.moments`), mean over
+    the WCT ``places`` of the student that the teacher has too, with as many channels.
+    """
+    output = torch.stack(
+        [
+            losses.pixel(mine, theirs) + 0.5 * losses.gradient(mine, theirs)
+            for mine, theirs in (
+                (student.result, teacher.result),
+                (student.reconstruction, teacher.reconstruction),
+            )
+        ]
+    ).sum()
+    pairs = [
+        (mine, theirs)
+        for place in places
+        if (theirs := teacher.style.moments.get(place))
+        and (mine := student.style.moments[place]).mean.shape == theirs.mean.shape
+    ]
+    if not pairs:
+        return {"output": output}
+    moments = torch.stack([losses.moments(mine, theirs) for mine, theirs in pairs]).mean()
+    return {"output": output, "moments": moments}

@@ -1,0 +1,141 @@
+"""How good and how fast a candidate of the search is, compared with the teacher.
+
+The teacher is the supernet's largest network, or another one that is given; both make results of
+the same few pairs of photos. Results are clamped to 0..1 before they are compared.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from photostyle import metrics
+from photostyle.architecture import PHOTONET, Architecture
+from photostyle.network import PhotoNet
+from photostyle.training.cstep import Batch, Recipe, make_batch, to_uint8
+from photostyle.training.data import Photos
+from photostyle.training.distillation import Outcome
+from photostyle.training.supernet import Supernet, canonical
+from photostyle.training.teacher import Teacher
+from photostyle.weights import Checkpoint, Transfer
+
+Figures = dict[str, float]
+
+REPEATS = 3
+"""Times that candidate and teacher are timed in turn."""
+
+
+def make_pairs(photos: Photos, count: int, size: int, seed: int) -> list[Batch]:
+    """Pairs as in training, of one photo each: graded ones and different photos in turn."""
+    recipe = Recipe(str(PHOTONET), (1, 1, 1, 1, 1), batch=1, size=size, seed=seed, identity=0)
+    return [make_batch(photos, recipe, number) for number in range(count)]
+
+
+def paper_score(pixel: float, feature: float, architecture: Architecture) -> float:
+    """0.8 L_r + 0.1 L_p + 0.1 L_m, lower is better (An et al. 2020).
+
+    L_r: ``pixel``, mean squared difference of results; L_p: ``feature``, see `feature_error`; L_m:
+    the ones in the architecture's string over its 32 characters. The string is the canonical one,
+    so that parts without any effect cost nothing.
+    """
+    ones = str(canonical(architecture)).count("1")
+    return 0.8 * pixel + 0.1 * feature + 0.1 * ones / 32
+
+
+def feature_error(result: Sequence[Tensor], teacher: Sequence[Tensor]) -> float:
+    """Mean squared difference of VGG features, mean over levels, in units of the mean activation.
+
+    Each level is divided by the mean of the teacher's features, which gives it the scale of the
+    normalised VGG that the paper uses, whose activations are 1 on average (Gatys et al. 2016).
+    """
+    errors = [((f - t) / t.mean()).square().mean() for f, t in zip(result, teacher, strict=True)]
+    return float(torch.stack(errors).mean())
+
+
+class Judge:
+    """Compares networks cut out of a supernet with the teacher.
+
+    pairs: of one photo each, with sides that are multiples of 16. vgg: for the paper's score, else
+    None. Use it inside of ``supernet.shared_encodings()``: the pairs are then encoded once for all
+    candidates, as the encoder is the same in all of them.
+    """
+
+    def __init__(
+        self,
+        supernet: Supernet,
+        settings: Transfer,
+        pairs: Sequence[Batch],
+        *,
+        reference: Checkpoint | None = None,
+        vgg: Teacher | None = None,
+        latency_size: int = 192,
+    ):
+        self.supernet, self.settings, self.vgg = supernet, settings, vgg
+        self.device = next(supernet.parameters()).device
+        self.pairs = [pair.to(self.device) for pair in pairs]
+        self.teacher = reference or Checkpoint(supernet.extract(PHOTONET), settings)
+        self.teacher.network.to(self.device).to(memory_format=torch.channels_last)
+        generator = torch.Generator().manual_seed(0)
+        shape = (1, 3, latency_size, latency_size)
+        content, style = (torch.rand(shape, generator=generator) for _ in range(2))
+        self._timed = Batch(content, style, None).to(self.device)
+        with torch.inference_mode():
+            self._results = [
+                self._result(self.teacher.network, self.teacher.transfer, pair)
+                for pair in self.pairs
+            ]
+            self._features = [vgg(result) for result in self._results] if vgg else []
+
+    def compare(self, network: PhotoNet, number: int) -> Figures:
+        """The figures of pair ``number``.
+
+        distance: mean CIEDE2000 between the network's result and the teacher's; pixel: their mean
+        squared difference; feature: `feature_error`, with a VGG; target: mean CIEDE2000 between the
+        network's result and the true one, for a graded pair.
+        """
+        pair = self.pairs[number]
+        with torch.inference_mode():
+            result = self._result(network, self.settings, pair)
+            taught = self._results[number]
+            figures = {"pixel": float((result - taught).square().mean())}
+            if self.vgg:
+                figures["feature"] = feature_error(self.vgg(result), self._features[number])
+        pixels = to_uint8(result[0])
+        figures["distance"] = metrics.ciede2000(to_uint8(taught[0]), pixels)
+        if pair.target is not None:
+            figures["target"] = metrics.ciede2000(to_uint8(pair.target[0]), pixels)
+        return figures
+
+    def latency(self, architecture: Architecture) -> float:
+        """Seconds to learn a style and to apply it, over the teacher's.
+
+        The median over REPEATS, in each of which the two are timed one after the other, so that
+        whatever else the machine does slows down both.
+        """
+        candidate = self.supernet.extract(architecture).to(memory_format=torch.channels_last)
+        with torch.inference_mode():
+            ratios = [
+                self._time(candidate, self.settings)
+                / self._time(self.teacher.network, self.teacher.transfer)
+                for _ in range(REPEATS)
+            ]
+        return statistics.median(ratios)
+
+    def _time(self, network: PhotoNet, settings: Transfer) -> float:
+        self._wait()
+        start = time.perf_counter()
+        self._result(network, settings, self._timed)
+        self._wait()
+        return time.perf_counter() - start
+
+    def _wait(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+    @staticmethod
+    def _result(network: PhotoNet, settings: Transfer, pair: Batch) -> Tensor:
+        return Outcome.of(network, pair.content, pair.style, settings).result.clamp(0, 1)

@@ -1,0 +1,226 @@
+"""The supernet: one set of weights that holds every architecture of PhotoNet.
+
+A smaller network leaves parts of the largest out: whole convolutions, and the input channels of a
+convolution that a missing skip link or aggregated level would have filled. Only where a missing
+part changes a kernel otherwise does the supernet hold a second kernel beside the largest's.
+
+Trained by the sandwich rule (Yu and Huang, Universally Slimmable Networks, ICCV 2019; Yu et al.,
+BigNAS, ECCV 2020): in each step the largest network, the smallest, and one with parts dropped at
+random; the smaller two learn from the largest as well as from the photos.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from photostyle.architecture import PHOTONET, Architecture, Widths
+from photostyle.errors import PhotostyleError
+from photostyle.network import PhotoNet, conv
+from photostyle.weights import Transfer, bundled, fill, load, read_tensors
+
+SKIP_LINKS = {"conv17": 4, "conv21": 3, "conv25": 2, "conv27": 1}
+"""The layers that read a skip link after their own input, and its level."""
+
+PARTS = tuple(part.name for part in fields(Architecture) if part.name != "unread")
+"""Names of the 31 parts that a network may have or not, in the order of the string."""
+
+SMALLEST = Architecture(wct_d5=True)
+"""No part but one place at which features are transferred: without any it transfers nothing."""
+
+
+def canonical(architecture: Architecture) -> Architecture:
+    """The architecture of the same network that says nothing beyond it.
+
+    A skip link that is absent is neither transferred (unless its level is aggregated) nor
+    normalised, and one bit is never read.
+    """
+    parts = {part: getattr(architecture, part) for part in PARTS}
+    for level in (1, 2, 3, 4):
+        parts[f"wct_skip{level}"] &= architecture.uses(level)
+        parts[f"norm{level}"] &= architecture.skips(level)
+    return Architecture(**parts)
+
+
+def sample(rng: np.random.Generator) -> Architecture:
+    """Each part is on with the same probability, itself drawn from 0..1; some place is always on.
+
+    So that small and large networks are as frequent as middling ones.
+    """
+    while True:
+        share = rng.uniform()
+        architecture = canonical(Architecture(*(bool(on) for on in rng.uniform(size=32) < share)))
+        if architecture.places:
+            return architecture
+
+
+class Supernet(PhotoNet):
+    """The largest network, PHOTONET, with the kernels that smaller ones need in place of its own.
+
+    conv17_wide: what conv17 sees of conv16's input where conv16 is off; conv19_1x1, conv23_1x1: in
+    place of conv19 and conv23 where these are off.
+    """
+
+    def __init__(self, widths: Widths):
+        super().__init__(PHOTONET, widths)
+        _, w2, w3, w4, w5 = widths
+        self.conv17_wide = conv(w5, w4)
+        self.conv19_1x1 = conv(w4, w3, 1)
+        self.conv23_1x1 = conv(w3, w2, 1)
+        self._encodings: list[tuple[Tensor, dict[int, Tensor]]] | None = None
+
+    @classmethod
+    def around(cls, largest: PhotoNet) -> Supernet:
+        """The supernet of a PHOTONET; its other kernels do at first what they stand in for.
+
+        A 1x1 kernel is the sum of the 3x3 kernel, and conv17_wide the product of conv16's sum and
+        conv17 (exact in flat areas where no ReLU cuts).
+        """
+        supernet = cls(largest.widths)
+        supernet.load_state_dict(largest.state_dict(), strict=False)
+        with torch.no_grad():
+            own = dict(supernet.named_parameters())
+            for layer in ("conv19", "conv23"):
+                summed = own[f"{layer}.weight"].sum((2, 3), keepdim=True)
+                own[f"{layer}_1x1.weight"].copy_(summed)
+                own[f"{layer}_1x1.bias"].copy_(own[f"{layer}.bias"])
+            above = own["conv17.weight"][:, : largest.widths[3]]
+            below = own["conv16.weight"].sum((2, 3))
+            own["conv17_wide.weight"].copy_(torch.einsum("omhw,mi->oihw", above, below))
+            shift = above.sum((2, 3)) @ own["conv16.bias"]
+            own["conv17_wide.bias"].copy_(own["conv17.bias"] + shift)
+        return supernet
+
+    def slices(self, network: PhotoNet) -> dict[str, Tensor]:
+        """The weights of ``network``'s decoder, by their names there; gradients flow back to us."""
+        own = dict(self.named_parameters())
+        return {
+            name: self._slice(name, own, network.architecture)
+            for name, _ in network.named_parameters()
+            if not name.startswith("encoder.")
+        }
+
+    def _slice(self, name: str, own: Mapping[str, Tensor], a: Architecture) -> Tensor:
+        layer, _, kind = name.rpartition(".")
+        if layer == "aggregate" and kind == "weight":
+            sizes = [self.widths[level - 1] for level in (5, 4, 3, 2, 1)]
+            inputs = own[name].split(sizes, 1)
+            kept = [inputs[0]]
+            kept += [inputs[5 - level] for level in (4, 3, 2, 1) if a.aggregates(level)]
+            return torch.cat(kept, 1)
+        if layer in ("conv19", "conv23") and not getattr(a, layer):
+            return own[f"{layer}_1x1.{kind}"]
+        if layer == "conv17" and not a.conv16:
+            wide = own[f"conv17_wide.{kind}"]
+            if kind == "bias" or not a.skip4:
+                return wide
+            return torch.cat([wide, own[name][:, -self.widths[3] :]], 1)
+        if layer in SKIP_LINKS and kind == "weight" and not a.skips(SKIP_LINKS[layer]):
+            return own[name][:, : -self.widths[SKIP_LINKS[layer] - 1]]
+        return own[name]
+
+    def subnetwork(self, architecture: Architecture) -> PhotoNet:
+        """The network of ``architecture`` on the supernet's own weights: what trains it, trains us.
+
+        Its encoder is the supernet's and shares its encodings, see `shared_encodings`.
+        """
+        return _Subnetwork(self, architecture)
+
+    def extract(self, architecture: Architecture) -> PhotoNet:
+        """A network of ``architecture`` with a copy of the supernet's weights."""
+        with torch.device("meta"):
+            network = PhotoNet(architecture, self.widths)
+        tensors = {f"encoder.{name}": t for name, t in self.encoder.state_dict().items()}
+        tensors |= self.slices(network)
+        fill(network, {name: t.detach().clone() for name, t in tensors.items()}, "The supernet")
+        return network
+
+    @contextmanager
+    def shared_encodings(self) -> Iterator[None]:
+        """Inside, a photo (the same tensor) is encoded once for all networks on these weights."""
+        self._encodings = []
+        try:
+            yield
+        finally:
+            self._encodings = None
+
+    def encode(self, pixels: Tensor) -> dict[int, Tensor]:
+        if self._encodings is None:
+            return super().encode(pixels)
+        for seen, levels in self._encodings:
+            if seen is pixels:
+                return dict(levels)
+        levels = super().encode(pixels)
+        self._encodings.append((pixels, levels))
+        return dict(levels)
+
+
+class _Subnetwork(PhotoNet):
+    """PhotoNet whose layers hold tensors computed from a supernet's instead of parameters."""
+
+    def __init__(self, supernet: Supernet, architecture: Architecture):
+        with torch.device("meta"):
+            super().__init__(architecture, supernet.widths)
+        # A bound method, so that the supernet is not registered as a part of its part.
+        self._encode = supernet.encode
+        self.encoder = supernet.encoder
+        for name, tensor in supernet.slices(self).items():
+            layer, _, kind = name.rpartition(".")
+            module = self.get_submodule(layer)
+            delattr(module, kind)
+            setattr(module, kind, tensor)
+
+    def encode(self, pixels: Tensor) -> dict[int, Tensor]:
+        levels = self._encode(pixels)
+        return {n: features for n, features in levels.items() if self.architecture.uses(n)}
+
+
+def load_supernet(source: str | os.PathLike[str]) -> tuple[Supernet, Transfer]:
+    """A supernet from its file, or around a PHOTONET (a file or a bundled name), and its transfer.
+
+    Raises PhotostyleError as `photostyle.weights.load`, and for weights of a smaller network.
+    """
+    path = bundled().get(str(source), Path(source))
+    network, settings = _load(path)
+    if isinstance(network, Supernet):
+        return network, settings
+    if network.architecture != PHOTONET:
+        raise PhotostyleError(
+            f"{path} holds a network with parts missing; give a supernet or a network with all "
+            "parts (photostyle train --supernet, or --arch photonet)."
+        )
+    return Supernet.around(network), settings
+
+
+def load_start(
+    source: str | os.PathLike[str], architecture: Architecture | None, widths: Widths
+) -> PhotoNet:
+    """A network to train on from: the file's own, or cut out of a supernet or a PHOTONET.
+
+    Without an architecture it is the supernet itself. Raises PhotostyleError as `load_supernet`,
+    and for weights of other widths.
+    """
+    path = bundled().get(str(source), Path(source))
+    network, _ = _load(path)
+    if network.widths != widths:
+        found = ",".join(map(str, network.widths))
+        raise PhotostyleError(f"{path} has other widths; repeat with --widths {found}.")
+    if not isinstance(network, Supernet) and network.architecture == architecture:
+        return network
+    supernet, _ = load_supernet(path)
+    return supernet.extract(architecture) if architecture else supernet
+
+
+def _load(path: Path) -> tuple[PhotoNet, Transfer]:
+    if "conv17_wide.weight" in read_tensors(path):
+        checkpoint = load(path, lambda _, widths: Supernet(widths))
+    else:
+        checkpoint = load(path)
+    return checkpoint.network, checkpoint.transfer
