@@ -49,7 +49,7 @@ class Recipe:
     unpaired_every: int = 2
     # Share of a batch of graded pairs whose content and style are one and the same photo.
     identity: float = 0.25
-    averaging: float = 0.998
+    averaging: float = 0.997
     # Whether all smaller networks are trained along, see `photostyle.training.supernet`.
     supernet: bool = False
     # The weights to start from and those to learn from, as `photostyle.weights.identify` has them.
@@ -89,11 +89,11 @@ class Weights:
     feature: float = 1.0
     reconstruction: float = 20.0
     guide: float = 0.1
-    style: float = 5.0
+    style: float = 8.0
     palette: float = 15.0
     structure: float = 0.6
     edges: float = 1.5
-    smoothness: float = 10.0
+    smoothness: float = 20.0
     clipping: float = 15.0
     output: float = 10.0
     moments: float = 2.0
