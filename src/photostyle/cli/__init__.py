@@ -24,7 +24,8 @@ class Commands(click.Group):
     """The modules of this package as commands, with one way out for every error."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        return sorted(module.name for module in pkgutil.iter_modules(__path__))
+        names = (module.name for module in pkgutil.iter_modules(__path__))
+        return sorted(name for name in names if not name.startswith("_"))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.list_commands(ctx):
@@ -39,6 +40,12 @@ class Commands(click.Group):
             raise click.ClickException(str(error)) from error
         except MemoryError as error:
             raise click.ClickException("There is not enough memory for this.") from error
+        except RuntimeError as error:  # torch has no MemoryError of its own
+            if "memory" not in str(error):
+                raise
+            raise click.ClickException(
+                "There is not enough memory for this; --mode fast or a smaller --tile takes less."
+            ) from error
         except OSError as error:
             if error.errno == errno.EPIPE:  # click leaves without a word
                 raise

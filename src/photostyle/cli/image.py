@@ -6,14 +6,15 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 import click
 
+from photostyle.cli import _options
 from photostyle.errors import PhotostyleError
 
 
@@ -40,6 +41,8 @@ from photostyle.errors import PhotostyleError
     show_default=True,
     help="How much of the look is taken over.",
 )
+@_options.way
+@_options.threads
 @click.option("--force", is_flag=True, help="Overwrite an existing file.")
 @click.option("--compare", is_flag=True, help="Also write content, style and result side by side.")
 @click.option("--json", "as_json", is_flag=True, help="Print a summary as one line of JSON.")
@@ -50,6 +53,9 @@ def image(
     model: str,
     device: str,
     strength: float,
+    mode: Literal["auto", "fast", "exact"],
+    working_size: int | None,
+    tile: int | None,
     force: bool,
     compare: bool,
     as_json: bool,
@@ -93,21 +99,33 @@ def image(
         stylizer = photostyle.load(model, device=device)
     with phases("learn"):
         learned = stylizer.learn(style_photo.pixels)
-    with phases("apply"):
-        pixels = stylizer.apply(content_photo.pixels, learned, strength=strength)
+    width, height = content_photo.size
+    way = stylizer.way(mode, height, width)
+    with phases("apply", way) as progress:
+        pixels = stylizer.apply(
+            content_photo.pixels,
+            learned,
+            strength,
+            mode=way,
+            progress=progress,
+            **_options.given(working_size=working_size, tile=tile),
+        )
         result = replace(content_photo, pixels=pixels)
     with phases("write"):
         if to_stdout:
             sys.stdout.buffer.write(photo.encode(result, format))
             sys.stdout.buffer.flush()
-            return
-        # The result takes its name only when the comparison is complete as well.
-        with new_file(target, overwrite=force) as stream:
-            stream.write(photo.encode(result, format))
-            if compared:
-                row = photo.side_by_side(content_photo, style_photo, result)
-                photo.write(row, compared, overwrite=force)
+        else:
+            # The result takes its name only when the comparison is complete as well.
+            with new_file(target, overwrite=force) as stream:
+                stream.write(photo.encode(result, format))
+                if compared:
+                    row = photo.side_by_side(content_photo, style_photo, result)
+                    photo.write(row, compared, overwrite=force)
 
+    click.echo(f"Mode: {way}.", err=True)
+    if to_stdout:
+        return
     if not as_json:
         click.echo(os.fsencode(target))  # bytes: a name need not be text
         return
@@ -118,6 +136,7 @@ def image(
         "style_size": style_photo.size,
         "model": model,
         "device": str(stylizer.device),
+        "mode": way,
         "strength": strength,
         "seconds": {name: round(seconds, 3) for name, seconds in phases.seconds.items()},
     }
@@ -125,23 +144,32 @@ def image(
 
 
 class Phases:
-    """Measures the phases of the work and, on a terminal, says which one is running."""
+    """Measures the phases of the work and, on a terminal, shows the one that is running."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
 
     @contextmanager
-    def __call__(self, name: str) -> Iterator[None]:
+    def __call__(self, name: str, detail: str = "") -> Iterator[Callable[[float], None]]:
+        """The block is the phase; it is given what to tell the share that is done, in 0..1."""
         start = time.perf_counter()
-        with _spinner(name) if sys.stderr.isatty() else nullcontext():
-            yield
+        with _bar(f"{name} ({detail})" if detail else name) as progress:
+            yield progress
         self.seconds[name] = time.perf_counter() - start
 
 
-def _spinner(text: str) -> AbstractContextManager[object]:
+@contextmanager
+def _bar(text: str) -> Iterator[Callable[[float], None]]:
+    """A bar on stderr, if that is a terminal: it only moves until a first share is told."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
     from rich.console import Console
+    from rich.progress import Progress
 
-    return Console(stderr=True).status(text)
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(text, total=None)
+        yield lambda share: bar.update(task, completed=share, total=1)
 
 
 def _source(name: str) -> Path | BinaryIO:

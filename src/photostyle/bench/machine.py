@@ -1,0 +1,45 @@
+"""What is measured on, and with what."""
+
+from __future__ import annotations
+
+import os
+import platform
+from contextlib import suppress
+from pathlib import Path
+
+from photostyle.bench.process import in_fresh_process
+
+
+def machine(device: str) -> dict[str, str]:
+    """Processor, system, device, threads and versions.
+
+    Raises PhotostyleError where there is no such device.
+    """
+    return in_fresh_process(_machine, device)
+
+
+def _machine(name: str) -> dict[str, str]:
+    import torch
+
+    from photostyle import __version__
+    from photostyle.engine import choose_device
+
+    device = choose_device(name)
+    on_gpu = device.type == "cuda"
+    return {
+        "processor": f"{_processor()}, {os.cpu_count()} cores",
+        "system": f"{platform.system()} {platform.machine()}",
+        "device": torch.cuda.get_device_name(device) if on_gpu else device.type,
+        "threads": str(torch.get_num_threads()),
+        "photostyle": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def _processor() -> str:
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

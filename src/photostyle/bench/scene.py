@@ -1,0 +1,70 @@
+"""Pictures to measure with, as rich in detail as photos and rendered in an instant, at any size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+TEXTURE = 512
+"""Side of the texture, in pixels, which repeats."""
+
+STRIP = 1 << 18
+"""Pixels rendered at a time, so that rendering takes no memory to speak of."""
+
+
+def scene(width: int, height: int, evening: bool = False) -> npt.NDArray[np.uint8]:
+    """Land under a sky by day or in the evening, (H, W, 3): the same at any size but for texture.
+
+    The texture has the spectrum of natural images, amplitude ~ 1 / frequency (Field 1987), one to
+    one with the pixels, so that files are as large as those of a camera.
+    """
+    texture = _texture()
+    columns = np.linspace(0, 1, width).astype(np.float32)
+    lines = np.linspace(0, 1, height).astype(np.float32)
+    horizon = 0.45 + 0.06 * np.sin(7 * columns) + 0.02 * np.sin(31 * columns + 1)
+    sky = _gradient([[0.35, 0.55, 0.9], [0.8, 0.87, 0.95]])
+    land = _gradient([[0.35, 0.5, 0.25], [0.25, 0.33, 0.12], [0.5, 0.4, 0.3]])
+    if evening:
+        sky = _gradient([[0.3, 0.25, 0.45], [1.0, 0.55, 0.25]])
+        land = _gradient([[0.3, 0.2, 0.2], [0.12, 0.08, 0.1], [0.25, 0.15, 0.15]])
+
+    picture = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, max(1, STRIP // width)):
+        part = slice(top, min(height, top + max(1, STRIP // width)))
+        y, edge = lines[part, None], horizon[None]
+        above = y < edge
+        colours = np.where(above[..., None], sky(y / edge), land((y - edge) / (1 - edge)))
+        rows = np.arange(part.start, part.stop) % TEXTURE
+        detail = texture[rows].take(np.arange(width) % TEXTURE, axis=1)
+        colours += np.where(above, 0.02, 0.13)[..., None] * detail
+        colours += 0.05 * np.sin(23 * columns + 17 * y)[..., None]
+        picture[part] = (255 * colours.clip(0, 1)).round()
+    return picture
+
+
+def _gradient(
+    colours: list[list[float]],
+) -> Callable[[npt.NDArray[Any]], npt.NDArray[np.float32]]:
+    """Between colours at even distances, at places in 0..1."""
+    places = np.linspace(0, 1, len(colours))
+    channels = np.array(colours).T
+
+    def at(t: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        return np.stack([np.interp(t, places, c) for c in channels], -1).astype(np.float32)
+
+    return at
+
+
+def _texture() -> npt.NDArray[np.float32]:
+    """Periodic noise, (TEXTURE, TEXTURE, 3), standard deviation about 1, mostly grey."""
+    rng = np.random.default_rng(0)
+    frequency = np.hypot(np.fft.fftfreq(TEXTURE)[:, None], np.fft.rfftfreq(TEXTURE))
+    frequency[0, 0] = np.inf
+    planes = np.fft.irfft2(
+        np.fft.rfft2(rng.standard_normal((4, TEXTURE, TEXTURE))) / frequency, (TEXTURE, TEXTURE)
+    )
+    planes /= planes.std(axis=(1, 2), keepdims=True)
+    return (planes[0] + 0.3 * planes[1:]).transpose(1, 2, 0).astype(np.float32)

@@ -1,0 +1,124 @@
+"""The fast way: strips, smoothness, and what the maps are fitted by."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+import photostyle
+from photostyle import upsample
+from photostyle.bench.scene import scene
+from photostyle.engine import Stylizer
+from photostyle.pixels import Pixels
+from photostyle.style import Style
+
+Floats = npt.NDArray[np.float64]
+
+
+@pytest.fixture(scope="module")
+def stylizer() -> Stylizer:
+    return photostyle.load("photonas", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def evening(stylizer: Stylizer) -> Style:
+    return stylizer.learn(scene(240, 160, evening=True))
+
+
+def fast(stylizer: Stylizer, photo: Floats, style: Style, working_size: int = 128) -> Floats:
+    result: Floats = stylizer.apply(photo, style, mode="fast", working_size=working_size)
+    return result
+
+
+@pytest.mark.parametrize("size", [(511, 333), (640, 97), (130, 700)])
+def test_strips_give_what_the_whole_gives(
+    stylizer: Stylizer, evening: Style, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = scene(*size) / 255
+    results = []
+    for strip in (1 << 30, 5000, 1):
+        for module in ("pixels", "upsample"):
+            monkeypatch.setattr(f"photostyle.{module}.STRIP", strip)
+        results.append(fast(stylizer, photo, evening))
+    assert np.abs(results[0] - photo).max() > 0.1
+    for result in results[1:]:
+        np.testing.assert_allclose(result, results[0], atol=1e-4)
+
+
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_in_place_gives_what_a_copy_gives(
+    stylizer: Stylizer, evening: Style, depth: type[np.uint8] | type[np.uint16]
+) -> None:
+    photo = scene(400, 300).astype(depth) * (257 if depth == np.uint16 else 1)
+    before = photo.copy()
+    copied = stylizer.apply(photo, evening, mode="fast", working_size=128)
+    assert np.array_equal(photo, before)
+    overwritten = stylizer.apply(photo, evening, mode="fast", working_size=128, in_place=True)
+    assert overwritten is photo
+    assert np.array_equal(overwritten, copied)
+
+
+def test_a_gradient_stays_smooth(stylizer: Stylizer, evening: Style) -> None:
+    """No bands, no grid: from pixel to pixel the slope of a clear sky hardly changes."""
+    y, x = np.mgrid[0:1:500j, 0:1:800j]
+    sky = np.stack([0.35 + 0.3 * y, 0.5 + 0.25 * y, 0.8 + 0.1 * y - 0.1 * x], -1)
+    result = fast(stylizer, sky, evening)
+    assert np.abs(result - sky).mean() > 0.05
+    for axis in (0, 1):
+        slope = np.diff(result, axis=axis)
+        assert np.abs(np.diff(slope, axis=axis)).max() < 0.25 / 255
+        assert np.abs(slope).max() < 3 / 255
+
+
+def test_flat_regions_stay_flat_and_edges_have_no_halo(stylizer: Stylizer, evening: Style) -> None:
+    photo = np.empty((480, 640, 3))
+    photo[:, :320], photo[:, 320:] = (0.2, 0.22, 0.25), (0.6, 0.75, 0.9)
+    result = fast(stylizer, photo, evening)
+    left, right = result[:, 100:110].mean((0, 1)), result[:, 530:540].mean((0, 1))
+    assert np.abs(left - right).max() > 0.2
+    assert np.abs(result[:, :320] - left).max() < 4 / 255
+    assert np.abs(result[:, 320:] - right).max() < 4 / 255
+
+
+def test_detail_is_carried_over(stylizer: Stylizer, evening: Style) -> None:
+    """Lines a pixel wide, which the reduced copy cannot hold, come out as they went in."""
+    photo = scene(900, 600) / 255
+    photo[::7] *= 0.8
+    result = fast(stylizer, photo, evening)
+    detail, kept = ((x[1:] - x[:-1]).mean(-1).ravel() for x in (photo, result))
+    assert np.corrcoef(detail, kept)[0, 1] > 0.95
+
+
+def test_fast_is_near_exact(stylizer: Stylizer, evening: Style) -> None:
+    photo = scene(720, 480) / 255
+    exact: Floats = stylizer.apply(photo, evening, mode="exact")
+    error = ((fast(stylizer, photo, evening, 360) - exact) ** 2).mean()
+    assert -10 * np.log10(error) > 30
+
+
+def test_a_fit_finds_the_map_that_was_applied() -> None:
+    generator = torch.Generator().manual_seed(0)
+    content = torch.rand(1, 3, 60, 80, generator=generator)
+    matrix = torch.tensor([[0.9, 0.1, 0.0], [0.0, 0.7, 0.2], [0.1, 0.0, 1.1]])
+    bias = torch.tensor([0.05, -0.02, 0.1])
+    result = torch.einsum("ij,bjhw->bihw", matrix, content) + bias[:, None, None]
+    maps = upsample.fit(content, result)
+    expected = torch.cat([matrix.flatten(), bias])[None, :, None, None].expand_as(maps)
+    torch.testing.assert_close(maps, expected, atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1000, 667), (333, 1234), (4000, 3), (50, 40)])
+def test_the_reduced_copy_is_the_photo_in_small(width: int, height: int) -> None:
+    """Each pixel of the copy is near the mean of what it covers: nothing is shifted or cut off."""
+    y, x = np.mgrid[0:height, 0:width]
+    photo = np.stack([x / width, y / height, np.full(x.shape, 0.5)], -1)
+    small, ratio = upsample.reduce(Pixels(photo), 200)
+    assert max(small.shape[-2:]) <= 200 * 1.25
+    assert small.shape[-2:] == (height, width) or ratio > 1
+    for axis, (channel, size) in enumerate([(1, height), (0, width)]):
+        count = small.shape[2 + axis]
+        centres = ((np.arange(count) + 0.5) * ratio).clip(0.5, size - 0.5)
+        found = small[0, channel].mean(1 - axis).numpy() * size + 0.5
+        assert np.abs(found - centres)[1:-1].max(initial=0) < 0.5 * ratio
