@@ -115,7 +115,8 @@ def test_the_command_measures_and_reports(
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     report, picture = tmp_path / "report.json", tmp_path / "plot.png"
     arguments = ["--model", model, "--res", "96x64,300x200", "--mode", "fast", "--runs", "2"]
-    arguments += ["--working-size", "64", "--threads", "1", "--json", report, "--plot", picture]
+    arguments += ["--working-size", "64", "--threads", "1", "--json", str(report)]
+    arguments += ["--plot", str(picture)]
     before = torch.get_num_threads()
     try:
         result = bench(*arguments)

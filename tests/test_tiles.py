@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
-from torch import Tensor
 
 import photostyle
 from photostyle import PhotostyleError
-from photostyle.architecture import PHOTONAS, PHOTONET
+from photostyle.architecture import PHOTONAS, PHOTONET, Architecture
 from photostyle.bench.scene import scene
 from photostyle.engine import Stylizer
 from photostyle.network import PhotoNet
-from photostyle.style import Style, record, transfer
-from photostyle.tiles import OVERLAP, tiles, transfer_tiled
-from photostyle.weights import PUBLISHED, Transfer
+from photostyle.tiles import OVERLAP, tiles
+from photostyle.weights import PUBLISHED, Checkpoint, Transfer
+
+Mask = npt.NDArray[np.uint8]
 
 
 @pytest.fixture(scope="module")
@@ -23,68 +24,70 @@ def photonas() -> Stylizer:
     return photostyle.load("photonas", device="cpu")
 
 
-def photo(width: int, height: int, evening: bool = False) -> Tensor:
-    return torch.from_numpy(scene(width, height, evening)).permute(2, 0, 1)[None] / 255
+def circle(width: int, height: int) -> Mask:
+    """A mask that leaves whole tiles without a pixel that counts."""
+    y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
+    return (255 * ((x - 0.2) ** 2 + (y - 0.6) ** 2 < 0.05)).astype(np.uint8)
 
 
-def mask(width: int, height: int) -> Tensor:
-    y, x = torch.meshgrid(torch.linspace(0, 1, height), torch.linspace(0, 1, width), indexing="ij")
-    return ((x - 0.3) ** 2 + (y - 0.6) ** 2 < 0.1).float()[None, None]
-
-
-@torch.inference_mode()
 def difference(
-    network: PhotoNet,
-    settings: Transfer,
-    content: Tensor,
+    stylizer: Stylizer,
+    size: tuple[int, int],
     tile: int,
     strength: float = 1.0,
-    seen: Tensor | None = None,
+    mask: Mask | None = None,
 ) -> float:
-    """The largest difference between tiled and whole, in steps of 8 bits."""
-    style, _ = record(network, photo(120, 90, evening=True))
-    whole = transfer(network, content, style, settings, strength, seen)
-    tiled = transfer_tiled(network, content, style, settings, strength, seen, tile)
-    assert tiled.shape == whole.shape
-    assert (whole - content).abs().max() > 0.1 * strength
-    return float((tiled - whole).abs().max() * 255)
+    """The largest difference between in tiles and as a whole, in steps of 8 bits."""
+    content, style = scene(*size) / 255, stylizer.learn(scene(120, 90, evening=True))
+    whole, tiled = (
+        stylizer.apply(content, style, strength, mode="exact", tile=pixels, mask=mask)
+        for pixels in (4096, tile)
+    )
+    assert np.abs(whole - content).max() > 0.1 * strength
+    return float(np.abs(tiled - whole).max() * 255)
 
 
 @pytest.mark.parametrize(
-    ("width", "height", "tile"), [(401, 199, 176), (353, 352, 176), (150, 397, 192), (208, 33, 176)]
+    ("size", "tile"), [((529, 99), 176), ((371, 353), 176), ((150, 577), 192), ((530, 33), 176)]
 )
-def test_tiled_equals_untiled(photonas: Stylizer, width: int, height: int, tile: int) -> None:
-    """Also where a tile's overlap reaches into others than its neighbours, and at odd edges."""
-    checkpoint = photonas.checkpoint
-    content = photo(width, height)
-    assert difference(checkpoint.network, checkpoint.transfer, content, tile) < 1
+def test_tiled_equals_untiled(photonas: Stylizer, size: tuple[int, int], tile: int) -> None:
+    """Also where the overlap reaches beyond the neighbour, at odd edges, and in narrow tiles."""
+    assert difference(photonas, size, tile) < 1
 
 
-def test_tiled_equals_untiled_under_a_mask_and_in_part(photonas: Stylizer) -> None:
-    checkpoint, content = photonas.checkpoint, photo(367, 181)
-    seen = mask(367, 181)
-    assert difference(checkpoint.network, checkpoint.transfer, content, 176, 0.6, seen) < 1
-    style, _ = record(checkpoint.network, photo(120, 90, evening=True))
-    with torch.inference_mode():
-        plain, masked = (
-            transfer(checkpoint.network, content, style, checkpoint.transfer, 1.0, given)
-            for given in (None, seen)
-        )
-    assert (plain - masked).abs().max() > 0.05
+def test_tiled_equals_untiled_in_part(photonas: Stylizer) -> None:
+    assert difference(photonas, (541, 65), 176, strength=0.6) < 1
+
+
+def test_tiled_equals_untiled_under_a_mask(photonas: Stylizer) -> None:
+    size = (541, 181)
+    assert difference(photonas, size, 176, mask=circle(*size)) < 1
+    assert difference(photonas, size, 176, mask=np.zeros((181, 541), np.uint8)) < 1
+    content, style = scene(*size), photonas.learn(scene(120, 90, evening=True))
+    plain, masked = (
+        photonas.apply(content, style, mode="exact", mask=mask).astype(int)
+        for mask in (None, circle(*size))
+    )
+    assert np.abs(plain - masked).max() > 10
 
 
 @pytest.mark.parametrize("settings", [Transfer(), PUBLISHED], ids=["ours", "published"])
 @pytest.mark.parametrize("architecture", [PHOTONET, PHOTONAS], ids=["photonet", "photonas"])
-def test_every_place_waits_for_the_whole_photo(architecture, settings) -> None:  # type: ignore[no-untyped-def]
+def test_every_place_waits_for_the_whole_photo(
+    architecture: Architecture, settings: Transfer
+) -> None:
     torch.manual_seed(0)
     network = PhotoNet(architecture, (3, 4, 5, 6, 7)).requires_grad_(False)
-    assert difference(network, settings, photo(389, 211), 176) < 1
+    stylizer = Stylizer(Checkpoint(network, settings), torch.device("cpu"))
+    assert difference(stylizer, (549, 191), 176) < 1
 
 
-def test_a_wrong_overlap_would_be_seen(photonas: Stylizer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("photostyle.tiles.OVERLAP", 16)
-    checkpoint = photonas.checkpoint
-    assert difference(checkpoint.network, checkpoint.transfer, photo(401, 199), 176) > 1
+def test_too_small_an_overlap_would_be_seen(
+    photonas: Stylizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("tiles", "engine"):
+        monkeypatch.setattr(f"photostyle.{module}.OVERLAP", 16)
+    assert difference(photonas, (529, 99), 176) > 1
 
 
 def test_the_engine_takes_tiles_for_large_photos(photonas: Stylizer) -> None:

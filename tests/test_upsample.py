@@ -105,7 +105,7 @@ def test_a_fit_finds_the_map_that_was_applied() -> None:
     bias = torch.tensor([0.05, -0.02, 0.1])
     result = torch.einsum("ij,bjhw->bihw", matrix, content) + bias[:, None, None]
     maps = upsample.fit(content, result)
-    expected = torch.cat([matrix.flatten(), bias])[None, :, None, None].expand_as(maps)
+    expected = torch.cat([matrix.flatten(), bias])[:, None, None].expand_as(maps)
     torch.testing.assert_close(maps, expected, atol=2e-3, rtol=0)
 
 
@@ -115,7 +115,7 @@ def test_the_reduced_copy_is_the_photo_in_small(width: int, height: int) -> None
     y, x = np.mgrid[0:height, 0:width]
     photo = np.stack([x / width, y / height, np.full(x.shape, 0.5)], -1)
     small, ratio = upsample.reduce(Pixels(photo), 200)
-    assert max(small.shape[-2:]) <= 200 * 1.25
+    assert max(small.shape[-2:]) <= 200
     assert small.shape[-2:] == (height, width) or ratio > 1
     for axis, (channel, size) in enumerate([(1, height), (0, width)]):
         count = small.shape[2 + axis]

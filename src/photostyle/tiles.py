@@ -82,10 +82,13 @@ class Gathering(Transferring):
         if place in self.content:
             return self.content[place]
         kept, weights = self._kept(features), self.weights(features)
-        moments = Moments.of(kept.of(features), None if weights is None else kept.of(weights))
+        weights = None if weights is None else kept.of(weights)
+        moments = Moments.of(kept.of(features), weights)
         if not torch.isfinite(moments.mean).all():
             raise _Blocked
-        self.gathered[place].append(moments)
+        # Where no pixel counts, Moments.of lets all count: right for a photo, wrong for a tile.
+        if weights is None or weights.any():
+            self.gathered[place].append(moments)
         return None
 
     def merge(self) -> bool:
@@ -130,6 +133,8 @@ def transfer_tiled(
     stages = sum(place.startswith("d") for place in network.architecture.places)
     total, done = (stages + 2) * len(parts), 0
 
+    if mask is not None and not mask.any():
+        mask = None
     gathering = Gathering(style, settings, strength)
     gathering.gathered = defaultdict(list)
     gathering.whole = Box(0, content.shape[-2], 0, content.shape[-1])
@@ -151,6 +156,7 @@ def transfer_tiled(
     gathering.content[RESULT] = Moments.merge(
         Moments.of(kept.of(result).clamp(0, 1), None if mask is None else kept.of(mask))
         for _, kept in parts
+        if mask is None or kept.of(mask).any()
     )
     for _, kept in parts:
         part = kept.of(result)
