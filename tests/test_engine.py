@@ -141,6 +141,21 @@ def test_the_photo_is_not_changed(stylizer: Stylizer) -> None:
 
 
 @pytest.mark.parametrize(
+    "turned",
+    [np.s_[::-1], np.s_[:, ::-1], np.s_[..., ::-1], np.s_[::2, 3::3]],
+    ids=["upside down", "mirrored", "channels", "strided"],
+)
+def test_views_of_arrays_are_photos(
+    stylizer: Stylizer, warm: np.ndarray, turned: tuple[slice, ...]
+) -> None:
+    """Such as OpenCV's BGR, reversed."""
+    style, view = stylizer.learn(warm), warm[turned]
+    expected = stylizer.apply(view.copy(), style)
+    np.testing.assert_array_equal(stylizer.apply(view, style), expected)
+    np.testing.assert_array_equal(stylizer.apply(view, style, in_place=True), expected)
+
+
+@pytest.mark.parametrize(
     "photo",
     [
         np.zeros((4, 4), np.uint8),

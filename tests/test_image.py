@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import torch
 from click.testing import CliRunner, Result
 from PIL import ExifTags, Image
 
-from photostyle import weights
+from photostyle import engine, weights
 from photostyle.architecture import PHOTONAS
 from photostyle.cli import cli
 from photostyle.network import PhotoNet
@@ -78,7 +79,7 @@ def test_default_name_and_size(folder: Path, model: str) -> None:
     result = run(model, "day.jpg", "dusk.png")
     assert result.exit_code == 0, result.output
     assert result.stdout == "day-dusk.jpg\n"
-    assert result.stderr == ""
+    assert result.stderr == "Mode: exact.\n"
     assert names(folder) == ["day-dusk.jpg", "day.jpg", "dusk.png"]
     with Image.open("day-dusk.jpg") as image, Image.open("day.jpg") as content:
         assert image.size == (90, 61)
@@ -143,9 +144,67 @@ def test_json_is_one_line(folder: Path, model: str) -> None:
         "style_size": [40, 70],
         "model": model,
         "device": "cpu",
+        "mode": "exact",
         "strength": 0.25,
     }
     assert {summary["output"], summary["compare"]} < set(names(folder))
+
+
+def test_the_way_is_chosen_and_shown(folder: Path, model: str) -> None:
+    Image.fromarray(scene(1300, 900)).save("large.png")
+    for content, arguments, way in (
+        ("day.jpg", [], "exact"),
+        ("large.png", [], "fast"),
+        ("day.jpg", ["--mode", "fast", "--working-size", "32"], "fast"),
+        ("large.png", ["--mode", "exact", "--tile", "700"], "exact"),
+    ):
+        result = run(model, content, "dusk.png", "-o", "out.png", "--force", "--json", *arguments)
+        assert result.exit_code == 0, result.output
+        assert result.stderr == f"Mode: {way}.\n"
+        assert json.loads(result.stdout)["mode"] == way
+    with Image.open(folder / "out.png") as image:
+        assert image.size == (1300, 900)
+
+
+def test_the_defaults_that_help_tells_are_those_of_the_engine() -> None:
+    text = " ".join(CliRunner().invoke(cli, ["image", "--help"]).output.split())
+    assert f"copy in fast mode. [default: {engine.WORKING_SIZE}]" in text
+    assert f"more time. [default: {engine.TILE}]" in text
+
+
+@pytest.mark.usefixtures("folder")
+def test_threads(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    before = torch.get_num_threads()
+    try:
+        assert run(model, "day.jpg", "dusk.png", "--threads", "3").exit_code == 0
+        assert torch.get_num_threads() == 3
+        # What is not imported yet, and other processes, follow the environment.
+        assert os.environ["OMP_NUM_THREADS"] == "3"
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_terminal_sees_a_bar_and_keeps_no_trace_of_it(
+    model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pty = pytest.importorskip("pty")
+    monkeypatch.setenv("TERM", "xterm")
+    leader, follower = pty.openpty()
+    words = ["image", "day.jpg", "dusk.png", "--model", model, "--device", "cpu"]
+    process = subprocess.Popen([*COMMAND, *words], stdout=subprocess.DEVNULL, stderr=follower)
+    os.close(follower)
+    shown = b""
+    with suppress(OSError):  # the end of a terminal
+        while part := os.read(leader, 4096):
+            shown += part
+    os.close(leader)
+    assert process.wait() == 0
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+    assert "apply (exact)" in text
+    assert "100%" in text
+    assert text.splitlines()[-1].endswith("Mode: exact.")
 
 
 def test_compare_shows_content_style_and_result(folder: Path, model: str) -> None:
@@ -217,6 +276,7 @@ def test_an_input_is_never_the_output(folder: Path, model: str) -> None:
         (["day.jpg", "dusk.png", "--model", "nonsense"], "nonsense"),
         (["day.jpg", "dusk.png", "--device", "toaster"], "toaster"),
         (["day.jpg", "dusk.png", "--device", "cuda:99"], "cuda:99"),
+        (["wide.png", "dusk.png", "--mode", "exact", "--tile", "100"], "at least 176"),
         (["day.jpg", "dusk.png", "--strength", "nan"], "strength"),
         (["wide.png", "dusk.png", "-o", "wide.webp"], "cannot be written as WEBP"),
     ],
@@ -243,6 +303,10 @@ def test_failing_runs_end_in_one_sentence_and_leave_nothing(
         ["day.jpg", "dusk.png", "-o", "-", "--compare"],
         ["day.jpg", "dusk.png", "--strength", "1.5"],
         ["day.jpg", "dusk.png", "--strength", "much"],
+        ["day.jpg", "dusk.png", "--mode", "slow"],
+        ["day.jpg", "dusk.png", "--working-size", "0"],
+        ["day.jpg", "dusk.png", "--tile", "-1"],
+        ["day.jpg", "dusk.png", "--threads", "0"],
     ],
 )
 def test_wrong_usage_exits_with_2(folder: Path, model: str, arguments: list[str]) -> None:

@@ -16,6 +16,9 @@ from photostyle.network import PhotoNet
 from photostyle.tiles import OVERLAP, tiles
 from photostyle.weights import PUBLISHED, Checkpoint, Transfer
 
+TOLERANCE = 0.02
+"""In steps of 8 bits: what rounding explains, and too small an overlap exceeds."""
+
 Mask = npt.NDArray[np.uint8]
 
 
@@ -52,17 +55,17 @@ def difference(
 )
 def test_tiled_equals_untiled(photonas: Stylizer, size: tuple[int, int], tile: int) -> None:
     """Also where the overlap reaches beyond the neighbour, at odd edges, and in narrow tiles."""
-    assert difference(photonas, size, tile) < 1
+    assert difference(photonas, size, tile) < TOLERANCE
 
 
 def test_tiled_equals_untiled_in_part(photonas: Stylizer) -> None:
-    assert difference(photonas, (541, 65), 176, strength=0.6) < 1
+    assert difference(photonas, (541, 65), 176, strength=0.6) < TOLERANCE
 
 
 def test_tiled_equals_untiled_under_a_mask(photonas: Stylizer) -> None:
-    size = (541, 181)
-    assert difference(photonas, size, 176, mask=circle(*size)) < 1
-    assert difference(photonas, size, 176, mask=np.zeros((181, 541), np.uint8)) < 1
+    size = (541, 97)
+    assert difference(photonas, size, 176, mask=circle(*size)) < TOLERANCE
+    assert difference(photonas, size, 176, mask=np.zeros((97, 541), np.uint8)) < TOLERANCE
     content, style = scene(*size), photonas.learn(scene(120, 90, evening=True))
     plain, masked = (
         photonas.apply(content, style, mode="exact", mask=mask).astype(int)
@@ -79,7 +82,7 @@ def test_every_place_waits_for_the_whole_photo(
     torch.manual_seed(0)
     network = PhotoNet(architecture, (3, 4, 5, 6, 7)).requires_grad_(False)
     stylizer = Stylizer(Checkpoint(network, settings), torch.device("cpu"))
-    assert difference(stylizer, (549, 191), 176) < 1
+    assert difference(stylizer, (549, 93), 176) < TOLERANCE
 
 
 def test_too_small_an_overlap_would_be_seen(
@@ -87,11 +90,11 @@ def test_too_small_an_overlap_would_be_seen(
 ) -> None:
     for module in ("tiles", "engine"):
         monkeypatch.setattr(f"photostyle.{module}.OVERLAP", 16)
-    assert difference(photonas, (529, 99), 176) > 1
+    assert difference(photonas, (529, 99), 176) > 10 * TOLERANCE
 
 
 def test_the_engine_takes_tiles_for_large_photos(photonas: Stylizer) -> None:
-    content = scene(563, 201)
+    content = scene(563, 65)
     style = photonas.learn(scene(120, 90, evening=True))
     shares: list[float] = []
     tiled, whole = (

@@ -47,7 +47,7 @@ class Pixels:
             self.height, self.width, _ = self._array.shape
             kind = self._array.dtype
             self._scale = float(np.iinfo(kind).max) if kind in (np.uint8, np.uint16) else 1.0
-        self._in_place = in_place and isinstance(photo, np.ndarray)
+        self._in_place = in_place and isinstance(photo, np.ndarray) and min(photo.strides) >= 0
         self._result: Tensor | npt.NDArray[Any] | None = None
         if not self._finite():
             raise PhotostyleError("The photo holds values that are no numbers (NaN or infinity).")
@@ -66,7 +66,7 @@ class Pixels:
         part = self._array[top:bottom]
         if part.dtype != np.uint8:
             part = part.astype(np.float32)
-        elif not part.flags.writeable:
+        elif not part.flags.writeable or min(part.strides) < 0:  # torch takes no such array
             part = part.copy()
         strip = (
             torch.from_numpy(part)
