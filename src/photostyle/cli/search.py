@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from photostyle.cli import _options
 from photostyle.errors import PhotostyleError
 
 FILE = click.Path(path_type=Path)
@@ -60,7 +61,7 @@ FILE = click.Path(path_type=Path)
 )
 @click.option("--study", default="search", show_default=True, help="Its name in the storage.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--threads", type=click.IntRange(1), help="CPU threads [default: all cores].")
+@_options.threads
 def search(
     photos: tuple[Path, ...],
     supernet: str,
@@ -79,7 +80,6 @@ def search(
     storage: str | None,
     study: str,
     device: str,
-    threads: int | None,
 ) -> None:
     """Search the networks inside a supernet for good and fast ones, judged on PHOTOS.
 
@@ -117,8 +117,6 @@ def search(
         if not override.places:
             raise PhotostyleError(f"{choose} transfers nothing: none of its wct parts has effect.")
     keep_freed_memory()
-    if threads:
-        torch.set_num_threads(threads)
     network, transfer = load_supernet(supernet)
     place = choose_device(device)
     network.to(place).to(memory_format=torch.channels_last)

@@ -7,6 +7,8 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
+from photostyle.cli import _options
+
 DEFAULT_WIDTHS = "32,48,64,96,128"
 
 
@@ -49,7 +51,7 @@ DEFAULT_WIDTHS = "32,48,64,96,128"
 )
 @click.option("--distil", help="Learn from this network, too: a bundled name or a weights file.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--threads", type=click.IntRange(1), help="CPU threads [default: all cores].")
+@_options.threads
 @click.option("--checkpoint-every", type=float, default=200, show_default=True, help="Seconds.")
 def train(
     photos: tuple[Path, ...],
@@ -68,7 +70,6 @@ def train(
     start: str | None,
     distil: str | None,
     device: str,
-    threads: int | None,
     checkpoint_every: float,
 ) -> None:
     """Train a network on PHOTOS: folders or tar shards.
@@ -77,7 +78,6 @@ def train(
     weights.safetensors for use with --model, log.jsonl and sample sheets; with --supernet also
     supernet.safetensors for `photostyle search`.
     """
-    import torch
     from rich.console import Console
     from rich.progress import Progress
 
@@ -96,8 +96,6 @@ def train(
     if supernet and (given or distil):
         raise click.UsageError("--supernet trains all architectures, from photos alone.")
     keep_freed_memory()
-    if threads:
-        torch.set_num_threads(threads)
     architecture = PHOTONET if supernet else ARCHITECTURES.get(arch) or Architecture.parse(arch)
     recipe = Recipe(
         architecture=str(architecture),
