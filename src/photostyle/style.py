@@ -194,6 +194,8 @@ def roll_off(result: Tensor, content: Tensor) -> Tensor:
     """
     change = result - content
     room = torch.where(change > 0, 1 - content, content).clamp_min(1e-3)
-    beyond = (change.abs() / room - KNEE).clamp_min(0) / (1 - KNEE)
-    limit = room * (KNEE + (1 - KNEE) * beyond / (1 + beyond))
-    return torch.where(beyond > 0, content + change.sign() * limit, result)
+    size = change.abs()
+    over = (size - KNEE * room).clamp_min(0)
+    soft = (1 - KNEE) * room
+    limit = KNEE * room + over * soft / (over + soft)
+    return content + torch.minimum(size, limit).copysign(change)
