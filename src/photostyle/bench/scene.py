@@ -16,7 +16,7 @@ STRIP = 1 << 18
 
 
 def scene(width: int, height: int, evening: bool = False) -> npt.NDArray[np.uint8]:
-    """Land under a sky by day or in the evening, (H, W, 3): the same at any size but for texture.
+    """Land under a sky by day or in the evening, (H, W, 3).
 
     The texture has the spectrum of natural images, amplitude ~ 1 / frequency (Field 1987), one to
     one with the pixels, so that files are as large as those of a camera.
