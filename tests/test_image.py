@@ -10,16 +10,28 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from photos import (
+    XMP,
+    camera_exif,
+    deep_scene,
+    encoded,
+    example_files,
+    profile,
+    raw_file,
+    scene,
+)
 from PIL import ExifTags, Image
 
-from photostyle import engine, weights
+from photostyle import engine, photo, weights
 from photostyle.architecture import PHOTONAS
 from photostyle.cli import cli
 from photostyle.network import PhotoNet
@@ -45,13 +57,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Image.fromarray(scene(90, 61)).save("day.jpg", quality=95)
     Image.fromarray(scene(40, 70)[..., ::-1]).save("dusk.png")
     return tmp_path
-
-
-def scene(width: int, height: int) -> npt.NDArray[np.uint8]:
-    y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
-    noise = np.random.default_rng(width).normal(0, 0.03, (height, width, 3))
-    colours = np.stack([0.1 + 0.5 * x, 0.6 - 0.3 * y, 0.7 + 0.2 * x * y], -1)
-    return ((colours + noise).clip(0, 1) * 255).round().astype(np.uint8)
 
 
 def run(model: str, *arguments: str | Path, stdin: bytes | None = None) -> Result:
@@ -111,6 +116,221 @@ def test_alpha_and_orientation_of_the_content(folder: Path, model: str) -> None:
         assert image.mode == "RGBA"
         assert image.size == (30, 64)
         assert np.array_equal(np.asarray(image)[..., 3], np.rot90(alpha, -1))
+
+
+@pytest.mark.parametrize("name", ["Display P3", "Adobe RGB", "ProPhoto"])
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg"])
+def test_strength_0_in_a_wide_colour_space(
+    folder: Path, model: str, name: str, suffix: str
+) -> None:
+    # Saturated colours outside sRGB, which would be clipped if it were between them.
+    pixels = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255], [20, 250, 90]]], np.uint8)
+    pixels = pixels.repeat(16, 0).repeat(16, 1)
+    Image.fromarray(pixels).save("wide.png", icc_profile=profile(name))
+    result = run(model, "wide.png", "dusk.png", "-o", f"same{suffix}", "--strength", "0")
+    assert result.exit_code == 0, result.output
+    with Image.open(folder / f"same{suffix}") as image:
+        assert image.info["icc_profile"] == profile(name)
+        error = np.abs(np.asarray(image, int) - pixels).max()
+        assert error <= (3 if suffix == ".jpg" else 1)
+
+
+def test_the_style_is_taken_as_the_colours_it_means(folder: Path, model: str) -> None:
+    """The same style photo in sRGB and in ProPhoto gives the same result."""
+    style = photo.Photo(scene(40, 70), profile=profile("sRGB"), original=profile("sRGB"))
+    for name in ("sRGB", "ProPhoto"):
+        wide = style.in_profile(profile(name))
+        data = encoded(replace(wide, original=profile(name)), "TIFF")
+        Path(f"{name}.tif").write_bytes(data)
+        run(model, "day.jpg", f"{name}.tif", "-o", f"{name}.png")
+    results = [np.asarray(Image.open(folder / f"{n}.png"), int) for n in ("sRGB", "ProPhoto")]
+    values = [photo.read(folder / f"{n}.tif").pixels.astype(int) for n in ("sRGB", "ProPhoto")]
+    assert np.abs(values[0] - values[1]).mean() > 10
+    assert np.abs(results[0] - results[1]).mean() < 1
+
+
+def test_the_result_may_be_had_in_srgb(folder: Path, model: str) -> None:
+    Image.fromarray(scene()).save("wide.png", icc_profile=profile("Display P3"))
+    for choice in ("keep", "srgb"):
+        run(model, "wide.png", "dusk.png", "-o", f"{choice}.png", "--profile", choice)
+    kept, srgb = (photo.read(folder / f"{choice}.png") for choice in ("keep", "srgb"))
+    assert photo.colour.is_same(srgb.original, None)
+    assert srgb.original is not None
+    assert np.abs(kept.pixels.astype(int) - srgb.pixels).mean() > 2
+    assert np.abs(kept.in_srgb().astype(int) - srgb.pixels).max() <= 1
+
+
+def gradient() -> npt.NDArray[np.uint16]:
+    """Smooth colours, 600 x 40, whose red has 52 levels in 8 bits."""
+    y, x = np.mgrid[0:1:40j, 0:1:600j]
+    colours = np.stack([0.3 + 0.2 * x, 0.4 + 0.1 * x + 0.1 * y, 0.5 - 0.2 * x], -1)
+    return (colours * 65535).round().astype(np.uint16)
+
+
+def has_no_steps(pixels: npt.NDArray[np.unsignedinteger[Any]]) -> bool:
+    row = pixels[20, :, 0]
+    row = row[(row > 0) & (row < 65535)]
+    return len(np.unique(row)) > 0.75 * len(row) > 150
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_16_bits_stay_16_and_a_gradient_has_no_steps(folder: Path, model: str, suffix: str) -> None:
+    deep = photo.Photo(gradient())
+    (folder / f"deep{suffix}").write_bytes(encoded(deep, photo.format_of(Path(f"a{suffix}"))))
+    for strength in ("0", "0.5", "1"):
+        result = run(model, f"deep{suffix}", "dusk.png", "--strength", strength, "--force")
+        assert result.exit_code == 0, result.output
+        read = photo.read(folder / f"deep-dusk{suffix}")
+        assert read.depth == 16
+        if strength == "0":
+            assert np.abs(read.pixels.astype(int) - deep.pixels).max() <= 1
+        assert has_no_steps(read.pixels)
+
+
+def test_neither_way_makes_steps(model: str) -> None:
+    stylizer = engine.load(model, "cpu")
+    style = stylizer.learn(scene(40, 70))
+    for mode in ("fast", "exact"):
+        assert has_no_steps(stylizer.apply(gradient(), style, mode=mode, working_size=128))
+    assert not has_no_steps(stylizer.apply((gradient() // 257).astype(np.uint8), style))
+
+
+@pytest.mark.usefixtures("folder")
+def test_depth_as_chosen(model: str) -> None:
+    Path("deep.png").write_bytes(encoded(photo.Photo(deep_scene()), "PNG"))
+    for content, depth, output, expected in (
+        ("deep.png", "8", "a.png", 8),
+        ("deep.png", "auto", "a.jpg", 8),
+        ("day.jpg", "auto", "b.png", 8),
+        ("day.jpg", "16", "c.png", 16),
+        ("day.jpg", "16", "c.tif", 16),
+    ):
+        result = run(model, content, "dusk.png", "-o", output, "--depth", depth)
+        assert result.exit_code == 0, result.output
+        read = photo.read(output)
+        assert read.depth == expected
+        if expected == 16:
+            assert np.count_nonzero(read.pixels % 257) > read.pixels.size // 2
+    assert "16" in refuses(run(model, "day.jpg", "dusk.png", "-o", "d.jpg", "--depth", "16"))
+
+
+def test_metadata_are_kept_and_stamped_or_stripped(folder: Path, model: str) -> None:
+    exif = camera_exif(6)
+    Image.fromarray(scene()).save("shot.jpg", exif=exif, xmp=XMP, dpi=(300, 300))
+    result = run(model, "shot.jpg", "dusk.png", "-o", "kept.jpg", "--strength", "0.5")
+    assert result.stderr == "Mode: exact.\n"
+    run(model, "shot.jpg", "dusk.png", "-o", "bare.jpg", "--strip-metadata")
+    with Image.open(folder / "kept.jpg") as image:
+        kept = image.getexif()
+        assert kept[ExifTags.Base.Make] == "Maker"
+        assert kept.get_ifd(ExifTags.IFD.GPSInfo)
+        software = kept[ExifTags.Base.Software]
+        assert software.startswith("photostyle ")
+        assert software.endswith("(model tiny, mode exact, strength 0.5)")
+        assert b"Rating" in image.info["xmp"]
+        assert image.info["dpi"] == (300, 300)
+        assert image.size == (40, 60)
+    bare = (folder / "bare.jpg").read_bytes()
+    assert not any(word in bare for word in (b"Exif", b"Maker", b"Rating", b"photostyle"))
+
+
+def test_quality(folder: Path, model: str) -> None:
+    sizes = []
+    for quality in ("30", "95", None):
+        chosen = ["--quality", quality] if quality else []
+        for output in ("q.jpg", "q.webp"):
+            run(model, "day.jpg", "dusk.png", "-o", output, "--force", *chosen)
+        sizes.append([(folder / name).stat().st_size for name in ("q.jpg", "q.webp")])
+    assert sizes[2] == sizes[1]
+    assert all(low < high for low, high in zip(sizes[0], sizes[1], strict=True))
+    refuses(run(model, "day.jpg", "dusk.png", "-o", "q.jpg", "--quality", "0"), code=2)
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".png", ".webp"])
+def test_every_frame_gets_the_look(folder: Path, model: str, suffix: str) -> None:
+    content = f"moving{suffix}"
+    (folder / content).write_bytes(example_files()[content])
+    result = run(model, content, "dusk.png")
+    assert result.exit_code == 0, result.output
+    assert result.stdout == f"moving-dusk{suffix}\n"
+    before, after = (photo.read(folder / name) for name in (content, f"moving-dusk{suffix}"))
+    assert before.animation is not None
+    assert after.animation is not None
+    assert [f.duration for f in after.animation.frames] == [40, 40]
+    for old, new in zip(before.animation.frames, after.animation.frames, strict=True):
+        assert np.abs(old.pixels.astype(int) - new.pixels).mean() > 5
+    still = run(model, content, "dusk.png", "--still", "-o", "still.png")
+    assert still.exit_code == 0, still.output
+    assert photo.read(folder / "still.png").animation is None
+    told = run(model, content, "dusk.png", "-o", "first.jpg")
+    assert told.exit_code == 0
+    assert "no animation" in told.stderr
+
+
+def test_notes_go_to_stderr(folder: Path, model: str) -> None:
+    first, second = Image.fromarray(scene()), Image.fromarray(scene(seed=1))
+    first.save("pages.tif", save_all=True, append_images=[second])
+    result = run(model, "pages.tif", "dusk.png")
+    assert result.exit_code == 0
+    note = "Note: 'pages.tif': The file holds several images; the first is used."
+    assert result.stderr == f"Mode: exact.\n{note}\n"
+    assert photo.read(folder / "pages-dusk.tif").size == (60, 40)
+
+
+def test_a_raw_photo(folder: Path, model: str) -> None:
+    pytest.importorskip("rawpy")
+    (folder / "shot.dng").write_bytes(raw_file(6))
+    assert run(model, "shot.dng", "dusk.png").stdout == "shot-dusk.jpg\n"
+    assert run(model, "shot.dng", "dusk.png", "-o", "deep.tif").exit_code == 0
+    deep = photo.read(folder / "deep.tif")
+    assert (deep.size, deep.depth) == ((64, 96), 16)
+    # A file of LibRaw's without a name is known by what is in it.
+    data = raw_file()
+    assert run(model, "-", "dusk.png", "-o", "piped.tif", stdin=data).exit_code == 0
+
+
+def test_the_same_input_gives_the_same_file(folder: Path, model: str) -> None:
+    for suffix in (".jpg", ".png", ".tif", ".webp", ".gif"):
+        for name in ("a", "b"):
+            run(model, "day.jpg", "dusk.png", "-o", name + suffix, "--profile", "srgb")
+        assert (folder / f"a{suffix}").read_bytes() == (folder / f"b{suffix}").read_bytes()
+
+
+def test_what_is_transparent_in_either_photo_does_not_matter(folder: Path, model: str) -> None:
+    alpha = np.zeros((61, 90), np.uint8)
+    alpha[20:, 10:70] = 255
+    results = []
+    for hidden in (0, 255):
+        for name in ("content", "style"):
+            pixels = scene(90, 61, seed=name == "style")
+            pixels[alpha == 0] = hidden
+            Image.fromarray(np.dstack([pixels, alpha])).save(f"{name}.png")
+        result = run(model, "content.png", "style.png", "-o", f"{hidden}.png")
+        assert result.exit_code == 0, result.output
+        results.append(photo.read(folder / f"{hidden}.png"))
+    assert np.array_equal(results[0].pixels[alpha > 0], results[1].pixels[alpha > 0])
+    for read, hidden in zip(results, (0, 255), strict=True):
+        assert read.alpha is not None
+        assert np.array_equal(read.alpha, alpha)
+        assert (read.pixels[alpha == 0] == hidden).all()
+    # Photos of nothing but glass.
+    Image.new("RGBA", (20, 20)).save("glass.png")
+    for pair in (("glass.png", "dusk.png"), ("day.jpg", "glass.png")):
+        assert run(model, *pair, "-o", "out.png", "--force").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a b.jpg", "it's.jpg", 'say "a".jpg', "two\nlines.jpg", "-dash.jpg", "\udcff\udcfe.jpg"],
+)
+def test_odd_names(folder: Path, model: str, name: str) -> None:
+    (folder / "day.jpg").rename(name)
+    result = run(model, "--", name, "dusk.png")
+    assert result.exit_code == 0, result.output
+    output = folder / f"{name.removesuffix('.jpg')}-dusk.jpg"
+    assert photo.read(output).size == (90, 61)
+    assert os.fsencode(output.name) in result.stdout_bytes
+    assert "No such file" in refuses(run(model, "--", "no" + name, "dusk.png"))
 
 
 @pytest.mark.usefixtures("folder")
@@ -224,8 +444,8 @@ def test_stdin_and_stdout(folder: Path, model: str) -> None:
     direct = run(model, "day.jpg", "dusk.png", "-o", "direct.jpg")
     assert direct.exit_code == 0
     expected = (folder / "direct.jpg").read_bytes()
-    photo = (folder / "day.jpg").read_bytes()
-    assert run(model, "-", "dusk.png", stdin=photo).stdout_bytes == expected
+    content = (folder / "day.jpg").read_bytes()
+    assert run(model, "-", "dusk.png", stdin=content).stdout_bytes == expected
     assert run(model, "day.jpg", "dusk.png", "-o", "-").stdout_bytes == expected
     style = (folder / "dusk.png").read_bytes()
     assert run(model, "day.jpg", "-", stdin=style).stdout == "day-stdin.jpg\n"

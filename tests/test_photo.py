@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import struct
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
@@ -13,42 +12,31 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import ExifTags, Image, ImageCms, features
+from imagecodecs import cms_profile
+from photos import (
+    D50,
+    D65,
+    PRIMARIES,
+    XMP,
+    camera_exif,
+    cmyk_profile,
+    deep_scene,
+    encoded,
+    profile,
+    saved,
+    scene,
+    to_linear,
+)
+from PIL import ExifTags, Image, ImageCms, ImageColor, features
 from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 
 from photostyle import PhotostyleError, files, photo
 from photostyle.photo import Photo
+from photostyle.photo.metadata import Metadata
 
 SUFFIXES = [".jpg", ".png", ".webp", ".tif", ".bmp", ".avif"]
 LOSSLESS = [".png", ".tif", ".bmp"]
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-# The primaries of Display P3, adapted to D50.
-P3 = [(0.51512, 0.2412, -0.00105), (0.29198, 0.69225, 0.04189), (0.1571, 0.06657, 0.78407)]
-
-
-def scene(width: int = 60, height: int = 40, seed: int = 0) -> npt.NDArray[np.uint8]:
-    """Smooth colours with a little texture, as photos have."""
-    y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
-    noise = np.random.default_rng(seed).normal(0, 0.01, (height, width, 3))
-    colours = np.stack([0.2 + 0.6 * x, 0.7 - 0.4 * y, 0.3 + 0.3 * x * y], -1)
-    return ((colours + noise).clip(0, 1) * 255).round().astype(np.uint8)
-
-
-def saved(image: Image.Image, format: str, **options: object) -> BytesIO:
-    stream = BytesIO()
-    image.save(stream, format, **options)
-    stream.seek(0)
-    return stream
-
-
-def display_p3() -> bytes:
-    """The sRGB profile with other primaries: Display P3 has the same tone curve."""
-    profile = bytearray(SRGB)
-    for tag, colour in zip((b"rXYZ", b"gXYZ", b"bXYZ"), P3, strict=True):
-        entry = profile.index(tag, 128)
-        (offset,) = struct.unpack_from(">I", profile, entry + 4)
-        struct.pack_into(">3i", profile, offset + 8, *(round(v * 65536) for v in colour))
-    return bytes(profile)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -86,7 +74,7 @@ def test_any_size_and_mode_is_read_and_written_exactly(
     assert (read.alpha is not None) == ("A" in mode)
     if read.alpha is not None:
         assert np.array_equal(read.alpha, alpha)
-    again = photo.read(BytesIO(photo.encode(read, "PNG")))
+    again = photo.read(BytesIO(encoded(read, "PNG")))
     assert np.array_equal(again.pixels, read.pixels)
     assert (again.alpha is None) == (read.alpha is None)
 
@@ -113,42 +101,64 @@ def test_orientation_is_applied_once(format: str, orientation: int) -> None:
     read = photo.read(saved(image, format, exif=exif.tobytes(), quality=95))
     assert read.size == (48, 32)
     assert np.abs(read.pixels[8::16, 12::24].astype(int) - quarters).max() < 30
-    stream = BytesIO(photo.encode(read, format))
+    stream = BytesIO(encoded(read, format))
     with Image.open(stream) as written:
         assert written.getexif().get(ExifTags.Base.Orientation, 1) == 1
     assert photo.read(stream).size == (48, 32)
 
 
 def test_camera_and_place_are_kept_but_no_thumbnail_and_no_stale_size() -> None:
-    exif = Image.Exif()
-    exif[ExifTags.Base.Make] = "Maker"
-    exif[ExifTags.Base.Orientation] = 6
-    exif[ExifTags.IFD.Exif] = {
-        ExifTags.Base.FNumber: 2.8,
-        ExifTags.Base.ExifImageWidth: 60,
-        ExifTags.Base.MakerNote: b"offsets",
-    }
-    exif[ExifTags.IFD.GPSInfo] = {ExifTags.GPS.GPSLatitudeRef: "N"}
-    content = photo.read(saved(Image.fromarray(scene()), "JPEG", exif=exif.tobytes()))
-    for format in ("JPEG", "PNG", "WEBP", "TIFF"):
-        stream = BytesIO(photo.encode(content, format))
+    image = Image.fromarray(scene())
+    content = photo.read(
+        saved(image, "JPEG", exif=camera_exif(6), xmp=XMP, dpi=(240, 200))
+    ).stamped("strength 1")
+    for format in ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"):
+        if format not in Image.SAVE:
+            continue
+        stream = BytesIO(encoded(content, format))
         with Image.open(stream) as written:
             kept = written.getexif()
             assert kept[ExifTags.Base.Make] == "Maker"
+            assert kept[ExifTags.Base.Software].startswith("photostyle 0")
+            assert kept[ExifTags.Base.Software].endswith("(strength 1)")
+            assert kept.get(ExifTags.Base.Orientation, 1) == 1
             assert dict(kept.get_ifd(ExifTags.IFD.Exif)) == {ExifTags.Base.FNumber: 2.8}
             assert kept.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSLatitudeRef] == "N"
             assert not kept.get_ifd(ExifTags.IFD.IFD1)
+            if format in ("JPEG", "PNG", "TIFF"):
+                assert written.info["dpi"] == pytest.approx((240, 200), abs=0.1)
+        again = photo.read(stream)
+        assert b'Rating="4"' in again.metadata.xmp
+        assert b'tiff:Orientation="1"' in again.metadata.xmp
+        assert b"old picture" not in again.metadata.xmp
+        assert again.size == (40, 60)
+
+
+def test_stripped_of_metadata() -> None:
+    image = Image.fromarray(scene())
+    content = photo.read(saved(image, "JPEG", exif=camera_exif(), xmp=XMP, dpi=(240, 240)))
+    for format in ("JPEG", "PNG", "WEBP", "TIFF"):
+        data = encoded(content.stripped(), format)
+        for word in (b"Maker", b"Rating", b"photostyle", b"Exif\0", b"GPS"):
+            assert word not in data
+
+
+def test_what_is_too_long_for_jpeg_does_not_break_the_file() -> None:
+    content = Photo(scene(), metadata=Metadata(b"Exif\0\0" + bytes(70_000), bytes(70_000)))
+    assert len(photo.losses(content, "JPEG")) == 1
+    assert photo.losses(content, "PNG") == []
+    assert photo.read(BytesIO(encoded(content, "JPEG"))).size == (60, 40)
 
 
 def test_broken_metadata_does_not_make_a_photo_unreadable() -> None:
     broken = b"Exif\0\0II*\0\x08\0\0\0\xff\xff" + bytes(range(250))
     read = photo.read(saved(Image.fromarray(scene()), "JPEG", exif=broken))
     assert read.size == (60, 40)
-    photo.encode(read, "JPEG")
+    encoded(read, "JPEG")
 
 
 def test_jpeg_is_written_at_quality_95_without_chroma_subsampling() -> None:
-    stream = BytesIO(photo.encode(Photo(scene()), "JPEG"))
+    stream = BytesIO(encoded(Photo(scene()), "JPEG"))
     reference = saved(Image.fromarray(scene()), "JPEG", quality=95)
     with Image.open(stream) as written, Image.open(reference) as same:
         assert isinstance(written, JpegImageFile)
@@ -159,18 +169,35 @@ def test_jpeg_is_written_at_quality_95_without_chroma_subsampling() -> None:
 
 def test_transparency_is_laid_on_white_where_the_format_has_none() -> None:
     alpha = np.array([[0, 51, 255]], np.uint8)
-    stream = BytesIO(photo.encode(Photo(np.full((1, 3, 3), 100, np.uint8), alpha), "BMP"))
+    stream = BytesIO(encoded(Photo(np.full((1, 3, 3), 100, np.uint8), alpha), "BMP"))
     assert photo.read(stream).pixels[0, :, 0].tolist() == [255, 224, 100]
 
 
-def test_what_nobody_sees_does_not_count() -> None:
-    pixels = np.dstack([scene(), np.full((40, 60), 255, np.uint8)])
-    pixels[:10] = (255, 0, 255, 0)
-    read = photo.read(saved(Image.fromarray(pixels), "PNG"))
-    assert np.array_equal(read.pixels[10:], pixels[10:, :, :3])
-    assert np.abs(read.pixels[0, 0] - pixels[10:, :, :3].mean((0, 1))).max() <= 0.5
-    assert read.alpha is not None
-    assert np.array_equal(read.alpha, pixels[..., 3])
+@pytest.mark.parametrize("deep", [False, True])
+def test_what_nobody_sees_does_not_count_and_stays(deep: bool) -> None:
+    pixels, alpha = (
+        (deep_scene(), np.full((40, 60), 65535, np.uint16))
+        if deep
+        else (
+            scene(),
+            np.full((40, 60), 255, np.uint8),
+        )
+    )
+    alpha[:10], alpha[10:20] = 0, alpha[10:20] // 2
+    read = photo.read(BytesIO(encoded(Photo(pixels, alpha), "PNG")))
+    assert np.array_equal(read.pixels, pixels)
+    seen, mask = read.visible()
+    assert mask is not None
+    assert [mask[row, 0] for row in (0, 15, 30)] == [0, 127, 255]
+    assert np.array_equal(seen[10:], pixels[10:])
+    assert np.abs(seen[:10] - pixels[10:].mean((0, 1))).max() <= 0.5
+    dark = read.restyled(lambda pixels, _: pixels // 2)
+    assert np.array_equal(dark.pixels[10:], pixels[10:] // 2)
+    assert np.array_equal(dark.pixels[:10], pixels[:10])
+    assert dark.alpha is not None
+    assert np.array_equal(dark.alpha, alpha)
+    assert Photo(pixels, np.full_like(alpha, alpha.max())).visible()[1] is None
+    assert Photo(pixels, np.zeros_like(alpha)).visible()[1] is None
 
 
 def test_a_wholly_transparent_photo_is_read() -> None:
@@ -189,15 +216,16 @@ def test_palette_transparency_becomes_alpha() -> None:
 
 @pytest.mark.parametrize("format", ["PNG", "TIFF"])
 def test_16_bit_grey_is_scaled_and_not_clipped(format: str) -> None:
-    values = np.linspace(0, 65535, 256).round().astype(np.uint16)[None]
+    values = np.linspace(0, 65535, 700).round().astype(np.uint16)[None]
     read = photo.read(saved(Image.fromarray(values), format))
-    assert np.array_equal(read.pixels[0, :, 1], np.arange(256))
+    assert read.depth == 16
+    assert np.array_equal(read.pixels[0, :, 1], values[0])
 
 
 def test_float_grey_with_infinities_and_no_numbers() -> None:
     values = np.array([[0, 0.5, 1, -3, np.nan, np.inf, -np.inf]], np.float32)
     read = photo.read(saved(Image.fromarray(values), "TIFF"))
-    assert read.pixels[0, :, 0].tolist() == [0, 128, 255, 0, 0, 255, 0]
+    assert read.pixels[0, :, 0].tolist() == [0, 32768, 65535, 0, 0, 65535, 0]
 
 
 def test_cmyk_and_lab_are_read_as_the_colours_they_mean() -> None:
@@ -209,37 +237,127 @@ def test_cmyk_and_lab_are_read_as_the_colours_they_mean() -> None:
     assert np.ptp(photo.read(saved(lab, "TIFF")).pixels[4, 4].astype(int)) <= 2
 
 
-def test_colours_are_converted_from_the_profile_and_back() -> None:
-    pixels = scene() // 2 + 64
-    profile = display_p3()
-    read = photo.read(saved(Image.fromarray(pixels), "PNG", icc_profile=profile))
+@pytest.mark.parametrize("name", ["Display P3", "Adobe RGB", "ProPhoto"])
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"])
+def test_rgb_stays_in_its_profile(name: str, format: str) -> None:
+    if format not in Image.SAVE:
+        pytest.skip(f"no plugin for {format}")
+    pixels = scene()
+    read = photo.read(saved(Image.fromarray(pixels), "PNG", icc_profile=profile(name)))
+    assert read.profile == read.original == profile(name)
+    assert np.array_equal(read.pixels, pixels)
+    again = photo.read(BytesIO(encoded(read, format)))
+    assert again.original == profile(name)
+    if format in ("PNG", "TIFF"):
+        assert np.array_equal(again.pixels, pixels)
 
-    def to_linear(v: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        return np.where(v > 0.04045, ((v + 0.055) / 1.055) ** 2.4, v / 12.92)
 
-    # ICC adapts to D50; these are the primaries of sRGB there.
-    srgb = [(0.43607, 0.22249, 0.01392), (0.38515, 0.71687, 0.09708), (0.14307, 0.06061, 0.7141)]
-    linear = to_linear(pixels / 255) @ np.array(P3) @ np.linalg.inv(srgb)
-    assert linear.min() > 0, "the scene should lie within sRGB"
-    expected = 255 * np.where(
-        linear > 0.0031308, 1.055 * linear ** (1 / 2.4) - 0.055, 12.92 * linear
+@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ("Display P3", "sRGB"),
+        ("Adobe RGB", "sRGB"),
+        ("ProPhoto", "sRGB"),
+        ("sRGB", "Display P3"),
+        ("sRGB", "ProPhoto"),
+    ],
+)
+def test_colours_are_converted_as_the_standards_say(source: str, target: str, deep: bool) -> None:
+    # Greyish enough to lie within each of the spaces.
+    pixels = deep_scene() // 4 + 24000 if deep else scene() // 4 + 96
+    top = 65535 if deep else 255
+    read = Photo(pixels, profile=profile(source))
+    converted = read.in_profile(profile(target)).pixels
+    linear = to_linear(pixels / top, source) @ to_d50(source).T @ np.linalg.inv(to_d50(target)).T
+    assert linear.min() > 0
+    assert linear.max() < 1
+    # The curve of the target, backwards.
+    grid = np.linspace(0, 1, 65536)
+    expected = np.interp(linear, to_linear(grid, target), grid) * top
+    error = np.abs(converted - expected) * 255 / top
+    assert np.abs(converted - pixels.astype(float)).max() * 255 / top > 5
+    assert error.max() < (0.02 if deep else 1.0)
+
+
+def to_d50(name: str) -> npt.NDArray[np.float64]:
+    """Linear RGB to XYZ under D50: primaries, white, Bradford's adaptation."""
+
+    def xyz(x: float, y: float) -> npt.NDArray[np.float64]:
+        return np.array([x / y, 1, (1 - x - y) / y])
+
+    primaries, white = PRIMARIES[name]
+    columns = np.stack([xyz(*primaries[i : i + 2]) for i in (0, 2, 4)], -1)
+    matrix = columns * np.linalg.solve(columns, xyz(*white))
+    bradford = np.array(
+        [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
     )
-    assert np.abs(read.pixels - pixels.astype(int)).max() > 5
-    assert np.abs(read.pixels - expected).max() < 1.5
+    gain = bradford @ np.array([0.9642, 1, 0.8249]) / (bradford @ xyz(*white))
+    adapted: npt.NDArray[np.float64] = np.linalg.inv(bradford) @ np.diag(gain) @ bradford @ matrix
+    return adapted
 
-    for format in ("JPEG", "PNG", "WEBP", "TIFF"):
-        stream = BytesIO(photo.encode(read, format))
-        with Image.open(stream) as written:
-            assert written.info["icc_profile"] == profile
-            if format in ("PNG", "TIFF"):
-                assert np.abs(np.asarray(written).astype(int) - pixels).max() <= 2
+
+def test_grey_with_a_profile_is_converted() -> None:
+    grey = np.arange(256, dtype=np.uint8)[None]
+    for values in (grey, grey.astype(np.uint16) * 257):
+        top = np.iinfo(values.dtype).max
+        made = cms_profile("gray", whitepoint=D50, gamma=1.5)
+        read = photo.read(saved(Image.fromarray(values), "TIFF", icc_profile=made))
+        grid = np.linspace(0, 1, 65536)
+        expected = np.interp((values[0] / top) ** 1.5, to_linear(grid), grid) * top
+        assert np.abs(read.pixels[0, :, 1] - expected).max() * 255 / top < 1.1
+        assert np.ptp(read.pixels.astype(int), axis=2).max() * 255 / top <= 1
+        assert photo.colour.is_same(read.original, None)
+
+
+def test_cmyk_with_a_profile_is_converted() -> None:
+    inks = np.zeros((1, 6, 4), np.uint8)
+    inks[0, 1:5] = 255 * np.eye(4)
+    inks[0, 5, 1:3] = 255
+    image = Image.fromarray(inks, "CMYK")
+    read = photo.read(saved(image, "TIFF", icc_profile=cmyk_profile()))
+    names = ["white", "cyan", "magenta", "yellow", "black", "red"]
+    expected = [ImageColor.getrgb(name) for name in names]
+    assert np.abs(read.pixels[0].astype(int) - expected).max() <= 8
+    assert read.original == photo.colour.SRGB
+
+
+def test_linear_light_is_worked_on_in_srgb_and_written_as_it_was() -> None:
+    linear = cms_profile("rgb", whitepoint=D65, primaries=PRIMARIES["sRGB"][0], gamma=1.0)
+    pixels = deep_scene() // 2 + 8000
+    read = photo.read(BytesIO(encoded(Photo(pixels, None, linear, linear), "PNG")))
+    assert photo.colour.is_same(read.profile, None)
+    assert read.original == linear
+    again = Image.open(BytesIO(encoded(read, "TIFF")))
+    assert again.info["icc_profile"] == linear
+    stored = photo.deep.read_tiff(BytesIO(encoded(read, "TIFF")))
+    assert stored is not None
+    assert np.abs(stored[0].rows(slice(0, 40)).astype(int) - pixels).max() <= 3
+
+
+def test_a_camera_that_only_names_adobe_rgb() -> None:
+    exif = Image.Exif()
+    exif[ExifTags.IFD.Exif] = {ExifTags.Base.FNumber: 2.8, 40965: {1: "R03"}}
+    read = photo.read(saved(Image.fromarray(scene()), "JPEG", exif=exif.tobytes()))
+    assert read.original is not None
+    assert photo.colour.is_same(read.original, profile("Adobe RGB"))
+
+
+def test_long_profiles_are_split_over_segments() -> None:
+    table = (to_linear(np.linspace(0, 1, 40_000)) * 65535).round().astype(np.uint16)
+    long = cms_profile(
+        "rgb", whitepoint=D65, primaries=PRIMARIES["sRGB"][0], transferfunction=table
+    )
+    assert len(long) > 3 * 65536
+    with Image.open(BytesIO(encoded(Photo(scene(), None, long, long), "JPEG"))) as written:
+        assert written.info["icc_profile"] == long
 
 
 def test_an_srgb_photo_is_not_touched_and_stays_tagged() -> None:
     pixels = scene()
     read = photo.read(saved(Image.fromarray(pixels), "PNG", icc_profile=SRGB))
     assert np.array_equal(read.pixels, pixels)
-    stream = BytesIO(photo.encode(read, "PNG"))
+    stream = BytesIO(encoded(read, "PNG"))
     with Image.open(stream) as written:
         assert written.info["icc_profile"] == SRGB
         assert np.array_equal(np.asarray(written), pixels)
@@ -288,7 +406,7 @@ def test_the_content_decides_and_not_the_extension(tmp_path: Path) -> None:
 def test_too_many_pixels_are_refused_before_they_are_decoded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(photo, "MAX_PIXELS", 2_000_000)
+    monkeypatch.setattr(photo.limits, "MAX_PIXELS", 2_000_000)
     small = saved(Image.new("1", (1000, 2000)), "PNG")
     large = saved(Image.new("1", (1001, 2000)), "PNG")
     assert photo.read(small).size == (1000, 2000)

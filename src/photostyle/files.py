@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import re
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from photostyle.errors import PhotostyleError
 
+try:
+    import fcntl
+except ImportError:  # Windows, where killed writers leave their files behind
+    fcntl = None  # type: ignore[assignment]
 
-def check_target(target: Path, *, overwrite: bool = False) -> None:
-    """Raises PhotostyleError if a file could not be written under that name, before the work."""
+_TEMPORARY = re.compile(r"\.photostyle-[0-9a-f]{16}")
+
+
+def check_target(
+    target: Path, *, overwrite: bool = False, inputs: Iterable[str | Path] = ()
+) -> None:
+    """Raises PhotostyleError if a file could not be written under that name, before the work.
+
+    inputs: files that it must not be. What killed runs left in the folder is removed.
+    """
     try:
         if not overwrite and os.path.lexists(target):
             raise PhotostyleError(f"{str(target)!r} exists already; --force overwrites it.")
@@ -23,43 +39,94 @@ def check_target(target: Path, *, overwrite: bool = False) -> None:
             raise PhotostyleError(f"The folder {str(target.parent)!r} does not exist.")
         if not os.access(target.parent, os.W_OK):
             raise PhotostyleError(f"The folder {str(target.parent)!r} may not be written to.")
+        if target.exists() and any(target.samefile(path) for path in inputs):
+            raise PhotostyleError(f"{str(target)!r} is a photo to be read and is not overwritten.")
     except OSError as error:
         raise _not_written(target, error) from error
+    _remove_leftovers(target.parent)
 
 
 @contextmanager
 def new_file(target: Path, *, overwrite: bool = False) -> Iterator[BinaryIO]:
     """A binary stream that becomes the file `target` when the block ends, or nothing at all.
 
+    Until then it is a locked file `.photostyle-*` beside the target. If the process is killed, the
+    lock goes with it, and the next `check_target` or `new_file` in that folder removes the file.
+
     Raises PhotostyleError if the file cannot be written, or exists and is not to be overwritten.
     """
     check_target(target, overwrite=overwrite)
-    target = target.resolve() if overwrite else target
-    temporary = target.with_name(f".photostyle-{secrets.token_hex(8)}")
+    final = target.resolve() if overwrite else target
+    temporary = final.with_name(f".photostyle-{secrets.token_hex(8)}")
+    remove = partial(temporary.unlink, missing_ok=True)
+    # Once more at exit, because a signal can come just before it is done here.
+    atexit.register(remove)
     try:
-        with temporary.open("xb") as stream:
+        with _locked(temporary) as stream:
             yield stream
-        if overwrite:
-            temporary.replace(target)
-        else:
-            _publish(temporary, target)
+            stream.flush()
+            if overwrite:  # what is replaced must not be lost if the power fails
+                os.fsync(stream.fileno())
+            if fcntl:  # as long as it is locked
+                _publish(temporary, final, overwrite)
+        if not fcntl:
+            _publish(temporary, final, overwrite)
     except FileExistsError as error:
         raise PhotostyleError(f"{str(target)!r} exists already; --force overwrites it.") from error
     except OSError as error:
         raise _not_written(target, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        remove()
+        atexit.unregister(remove)
 
 
-def _publish(temporary: Path, target: Path) -> None:
-    """Gives a finished file its name unless another process has taken it meanwhile."""
+def _publish(temporary: Path, target: Path, overwrite: bool) -> None:
+    """Gives a finished file its name, unless another process has taken it and may keep it."""
+    if overwrite:
+        temporary.replace(target)
+        return
     try:
         target.hardlink_to(temporary)
     except FileExistsError:
         raise
     except OSError:  # a file system without hard links
-        target.touch(exist_ok=False)
+        if os.path.lexists(target):
+            raise FileExistsError from None
         temporary.replace(target)
+
+
+@contextmanager
+def _locked(temporary: Path) -> Iterator[BinaryIO]:
+    """A new file under a lock that shows other processes that it is being written."""
+    while True:
+        with temporary.open("xb") as stream:
+            if fcntl:
+                with suppress(OSError):  # without locks nobody takes it for a leftover either
+                    fcntl.flock(stream, fcntl.LOCK_EX)
+                if not _is_open_under(temporary, stream):
+                    continue  # taken for a leftover before it was locked
+            yield stream
+            return
+
+
+def _is_open_under(path: Path, stream: BinaryIO) -> bool:
+    with suppress(OSError):
+        return os.path.samestat(path.stat(), os.fstat(stream.fileno()))
+    return False
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Removes what killed processes left: our temporary files that nobody holds a lock on."""
+    if not fcntl:
+        return
+    with suppress(OSError):
+        for entry in list(os.scandir(folder)):
+            if not _TEMPORARY.fullmatch(entry.name) or not entry.is_file(follow_symlinks=False):
+                continue
+            with suppress(OSError), open(entry.path, "rb") as file:  # noqa: PTH123
+                if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    Path(entry.path).unlink()
 
 
 def _not_written(target: Path, error: OSError) -> PhotostyleError:

@@ -21,7 +21,7 @@ T = TypeVar("T")
 Row = dict[str, Any]
 """What is known of one result: its name and the figures."""
 
-FOLDER = click.Path(path_type=Path)
+FOLDER = click.Path(path_type=Path, readable=False)
 
 
 @click.command()
@@ -30,7 +30,9 @@ FOLDER = click.Path(path_type=Path)
 @click.option("--style", type=FOLDER, help="Folder with the style photos.")
 @click.option("--target", type=FOLDER, help="Folder with what the results should have been.")
 @click.option(
-    "--teacher", type=click.Path(path_type=Path), help="VGG-19 weights, for gram and style."
+    "--teacher",
+    type=click.Path(path_type=Path, readable=False),
+    help="VGG-19 weights, for gram and style.",
 )
 @click.option("--graded", type=FOLDER, help="Folder of photos to make graded pairs from.")
 @click.option(
@@ -46,7 +48,7 @@ FOLDER = click.Path(path_type=Path)
     "--cube",
     "cubes",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),
     help="With --graded: a .cube file as one more look; may be repeated.",
 )
 @click.option("--plain-content", is_flag=True, help="With --graded: leave the content ungraded.")
@@ -58,7 +60,7 @@ FOLDER = click.Path(path_type=Path)
 @click.option("--csv", "as_csv", is_flag=True, help="Print one line of CSV per result.")
 @click.option(
     "--sheet",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),
     help="Also write a contact sheet, sorted from worst to best.",
 )
 @click.option("--force", is_flag=True, help="Overwrite an existing sheet.")
@@ -164,7 +166,9 @@ def _matched(
         click.echo("Without --teacher, gram and style are left out.", err=True)
 
     for name in _progress(list(found["result"])):
-        pixels = {role: photo.read(photos[name]).pixels for role, photos in found.items()}
+        pixels = {
+            role: photo.read(photos[name], still=True).in_srgb() for role, photos in found.items()
+        }
         try:
             figures = metrics.measure(**pixels, teacher=network)
         except PhotostyleError as error:
@@ -193,7 +197,7 @@ def _graded(
     photos = _photos(folder)
     stylizer = photostyle.load(model, device=device)
     for number, (name, path) in enumerate(_progress(list(photos.items()))):
-        pixels = photo.read(path).pixels
+        pixels = photo.read(path, still=True).in_srgb()
         # Every photo comes once in a random grade and once in a .cube file, these in turn.
         looks: list[tuple[str, graded.Look | None]] = [("random", None)]
         if files:

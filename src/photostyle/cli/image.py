@@ -8,23 +8,21 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Literal
 
 import click
 
 from photostyle.cli import _options
-from photostyle.errors import PhotostyleError
 
 
 @click.command()
-@click.argument("content", type=click.Path())
-@click.argument("style", type=click.Path())
+@click.argument("content", type=click.Path(readable=False))
+@click.argument("style", type=click.Path(readable=False))
 @click.option(
     "-o",
     "--output",
-    type=click.Path(),
+    type=click.Path(readable=False),
     help="File to write.  [default: CONTENT-STYLE with the extension of CONTENT, "
     "in the current folder; standard output if CONTENT is -]",
 )
@@ -43,6 +41,25 @@ from photostyle.errors import PhotostyleError
 )
 @_options.way
 @_options.threads
+@click.option(
+    "--depth",
+    type=click.Choice(["8", "16", "auto"]),
+    default="auto",
+    show_default=True,
+    help="Bits per channel of the result; auto is that of CONTENT if the format holds it.",
+)
+@click.option(
+    "--profile",
+    type=click.Choice(["keep", "srgb"]),
+    default="keep",
+    show_default=True,
+    help="Colour profile of the result: that of CONTENT, or sRGB.",
+)
+@click.option(
+    "--quality", type=click.IntRange(1, 100), help="Of lossy formats.  [default: 95, AVIF, HEIC 90]"
+)
+@click.option("--strip-metadata", is_flag=True, help="Leave out camera, place, author and so on.")
+@click.option("--still", is_flag=True, help="Of an animation take the first frame only.")
 @click.option("--force", is_flag=True, help="Overwrite an existing file.")
 @click.option("--compare", is_flag=True, help="Also write content, style and result side by side.")
 @click.option("--json", "as_json", is_flag=True, help="Print a summary as one line of JSON.")
@@ -56,6 +73,11 @@ def image(
     mode: Literal["auto", "fast", "exact"],
     working_size: int | None,
     tile: int | None,
+    depth: str,
+    profile: str,
+    quality: int | None,
+    strip_metadata: bool,
+    still: bool,
     force: bool,
     compare: bool,
     as_json: bool,
@@ -76,14 +98,12 @@ def image(
     import photostyle
     from photostyle import photo
     from photostyle.allocator import keep_freed_memory
-    from photostyle.files import new_file
-
-    keep_freed_memory()
+    from photostyle.files import check_target, new_file
 
     phases = Phases()
     with phases("read"):
-        content_photo = photo.read(_source(content))
-        style_photo = photo.read(_source(style))
+        content_photo = photo.read(_source(content), still=still)
+        style_photo = photo.read(_source(style), still=True)
         suffix = photo.suffix_for(content_photo, Path(content).suffix)
         if output is None or to_stdout:
             target = Path(f"{_stem(content)}-{_stem(style)}{suffix}")
@@ -91,39 +111,53 @@ def image(
             target = Path(output)
         compared = target.with_name(f"{target.stem}-compare{target.suffix}") if compare else None
         format = photo.format_of(target)
-        if not to_stdout:
-            _check(target, content, style, force)
-        if compared:
-            _check(compared, content, style, force)
+        photo.check_depth(format, depth)
+        for file in (compared, None if to_stdout else target):
+            if file:
+                check_target(file, overwrite=force, inputs={content, style} - {"-"})
     with phases("load"):
+        keep_freed_memory()
         stylizer = photostyle.load(model, device=device)
     with phases("learn"):
-        learned = stylizer.learn(style_photo.pixels)
+        style_photo = style_photo.in_profile(content_photo.profile).with_depth(8)
+        learned = stylizer.learn(*style_photo.visible())
     width, height = content_photo.size
     way = stylizer.way(mode, height, width)
     with phases("apply", way) as progress:
-        pixels = stylizer.apply(
-            content_photo.pixels,
-            learned,
-            strength,
-            mode=way,
-            progress=progress,
-            **_options.given(working_size=working_size, tile=tile),
+        result = content_photo.with_depth(16) if depth == "16" else content_photo
+        result = result.restyled(
+            lambda pixels, mask: stylizer.apply(
+                pixels,
+                learned,
+                strength,
+                mode=way,
+                mask=mask,
+                in_place=not compare,
+                progress=progress,
+                **_options.given(working_size=working_size, tile=tile),
+            )
         )
-        result = replace(content_photo, pixels=pixels)
     with phases("write"):
+        if depth == "8":
+            result = result.with_depth(8)
+        if profile == "srgb":
+            result = result.written_in_srgb()
+        settings = f"model {Path(model).stem}, mode {way}, strength {strength:g}"
+        result = result.stripped() if strip_metadata else result.stamped(settings)
         if to_stdout:
-            sys.stdout.buffer.write(photo.encode(result, format))
+            photo.encode(result, format, sys.stdout.buffer, quality=quality)
             sys.stdout.buffer.flush()
         else:
             # The result takes its name only when the comparison is complete as well.
             with new_file(target, overwrite=force) as stream:
-                stream.write(photo.encode(result, format))
+                photo.encode(result, format, stream, quality=quality)
                 if compared:
                     row = photo.side_by_side(content_photo, style_photo, result)
-                    photo.write(row, compared, overwrite=force)
+                    photo.write(row, compared, overwrite=force, quality=quality)
 
     click.echo(f"Mode: {way}.", err=True)
+    for note in (*content_photo.notes, *style_photo.notes, *photo.losses(result, format)):
+        click.echo(f"Note: {note}", err=True)
     if to_stdout:
         return
     if not as_json:
@@ -178,12 +212,3 @@ def _source(name: str) -> Path | BinaryIO:
 
 def _stem(name: str) -> str:
     return "stdin" if name == "-" else Path(name).stem
-
-
-def _check(target: Path, content: str, style: str, force: bool) -> None:
-    from photostyle.files import check_target
-
-    check_target(target, overwrite=force)
-    for source in {content, style} - {"-"}:
-        if target.exists() and target.samefile(source):
-            raise PhotostyleError(f"{str(target)!r} is a photo to be read and is not overwritten.")
