@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -97,7 +98,12 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         ("transfer", '{"method": "magic"}'),
         ("transfer", '{"magic": 1}'),
         ("transfer", "[]"),
+        ("transfer", '{"damping": "much"}'),
+        ("transfer", '{"damping": NaN}'),
+        ("transfer", '{"refine": 3}'),
+        ("transfer", "[" * 100_000),
         ("provenance", "{"),
+        ("provenance", "[" * 100_000),
     ],
 )
 def test_damaged_metadata_are_refused(file: Path, key: str, value: str) -> None:
@@ -180,3 +186,26 @@ def test_published_names(string: str) -> None:
 
 def test_provenance_is_json(file: Path) -> None:
     assert json.loads(weights.read_metadata(file)["provenance"]) == {"photos": 7}
+
+
+def test_an_archive_that_promises_more_than_it_holds_is_refused(tmp_path: Path) -> None:
+    torch.save({"conv15.weight": torch.zeros(4_000_000)}, tmp_path / "plain.pth")
+    assert read_state(tmp_path / "plain.pth")["conv15.weight"].numel() == 4_000_000
+    with (
+        zipfile.ZipFile(tmp_path / "plain.pth") as plain,
+        zipfile.ZipFile(tmp_path / "bomb.pth", "w", zipfile.ZIP_DEFLATED) as bomb,
+    ):
+        for name in plain.namelist():
+            bomb.writestr(name, plain.read(name))
+    assert (tmp_path / "bomb.pth").stat().st_size < 100_000
+    with pytest.raises(PhotostyleError, match="compressed"):
+        read_state(tmp_path / "bomb.pth")
+
+
+def test_info_of_damaged_provenance(file: Path) -> None:
+    tensors, metadata = weights.read_tensors(file), weights.read_metadata(file)
+    for provenance in ("[1]", "{", "[" * 100_000, '{"a": {"b": [1]}}'):
+        save_file(tensors, file, metadata | {"provenance": provenance})
+        result = CliRunner().invoke(cli, ["weights", "info", str(file)])
+        assert result.exit_code == (0 if "a" in provenance else 1)
+        assert isinstance(result.exception, SystemExit | None)

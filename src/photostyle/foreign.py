@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import warnings
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from photostyle import t7
 from photostyle.architecture import LEVELS, Architecture
 from photostyle.errors import PhotostyleError
 from photostyle.network import Encoder, Padding, PhotoNet
@@ -35,8 +38,8 @@ def read_vgg(path: Path) -> tuple[dict[str, Tensor], Padding]:
 
     Recognised by the names inside: torchvision's ``vgg19`` state dict; the reference program's
     encoder (``conv1`` to ``conv14``); Caffe names (``conv1_1``; RGB 0..1 becomes BGR 0..255 minus
-    the mean); the names of Collaborative Distillation (``conv0``, ``conv11``, ...); Lua ``.t7``
-    (extra ``photostyle[t7]``). All tensors become float32. Raises PhotostyleError otherwise.
+    the mean); the names of Collaborative Distillation (``conv0``, ``conv11``, ...); Lua ``.t7``.
+    All tensors become float32. Raises PhotostyleError otherwise.
     """
     state = _read_t7(path) if path.suffix == ".t7" else read_state(path)
 
@@ -138,7 +141,11 @@ def read_state(path: Path) -> dict[str, Tensor]:
     if start[8:9] == b"{":
         return read_tensors(path)
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        if zipfile.is_zipfile(path):
+            _check_archive(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of old kinds of pickles
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file makes the unpickler raise anything
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise PhotostyleError(f"{path} is not a readable torch checkpoint ({reason}).") from None
@@ -162,22 +169,29 @@ def _caffe_conversion() -> dict[str, Tensor]:
 
 def _read_t7(path: Path) -> dict[str, Tensor]:
     """The convolutions of the authors' Lua file under the names of the reference's encoder."""
-    try:
-        import torchfile
-    except ImportError:
-        raise PhotostyleError(
-            f"Reading {path} needs an extra; install it with: pip install 'photostyle[t7]'."
-        ) from None
+    if not path.is_file():
+        raise PhotostyleError(f"There is no file {path}.")
     state = {}
     try:
-        modules = torchfile.load(str(path)).modules
+        modules = t7.parse(path.read_bytes()).fields[b"modules"]
         for number, position in enumerate((0, *_LUA), 1):
-            module = modules[position]
-            weight, bias = (torch.tensor(np.array(module[kind])) for kind in (b"weight", b"bias"))
+            fields = modules[position + 1].fields
+            weight, bias = (
+                torch.tensor(np.array(fields[kind], np.float32)) for kind in (b"weight", b"bias")
+            )
             size = 1 if number == 1 else 3
             # SpatialConvolutionMM keeps its kernels as the rows of a matrix.
             state[f"conv{number}.weight"] = weight.reshape(len(bias), -1, size, size)
             state[f"conv{number}.bias"] = bias
-    except Exception as error:  # torchfile raises whatever its parsing runs into
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise PhotostyleError(f"{path} is not the encoder's Lua file ({error}).") from None
     return state
+
+
+def _check_archive(path: Path) -> None:
+    """Refuses an archive that promises more than it holds; torch compresses nothing in its own."""
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+    total = sum(entry.file_size for entry in entries)
+    if any(entry.compress_type for entry in entries) or total > path.stat().st_size:
+        raise ValueError("it is compressed")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -89,12 +90,15 @@ def load(
             Transfer(**json.loads(metadata["transfer"])),
             json.loads(metadata["provenance"]),
         )
-        if checkpoint.transfer.method not in METHODS:
-            raise ValueError(f"unknown method {checkpoint.transfer.method}")
-    except (KeyError, ValueError, TypeError, PhotostyleError) as error:
-        raise PhotostyleError(
-            f"{path} has damaged metadata ({error}); get the file anew."
-        ) from None
+        transfer = checkpoint.transfer
+        if transfer.method not in METHODS:
+            raise ValueError(f"unknown method {transfer.method}")
+        if not isinstance(transfer.damping, (int, float)) or not 0 <= transfer.damping < math.inf:
+            raise ValueError(f"damping {transfer.damping!r}")
+        if not isinstance(transfer.refine, bool):
+            raise ValueError(f"refine {transfer.refine!r}")
+    except (KeyError, ValueError, TypeError, RecursionError, PhotostyleError) as error:
+        raise _damaged(path, error) from None
     tensors = {name: tensor.float() for name, tensor in read_tensors(path).items()}
     fill(checkpoint.network, tensors, str(path))
     return checkpoint
@@ -122,10 +126,14 @@ def describe(path: Path) -> dict[str, str]:
     """What a photostyle checkpoint says of itself, in a reader's order."""
     metadata = read_metadata(path)
     tensors = read_tensors(path).values()
+    try:
+        provenance = dict(json.loads(metadata.get("provenance", "{}")))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise _damaged(path, error) from None
     facts = {name: metadata.get(name, "?") for name in ("architecture", "widths", "transfer")}
     facts["parameters"] = f"{sum(tensor.numel() for tensor in tensors):,}"
     facts["precision"] = ", ".join(sorted({str(t.dtype).removeprefix("torch.") for t in tensors}))
-    return facts | json.loads(metadata.get("provenance", "{}"))
+    return facts | {name: str(value) for name, value in provenance.items()}
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -183,6 +191,10 @@ def _empty_network(
 ) -> PhotoNet:
     with torch.device("meta"):
         return build(architecture, widths)
+
+
+def _damaged(path: Path, error: Exception) -> PhotostyleError:
+    return PhotostyleError(f"{path} has damaged metadata ({error}); get the file anew.")
 
 
 def _open(path: Path) -> Any:
