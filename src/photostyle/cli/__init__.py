@@ -19,6 +19,9 @@ import click
 from photostyle import __version__
 from photostyle.errors import PhotostyleError
 
+_received: list[int] = []
+"""The signals that are to end the command."""
+
 
 class Commands(click.Group):
     """The modules of this package as commands, with one way out for every error."""
@@ -34,6 +37,14 @@ class Commands(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return self._invoke(ctx)
+        except BaseException:
+            if _received:  # libraries make other exceptions of the one that a signal raises
+                ctx.exit(128 + _received[0])
+            raise
+
+    def _invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except PhotostyleError as error:
@@ -61,15 +72,26 @@ def cli() -> None:
 
 
 def main() -> NoReturn:
-    # An exception, so that every `finally` on the way out removes what is half written.
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    """The command, which a signal ends by an exception: what is half written is removed."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        # What is ignored, as nohup and the background of a shell have it, stays so.
+        if number and signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+            signal.signal(number, _interrupt)
     try:
         cli()
-    except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)
+    except BaseException:
+        if _received:
+            sys.exit(128 + _received[0])
+        raise
     finally:
         try:
             sys.stdout.flush()
         except OSError:  # has been told; what is left must not be tried again at exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit()
+
+
+def _interrupt(number: int, _: object) -> NoReturn:
+    _received.append(number)
+    raise KeyboardInterrupt
