@@ -5,13 +5,15 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test lint clean
+.PHONY: help demo run test lint fuzz fault clean
 
 help:
 	@echo "make demo                          render two photos and give one the look of the other"
 	@echo "make run CONTENT=a.jpg STYLE=b.jpg give photo a the look of photo b"
 	@echo "make test                          run the tests"
 	@echo "make lint                          check style and types"
+	@echo "make fuzz                          3,000 damaged files through the command"
+	@echo "make fault                         kills, full disks and competing processes"
 	@echo "make clean                         remove the environment and the demo"
 
 $(INSTALLED): pyproject.toml
@@ -37,6 +39,12 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check src tests examples
 	$(BIN)/ruff format --check src tests examples
 	$(BIN)/mypy
+
+fuzz: $(INSTALLED)
+	$(BIN)/python tests/corruption.py --count 3000
+
+fault: $(INSTALLED)
+	$(BIN)/python tests/faults.py --kills 200
 
 clean:
 	rm -rf .venv demo
