@@ -19,7 +19,7 @@ from photostyle.pixels import STRIP, Pixels
 BLOCK = 2
 """Side of the blocks of the reduced copy whose means a fit is made of, in pixels."""
 
-RADIUS = 2
+RADIUS = 8
 """Half the size of the windows of a fit, in blocks."""
 
 EPSILON = 1e-3
