@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from photostyle import PhotostyleError, weights
-from photostyle.architecture import ARCHITECTURES, PHOTONAS, PHOTONET, Architecture
+from photostyle.architecture import PHOTONET, Architecture
 from photostyle.cli import cli
 from photostyle.foreign import published_name, read_state
 from photostyle.network import PhotoNet
@@ -43,11 +43,15 @@ def test_a_checkpoint_comes_back(file: Path) -> None:
         assert torch.equal(tensor, network.state_dict()[name].half().float()), name
 
 
-@pytest.mark.parametrize("name", ["photonas", "photonet"])
-def test_bundled_weights(name: str) -> None:
-    checkpoint = weights.load(name)
-    assert checkpoint.network.architecture == ARCHITECTURES[name]
-    assert checkpoint.provenance["steps done"] >= 1000
+def test_bundled_weights() -> None:
+    """PHOTONET, and the faster network that the search found."""
+    photonet, photonas = (weights.load(name) for name in ("photonet", "photonas"))
+    assert photonet.network.architecture == PHOTONET
+    assert photonas.network.architecture.places
+    assert str(photonas.network.architecture).count("1") < 16
+    for checkpoint in (photonet, photonas):
+        assert checkpoint.provenance["recipe"]["start"]
+        assert checkpoint.provenance["steps done"] == checkpoint.provenance["recipe"]["steps"]
 
 
 def test_bundled_weights_are_small_and_half_precision() -> None:
@@ -60,7 +64,7 @@ def test_bundled_weights_are_small_and_half_precision() -> None:
 def test_list_and_info(file: Path) -> None:
     listed = CliRunner().invoke(cli, ["weights", "list"]).output
     assert "photonas" in listed
-    assert str(PHOTONAS) in listed
+    assert str(weights.load("photonas").network.architecture)[:12] in listed
     info = CliRunner().invoke(cli, ["weights", "info", str(file)]).output
     assert "architecture: " + "1" * 32 in info
     assert "widths: 2,3,4,5,6" in info
