@@ -83,10 +83,6 @@ class Pixels:
             np.isfinite(self._array[a:b]).all() for a, b in self.strips()
         )
 
-    def whole(self) -> Tensor:
-        """The photo: (3, H, W), float32 in 0..1."""
-        return self.rows(0, self.height)
-
     def put(self, top: int, strip: Tensor) -> None:
         """Take rows of the result, (3, n, W), cut off to 0..1; ``strip`` is used up."""
         bottom = top + strip.shape[1]
