@@ -27,6 +27,7 @@ from photostyle.cli import cli
 from photostyle.moments import Moments
 from photostyle.network import Encoder, PhotoNet
 from photostyle.style import Style
+from photostyle.tones import Tones
 from photostyle.training import cstep
 from photostyle.training.data import Photos
 from photostyle.training.distillation import Outcome, distillation
@@ -222,7 +223,8 @@ def test_feature_error_by_hand() -> None:
 
 def outcome(value: float, **places: Tensor) -> Outcome:
     pixels = torch.full((1, 3, 4, 4), value)
-    return Outcome(Style({n: Moments.of(f) for n, f in places.items()}), pixels, pixels)
+    moments = {n: Moments.of(f) for n, f in places.items()}
+    return Outcome(Style(moments, Tones.of(pixels)), pixels, pixels)
 
 
 def test_distillation_by_hand() -> None:

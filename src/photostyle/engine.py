@@ -12,9 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from photostyle import upsample, weights
+from photostyle.colours import roll_off
 from photostyle.errors import PhotostyleError
 from photostyle.pixels import Photo, Pixels
-from photostyle.style import PIXELS, RESIDUAL, Style, Transferring, compose, match, record, roll_off
+from photostyle.style import PIXELS, RESIDUAL, Style, Transferring, compose, record
 from photostyle.tiles import OVERLAP, transfer_tiled
 from photostyle.weights import Checkpoint
 
@@ -161,9 +162,10 @@ class Stylizer:
             transferring = Transferring(
                 style, settings, strength, None if seen is None else seen.to(self.device)
             )
-            result = match(
-                compose(self.network, self._on_device(content), transferring), transferring
-            ).cpu()
+            result = compose(self.network, self._on_device(content), transferring).cpu()
+        if settings.refine:
+            match = Transferring(style, settings, strength, seen).match(result, content)
+            result = match(result)
         progress(share)
         if ratio == 1 and not settings.refine:
             for top, bottom in pixels.strips():

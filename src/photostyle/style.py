@@ -3,35 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from photostyle.colours import Match, Palette, match, roll_off, sampled
 from photostyle.moments import AffineMap, Moments, transfer_map
 from photostyle.network import PhotoNet, Visitor, normalise, pad
+from photostyle.tones import Tones
 from photostyle.weights import Transfer
 
-PIXELS, RESIDUAL, RESULT = "pixels", "residual", "result"
-"""Beside the WCT places of the network: the photo itself, what the auto-encoder loses of it, and,
-of content photos only, the transferred photo before its colours are matched."""
+PIXELS, RESIDUAL = "pixels", "residual"
+"""Beside the WCT places of the network: the photo itself, and what the auto-encoder loses of it."""
 
 PIXEL_DAMPING = 1e-2
 """Damping of the residual's map: a grey photo holds faint colour noise, which must stay faint."""
 
-MATCH_DAMPING = 1e-3
-"""Damping of the map that matches the result's colours, which is near the identity."""
-
-KNEE = 0.6
-"""Where `roll_off` starts, as a share of the way from the content's value to 0 or 1."""
-
 
 @dataclass(frozen=True)
 class Style:
-    """The moments of a style photo's pixels and features, by the name of the place."""
+    """What is known of a style photo.
+
+    moments: of its pixels and features, by the name of the place; tones: of its pixels.
+    """
 
     moments: Mapping[str, Moments]
+    tones: Tones
+
+    @property
+    def palette(self) -> Palette:
+        return Palette(self.moments[PIXELS], self.tones)
 
 
 class Masked(Visitor):
@@ -78,7 +81,8 @@ def record(network: PhotoNet, pixels: Tensor, mask: Tensor | None = None) -> tup
     reconstruction = network(pixels, recording)
     recording.visit(PIXELS, pixels)
     recording.visit(RESIDUAL, pixels - reconstruction)
-    return Style(recording.recorded), reconstruction
+    tones = Tones.of(sampled(pixels), None if mask is None else sampled(mask))
+    return Style(recording.recorded, tones), reconstruction
 
 
 class Transferring(Masked):
@@ -127,15 +131,13 @@ class Transferring(Masked):
         mapping = AffineMap.between(of_residual.mean, style[RESIDUAL].mean, colours.matrix)
         return mapping.blend(self.strength)
 
-    def colour_map(self, result: Tensor) -> AffineMap:
-        """Matches the colours of the transferred photo to the style's, where they fell short."""
-        moments = self.of_content(RESULT, result.clamp(0, 1))
-        if moments is None:
-            return _unknown(result)
-        mapping = transfer_map(
-            moments, self.style.moments[PIXELS], self.settings.method, MATCH_DAMPING
+    def match(self, result: Tensor, content: Tensor) -> Match:
+        """What brings the colours of the transferred photo to the style's; see `colours.match`."""
+        seen = None if self.mask is None else sampled(self.mask)
+        found = match(
+            sampled(result), sampled(content), self.style.palette, self.settings.method, seen
         )
-        return mapping.blend(self.strength)
+        return replace(found, strength=self.strength)
 
 
 def _unknown(features: Tensor) -> AffineMap:
@@ -160,8 +162,10 @@ def transfer(
     strength: blends each feature with its transferred self. mask: see `Masked`.
     """
     transferring = Transferring(style, settings, strength, mask)
-    result = match(compose(network, pixels, transferring), transferring)
-    return roll_off(result, pixels) if settings.refine else result
+    result = compose(network, pixels, transferring)
+    if not settings.refine:
+        return result
+    return roll_off(transferring.match(result, pixels)(result), pixels)
 
 
 def compose(network: PhotoNet, pixels: Tensor, transferring: Transferring) -> Tensor:
@@ -177,25 +181,3 @@ def compose(network: PhotoNet, pixels: Tensor, transferring: Transferring) -> Te
         # So that strength 0 gives the photo itself, not its reconstruction.
         return result + (1 - strength) * (pixels - reconstruction)
     return result
-
-
-def match(result: Tensor, transferring: Transferring) -> Tensor:
-    """What `compose` gave, with its colours matched to the style's."""
-    refine = transferring.settings.refine
-    return transferring.colour_map(result)(result) if refine else result
-
-
-def roll_off(result: Tensor, content: Tensor) -> Tensor:
-    """Approach 0 and 1 softly instead of being cut off there, as film does.
-
-    A change takes the share t = (result - content) / (1 - content) of the room above the content's
-    value (below it, with content for 1 - content). Shares over KNEE = k are compressed, with slope
-    1 at k and limit 1, to k + (1 - k) u / (1 + u), u = (t - k) / (1 - k). An unchanged photo stays.
-    """
-    change = result - content
-    room = torch.where(change > 0, 1 - content, content).clamp_min(1e-3)
-    size = change.abs()
-    over = (size - KNEE * room).clamp_min(0)
-    soft = (1 - KNEE) * room
-    limit = KNEE * room + over * soft / (over + soft)
-    return content + torch.minimum(size, limit).copysign(change)

@@ -18,7 +18,7 @@ from torch import Tensor
 from photostyle.errors import PhotostyleError
 from photostyle.moments import Moments
 from photostyle.network import STRIDE, PhotoNet
-from photostyle.style import RESULT, Style, Transferring, compose, match
+from photostyle.style import Style, Transferring, compose
 from photostyle.weights import Transfer
 
 OVERLAP = 176
@@ -123,7 +123,7 @@ def transfer_tiled(
     size: int = 1024,
     progress: Callable[[float], None] = lambda _: None,
 ) -> Tensor:
-    """`compose` and `match` of `photostyle.style` for RGB (1, 3, H, W) on any device.
+    """`photostyle.style.compose` for RGB (1, 3, H, W) on any device.
 
     size: of what is kept of a tile, in pixels. progress: told the share that is done. Raises
     PhotostyleError for a size smaller than the overlap.
@@ -151,14 +151,4 @@ def transfer_tiled(
             done += 1
             progress(min(1.0, done / total))
         unknown = gathering.merge()
-
-    # The last stage needs no surroundings.
-    gathering.content[RESULT] = Moments.merge(
-        Moments.of(kept.of(result).clamp(0, 1), None if mask is None else kept.of(mask))
-        for _, kept in parts
-        if mask is None or kept.of(mask).any()
-    )
-    for _, kept in parts:
-        part = kept.of(result)
-        part.copy_(match(part, gathering))
     return result

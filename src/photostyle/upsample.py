@@ -19,10 +19,10 @@ from photostyle.pixels import STRIP, Pixels
 BLOCK = 2
 """Side of the blocks of the reduced copy whose means a fit is made of, in pixels."""
 
-RADIUS = 8
-"""Half the size of the windows of a fit, in blocks."""
+RADIUS, REACH = 20, 0.05
+"""Half the size of the windows of a fit: so many blocks at most, or a share of the long side."""
 
-EPSILON = 1e-3
+EPSILON = 2e-3
 """Variance of colours, on 0..1, under which a window is flat and follows the photo as a whole."""
 
 
@@ -52,31 +52,32 @@ def fit(content: Tensor, result: Tensor) -> Tensor:
     place of 0, so that flat windows keep their faint detail); maps are averaged over windows.
     """
     whole = _regression(content, result)
+    radius = min(RADIUS, math.ceil(REACH * max(content.shape[2:]) / BLOCK))
     # A band of rows at a time, with the rows around it that its windows reach.
-    around = 2 * RADIUS * BLOCK
+    around = 2 * radius * BLOCK
     rows = BLOCK * max(1, STRIP // (BLOCK * content.shape[3]))
     bands = []
     for top in range(0, content.shape[2], rows):
         first, last = max(0, top - around), top + rows + around
-        maps = _fit(content[:, :, first:last], result[:, :, first:last], whole)
+        maps = _fit(content[:, :, first:last], result[:, :, first:last], whole, radius)
         bands.append(maps[:, (top - first) // BLOCK :][:, : rows // BLOCK])
     return torch.cat(bands, 1)
 
 
-def _fit(content: Tensor, result: Tensor, whole: Tensor) -> Tensor:
+def _fit(content: Tensor, result: Tensor, whole: Tensor, radius: int) -> Tensor:
     c, r = (
         F.avg_pool2d(photo, BLOCK, ceil_mode=True)[0].permute(1, 2, 0)[..., None]
         for photo in (content, result)
     )
     cc, rc = (c @ c.mT).flatten(-2), (r @ c.mT).flatten(-2)
-    means = _mean(torch.cat([c[..., 0], r[..., 0], cc, rc], -1))
+    means = _mean(torch.cat([c[..., 0], r[..., 0], cc, rc], -1), radius)
     mean_c, mean_r, cc, rc = means.split([3, 3, 9, 9], -1)
     mean_c, mean_r = mean_c[..., None], mean_r[..., None]
     cc = cc.unflatten(-1, (3, 3)) - mean_c @ mean_c.mT
     rc = rc.unflatten(-1, (3, 3)) - mean_r @ mean_c.mT
     matrix = whole + (rc - whole @ cc) @ _inverse(cc + EPSILON * torch.eye(3).to(cc))
     bias = mean_r - matrix @ mean_c
-    return _mean(torch.cat([matrix.flatten(-2), bias[..., 0]], -1)).permute(2, 0, 1)
+    return _mean(torch.cat([matrix.flatten(-2), bias[..., 0]], -1), radius).permute(2, 0, 1)
 
 
 def _regression(content: Tensor, result: Tensor) -> Tensor:
@@ -116,11 +117,11 @@ class Upsampled:
         return torch.lerp(self.maps[:, below], above, share)
 
 
-def _mean(x: Tensor) -> Tensor:
+def _mean(x: Tensor, radius: int) -> Tensor:
     """Means of x (H, W, C) over windows that are cut off at the edges."""
-    size = 2 * RADIUS + 1
+    size = 2 * radius + 1
     x = x.permute(2, 0, 1)[None]  # channels_last, in which these convolutions are 20 times faster
-    for shape, border in (((1, size), (0, RADIUS)), ((size, 1), (RADIUS, 0))):
+    for shape, border in (((1, size), (0, radius)), ((size, 1), (radius, 0))):
         kernel = torch.ones(x.shape[1], 1, *shape).to(x)
         count = F.conv2d(torch.ones_like(x[:, :1]), kernel[:1], padding=border)
         x = F.conv2d(x, kernel, padding=border, groups=x.shape[1]) / count

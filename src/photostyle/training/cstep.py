@@ -49,6 +49,8 @@ class Recipe:
     unpaired_every: int = 2
     # Share of a batch of graded pairs whose content and style are one and the same photo.
     identity: float = 0.25
+    # Share of the others in which two regions, told apart by colour, have grades of their own.
+    regional: float = 0.35
     averaging: float = 0.997
     # Whether all smaller networks are trained along, see `photostyle.training.supernet`.
     supernet: bool = False
@@ -116,12 +118,14 @@ def make_batch(photos: Photos, recipe: Recipe, step: int) -> Batch:
     for _ in range(recipe.batch):
         photo = photos.random(rng)
         a = random_crop(photo, recipe.size, rng, 0.5)
-        p, q = grades.sample(rng), grades.sample(rng)
+        p = grades.sample(rng)
         if rng.uniform() < recipe.identity:
             rows.append((p(a), p(a), p(a)))
-        else:
-            b = random_crop(photo, recipe.size, rng, 0.5)
-            rows.append((p(a), q(b), q(a)))
+            continue
+        b = random_crop(photo, recipe.size, rng, 0.5)
+        regional = rng.uniform() < recipe.regional
+        q = grades.sample_regional(rng, a) if regional else grades.sample(rng)
+        rows.append((p(a), q(b), q(a)))
     return Batch(*(torch.stack(crops) for crops in zip(*rows, strict=True)))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -30,7 +30,8 @@ class Outcome:
     def detach(self) -> Outcome:
         """The same without its way back to the weights: a teacher's."""
         moments = {place: moments.detach() for place, moments in self.style.moments.items()}
-        return Outcome(Style(moments), self.reconstruction.detach(), self.result.detach())
+        style = replace(self.style, moments=moments)
+        return Outcome(style, self.reconstruction.detach(), self.result.detach())
 
 
 def distillation(student: Outcome, teacher: Outcome, places: tuple[str, ...]) -> dict[str, Tensor]:

@@ -61,6 +61,40 @@ class Grade:
         return torch.as_tensor(matrix, dtype=like.dtype, device=like.device)
 
 
+@dataclass(frozen=True)
+class Regional:
+    """Two grades, each for the colours on its side of a soft border in RGB.
+
+    direction: (3,), unit vector across the border; centre: RGB on it; softness: distance over which
+    one grade gives way to the other. Alike things get the same grade wherever they are.
+    """
+
+    grades: tuple[Grade, Grade]
+    direction: np.ndarray
+    centre: np.ndarray
+    softness: float
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """Grade RGB (..., 3, H, W), sRGB 0..1, to the same."""
+        direction = torch.as_tensor(self.direction, dtype=pixels.dtype)
+        centre = torch.as_tensor(self.centre, dtype=pixels.dtype)[:, None, None]
+        side = torch.einsum("i,...ihw->...hw", direction, pixels - centre).unsqueeze(-3)
+        first, second = (grade(pixels) for grade in self.grades)
+        return torch.lerp(first, second, torch.sigmoid(side / self.softness))
+
+
+def sample_regional(rng: np.random.Generator, like: Tensor) -> Regional:
+    """Two random grades for two regions of photos with colours as in ``like`` (3, H, W)."""
+    direction = rng.standard_normal(3)
+    colours = like.flatten(1)
+    return Regional(
+        grades=(sample(rng), sample(rng)),
+        direction=direction / np.linalg.norm(direction),
+        centre=colours.mean(1).double().numpy(),
+        softness=0.3 * float(colours.std(1).mean()) + 0.02,
+    )
+
+
 def sample(rng: np.random.Generator, strength: float = 1.0) -> Grade:
     """A random grade; strength 0 gives none, 1 the full range, most of it moderate."""
     s = strength * rng.uniform() ** 0.6
