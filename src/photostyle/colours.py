@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -51,6 +51,15 @@ class Match:
         matched = self.after(self.curves(self.before(pixels)))
         return matched if self.strength == 1 else torch.lerp(pixels, matched, self.strength)
 
+    def towards(self, other: Match, share: float) -> Match:
+        """A ``share`` of the way from this match to another."""
+        return replace(
+            self,
+            before=self.before.towards(other.before, share),
+            curves=Curves(torch.lerp(self.curves.shift, other.curves.shift, share)),
+            after=self.after.towards(other.after, share),
+        )
+
 
 def match(
     result: Tensor, content: Tensor, style: Palette, method: str, weights: Tensor | None = None
@@ -89,9 +98,10 @@ def roll_off(result: Tensor, content: Tensor) -> Tensor:
     1 at k and limit 1, to k + (1 - k) u / (1 + u), u = (t - k) / (1 - k). An unchanged photo stays.
     """
     change = result - content
-    room = torch.where(change > 0, 1 - content, content).clamp_min(1e-3)
-    size = change.abs()
-    over = (size - KNEE * room).clamp_min(0)
-    soft = (1 - KNEE) * room
-    limit = KNEE * room + over * soft / (over + soft)
-    return content + torch.minimum(size, limit).copysign(change)
+    side = change.detach().sign()
+    # (1 - content) where the change is positive, content where it is negative.
+    room = torch.addcmul(content.new_tensor(0.5), 0.5 - content, side).clamp_min(1e-3)
+    over = torch.sub(change * side, room, alpha=KNEE).clamp_min(0)
+    # With o = over and s = (1 - k) room, what is too much of o is o - o s / (o + s).
+    excess = over * over / torch.add(over, room, alpha=1 - KNEE)
+    return torch.addcmul(result, excess, side, value=-1)

@@ -12,7 +12,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from photostyle import upsample, weights
-from photostyle.colours import roll_off
 from photostyle.errors import PhotostyleError
 from photostyle.pixels import Photo, Pixels
 from photostyle.style import PIXELS, RESIDUAL, Style, Transferring, compose, record
@@ -171,12 +170,14 @@ class Stylizer:
             for top, bottom in pixels.strips():
                 pixels.put(top, result[0, :, top:bottom])
             return
-        maps = upsample.Upsampled(upsample.fit(content, result), ratio)
-        for top, bottom in pixels.strips():
-            strip = pixels.rows(top, bottom)
-            mapped = maps(strip, top)
-            pixels.put(top, roll_off(mapped, strip) if settings.refine else mapped)
-            progress(share + (1 - share) * bottom / pixels.height)
+        upsample.spread(
+            pixels,
+            content,
+            result,
+            ratio,
+            settings.refine,
+            lambda done: progress(share + (1 - share) * done),
+        )
 
     def _mask(self, mask: np.ndarray | None, photo: Tensor) -> Tensor | None:
         """A mask at the size of a photo (1, 3, H, W): (1, 1, H, W), float32 in 0..1."""

@@ -57,24 +57,46 @@ def new_file(target: Path, *, overwrite: bool = False) -> Iterator[BinaryIO]:
     """
     check_target(target, overwrite=overwrite)
     final = target.resolve() if overwrite else target
-    temporary = final.with_name(f".photostyle-{secrets.token_hex(8)}")
+    try:
+        with _temporary(final.parent) as stream:
+            yield stream
+            stream.flush()
+            if overwrite:  # what is replaced must not be lost if the power fails
+                os.fsync(stream.fileno())
+            if fcntl:  # as long as it is locked
+                _publish(Path(stream.name), final, overwrite)
+            else:
+                stream.close()
+                _publish(Path(stream.name), final, overwrite)
+    except FileExistsError as error:
+        raise PhotostyleError(f"{str(target)!r} exists already; --force overwrites it.") from error
+    except OSError as error:
+        raise _not_written(target, error) from error
+
+
+@contextmanager
+def scratch_file(folder: Path) -> Iterator[BinaryIO]:
+    """A file in ``folder`` that is gone when the block ends, named and locked as in `new_file`.
+
+    Raises PhotostyleError if it cannot be written.
+    """
+    try:
+        with _temporary(folder) as stream:
+            yield stream
+    except OSError as error:
+        raise _not_written(folder, error) from error
+
+
+@contextmanager
+def _temporary(folder: Path) -> Iterator[BinaryIO]:
+    """A new locked file, removed at the end if it still has its name."""
+    temporary = folder / f".photostyle-{secrets.token_hex(8)}"
     remove = partial(temporary.unlink, missing_ok=True)
     # Once more at exit, because a signal can come just before it is done here.
     atexit.register(remove)
     try:
         with _locked(temporary) as stream:
             yield stream
-            stream.flush()
-            if overwrite:  # what is replaced must not be lost if the power fails
-                os.fsync(stream.fileno())
-            if fcntl:  # as long as it is locked
-                _publish(temporary, final, overwrite)
-        if not fcntl:
-            _publish(temporary, final, overwrite)
-    except FileExistsError as error:
-        raise PhotostyleError(f"{str(target)!r} exists already; --force overwrites it.") from error
-    except OSError as error:
-        raise _not_written(target, error) from error
     finally:
         remove()
         atexit.unregister(remove)

@@ -83,6 +83,14 @@ class Moments:
             )
         return merged
 
+    def towards(self, other: Moments, share: float) -> Moments:
+        """A ``share`` of the way from these moments to others, each of them by itself."""
+        return Moments(
+            torch.lerp(self.count, other.count, share),
+            torch.lerp(self.mean, other.mean, share),
+            torch.lerp(self.covariance, other.covariance, share),
+        )
+
     def mapped(self, mapping: AffineMap) -> Moments:
         """The moments of the same vectors after ``mapping``."""
         matrix = mapping.matrix
@@ -121,6 +129,12 @@ class AffineMap:
         """This map, followed by another."""
         bias = (after.matrix @ self.bias[..., None])[..., 0] + after.bias
         return AffineMap(after.matrix @ self.matrix, bias)
+
+    def towards(self, other: AffineMap, share: float) -> AffineMap:
+        """A ``share`` of the way from this map to another."""
+        return AffineMap(
+            torch.lerp(self.matrix, other.matrix, share), torch.lerp(self.bias, other.bias, share)
+        )
 
     def blend(self, strength: float) -> AffineMap:
         """Between the identity (strength 0) and this map (strength 1)."""

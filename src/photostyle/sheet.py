@@ -46,6 +46,25 @@ def save_sheet(
     photo.write(photo.Photo(np.array(sheet)), path, overwrite=True)
 
 
+def save_columns(
+    columns: Sequence[tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], str]], path: Path
+) -> None:
+    """Write pairs of photos below each other, side by side in rows of four, with their captions.
+
+    Raises PhotostyleError if it cannot be written; a file of that name is replaced.
+    """
+    rows = []
+    for pair in columns:
+        gap = np.full((_GAP, pair[0].shape[1], 3), 255, np.uint8)
+        rows.append(np.concatenate([pair[0], gap, pair[1]]))
+    step = 4
+    lines = [rows[i : i + step] for i in range(0, len(rows), step)]
+    captions = [
+        "   |   ".join(c[2] for c in columns[i : i + step]) for i in range(0, len(rows), step)
+    ]
+    save_sheet(lines, path, captions, 2 * HEIGHT + _GAP)
+
+
 def thumbnail(pixels: npt.NDArray[np.uint8], height: int = HEIGHT) -> npt.NDArray[np.uint8]:
     """The photo (H, W, 3) at a height of ``height`` pixels."""
     width = max(1, round(pixels.shape[1] * height / pixels.shape[0]))

@@ -98,6 +98,7 @@ class Transferring(Masked):
         super().__init__(mask)
         self.style, self.settings, self.strength = style, settings, strength
         self.content: dict[str, Moments] = {}
+        self._maps: dict[str, AffineMap] = {}
 
     def of_content(self, place: str, features: Tensor) -> Moments | None:
         """The content's moments at a place; None while they are unknown."""
@@ -109,9 +110,11 @@ class Transferring(Masked):
         moments = self.of_content(place, features)
         if moments is None:
             return _unknown(features)
-        method, damping = self.settings.method, self.settings.damping
-        mapping = transfer_map(moments, self.style.moments[place], method, damping)
-        return mapping.blend(self.strength)
+        if place not in self._maps:
+            method, damping = self.settings.method, self.settings.damping
+            mapping = transfer_map(moments, self.style.moments[place], method, damping)
+            self._maps[place] = mapping.blend(self.strength)
+        return self._maps[place]
 
     def normalise(self, place: str, features: Tensor, mapping: AffineMap | None) -> AffineMap:
         moments = self.of_content(place, features)

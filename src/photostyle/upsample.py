@@ -8,11 +8,13 @@ detail of the photo the colours of the result (He and Sun, Fast Guided Filter, 2
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from photostyle.colours import roll_off
 from photostyle.moments import Moments
 from photostyle.pixels import STRIP, Pixels
 
@@ -86,6 +88,27 @@ def _regression(content: Tensor, result: Tensor) -> Tensor:
     joint = Moments.merge(Moments.of(torch.cat(part, 1)) for part in parts).covariance[0]
     ridge = EPSILON * torch.eye(3).to(joint)
     return ((joint[3:, :3] + ridge) @ torch.linalg.inv(joint[:3, :3] + ridge)).to(content.dtype)
+
+
+def spread(
+    pixels: Pixels,
+    content: Tensor,
+    result: Tensor,
+    ratio: int,
+    soften: bool,
+    progress: Callable[[float], None] = lambda _: None,
+) -> None:
+    """Put the photo under the maps that lead from content to result, both RGB (1, 3, h, w).
+
+    ratio: how many times as large the photo is. soften: whether to `roll_off`. progress: told the
+    share that is done.
+    """
+    maps = Upsampled(fit(content, result), ratio)
+    for top, bottom in pixels.strips():
+        strip = pixels.rows(top, bottom)
+        mapped = maps(strip, top)
+        pixels.put(top, roll_off(mapped, strip) if soften else mapped)
+        progress(bottom / pixels.height)
 
 
 class Upsampled:

@@ -23,6 +23,11 @@ _received: list[int] = []
 """The signals that are to end the command."""
 
 
+def received() -> int | None:
+    """The signal that is to end the command, if there was one."""
+    return _received[0] if _received else None
+
+
 class Commands(click.Group):
     """The modules of this package as commands, with one way out for every error."""
 
@@ -68,7 +73,7 @@ class Commands(click.Group):
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def cli() -> None:
-    """Give a photo the look of another photo, and keep it a photo."""
+    """Give a photo or a video the look of a photo, and keep it real."""
 
 
 def main() -> NoReturn:

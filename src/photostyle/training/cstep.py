@@ -91,8 +91,8 @@ class Weights:
     feature: float = 1.0
     reconstruction: float = 20.0
     guide: float = 0.1
-    style: float = 8.0
-    palette: float = 15.0
+    style: float = 16.0
+    palette: float = 30.0
     structure: float = 0.6
     edges: float = 1.5
     smoothness: float = 20.0

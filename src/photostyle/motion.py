@@ -1,0 +1,280 @@
+"""A style given to moving pictures: what is known of the content is held steady over time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from photostyle import upsample
+from photostyle.colours import Match, sampled
+from photostyle.engine import Stylizer
+from photostyle.errors import PhotostyleError
+from photostyle.moments import Moments
+from photostyle.pixels import Pixels
+from photostyle.style import Style, Transferring, compose
+from photostyle.video import Frame
+from photostyle.weights import Transfer
+
+Temporal = Literal["shot", "smooth", "frame"]
+"""What the moments of the content are taken of: the whole shot, frames with those before them, or
+each frame on its own."""
+
+TEMPORALS = get_args(Temporal)
+
+WORKING_SIZE = 320
+"""Long side of the copy of a frame that the network sees, in pixels."""
+
+POOLED = 12
+"""At most as many frames stand for a shot."""
+
+PACE = 0.1
+"""Share of a frame in the running moments of `smooth`."""
+
+CUT_CHANGE, CUT_COLOURS = 0.08, 0.3
+"""From one shot to the next: the least mean difference of the frames at a few pixels, in 0..1, and
+the least Hellinger distance of the histograms of their colours."""
+
+
+@dataclass(frozen=True)
+class Cue:
+    """From ``time`` on, in seconds, the look is that of ``style``."""
+
+    time: float
+    style: Style
+
+
+class Programme:
+    """Which style is shown when; each takes ``fade`` seconds to take over from the one before."""
+
+    def __init__(self, cues: Sequence[Cue], fade: float = 0.0) -> None:
+        self.cues = sorted(cues, key=lambda cue: cue.time)
+        self.fade = fade
+
+    def at(self, time: float) -> list[tuple[int, float]]:
+        """Numbers and weights of the cues at a time; the weights add up to 1."""
+        current = self._current(time)
+        share = (time - self.cues[current].time) / self.fade if self.fade else 1.0
+        if current == 0 or share >= 1:
+            return [(current, 1.0)]
+        return [(current - 1, 1 - share), (current, share)]
+
+    def between(self, start: float, end: float) -> range:
+        """Numbers of the cues that are shown at some time from start to end."""
+        return range(self.at(start)[0][0], self._current(end) + 1)
+
+    def _current(self, time: float) -> int:
+        return max(0, sum(cue.time <= time for cue in self.cues) - 1)
+
+
+class Restyling:
+    """The looks of a programme, given to the frames of a clip one after the other.
+
+    temporal: see `Temporal`. For "shot" all frames are to be shown to `survey` beforehand.
+    working_size: see WORKING_SIZE. Raises PhotostyleError for settings that make no sense.
+    """
+
+    def __init__(
+        self,
+        stylizer: Stylizer,
+        programme: Programme,
+        *,
+        temporal: Temporal = "shot",
+        strength: float = 1.0,
+        working_size: int = WORKING_SIZE,
+    ) -> None:
+        if temporal not in TEMPORALS:
+            raise PhotostyleError(f"Unknown temporal mode {temporal!r}; use shot, smooth or frame.")
+        if not 0 <= strength <= 1:
+            raise PhotostyleError(f"The strength must be between 0 and 1, not {strength}.")
+        self.stylizer, self.programme, self.temporal = stylizer, programme, temporal
+        self.strength, self.working_size = strength, working_size
+        self.cuts: list[int] = []
+        self._looks: dict[tuple[int, int], _Look] = {}
+        self._watch = _CutWatch()
+        self._shot = 0
+
+    @torch.inference_mode()
+    def survey(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+        """The first pass of "shot": finds the shots and takes moments over each; frames may be
+        reduced. Gives the frames back as it goes."""
+        watch, sample = _CutWatch(), _Sample()
+        first = last = 0.0
+        for frame in frames:
+            small = self._reduced(frame)[1]
+            if watch.is_cut(small):
+                self._pool(sample, first, last)
+                self.cuts.append(frame.number)
+                sample = _Sample()
+            if not len(sample):
+                first = frame.time
+            last = frame.time
+            sample.add(small)
+            yield frame
+        if len(sample):
+            self._pool(sample, first, last)
+
+    @torch.inference_mode()
+    def __call__(self, frame: Frame) -> None:
+        """Give the frame its look, in place. Frames come in order."""
+        if self.strength == 0:
+            return
+        pixels, small, ratio = self._reduced(frame)
+        if self.temporal == "shot":
+            self._shot = sum(cut <= frame.number for cut in self.cuts)
+        elif self._watch.is_cut(small):
+            self._shot += 1
+            self._looks.clear()
+            self.cuts.append(frame.number)
+        looks = [(self._look(cue), weight) for cue, weight in self.programme.at(frame.time)]
+        result = torch.stack([weight * look(small) for look, weight in looks]).sum(0)
+        refine = self.stylizer.checkpoint.transfer.refine
+        upsample.spread(pixels, small, result, ratio, refine)
+
+    def _reduced(self, frame: Frame) -> tuple[Pixels, Tensor, int]:
+        pixels = Pixels(frame.pixels, in_place=True)
+        return pixels, *upsample.reduce(pixels, self.working_size)
+
+    def _look(self, cue: int) -> _Look:
+        key = (self._shot, cue)
+        if key not in self._looks:
+            if self.temporal == "shot":
+                raise PhotostyleError("The clip has changed between the first pass and the second.")
+            self._looks[key] = self._new_look(cue)
+        return self._looks[key]
+
+    def _pool(self, sample: _Sample, first: float, last: float) -> None:
+        """The looks of a shot that lasts from first to last."""
+        frames = sample.frames()
+        for cue in self.programme.between(first, last):
+            look = self._looks[len(self.cuts), cue] = self._new_look(cue)
+            look.hold(frames)
+
+    def _new_look(self, cue: int) -> _Look:
+        style = self.programme.cues[cue].style
+        return _Look(self.stylizer, style, self.strength, self.temporal)
+
+
+class _Look:
+    """A style as it is given to the frames of one shot."""
+
+    def __init__(
+        self, stylizer: Stylizer, style: Style, strength: float, temporal: Temporal
+    ) -> None:
+        self._stylizer, self._pace = stylizer, 1.0 if temporal == "frame" else PACE
+        self._transferring = _Following(style, stylizer.checkpoint.transfer, strength, self._pace)
+        self._match: Match | None = None
+        self._held = False
+
+    def hold(self, frames: Tensor) -> None:
+        """Take the moments of all of ``frames`` (K, 3, h, w) and keep to them."""
+        self._transferring.pace = 1.0
+        result = self._composed(frames)
+        if self._stylizer.checkpoint.transfer.refine:
+            self._match = self._matched(result, frames)
+        self._held = True
+
+    def __call__(self, small: Tensor) -> Tensor:
+        """What becomes of a small frame (1, 3, h, w)."""
+        if not self._held:
+            self._transferring.next_frame()
+        result = self._composed(small)
+        if not self._stylizer.checkpoint.transfer.refine:
+            return result
+        if not self._held:
+            now = self._matched(result, small)
+            self._match = now if self._match is None else self._match.towards(now, self._pace)
+        assert self._match
+        return self._match(result)
+
+    def _composed(self, frames: Tensor) -> Tensor:
+        on_device = frames.to(self._stylizer.device, memory_format=torch.channels_last)
+        return compose(self._stylizer.network, on_device, self._transferring).cpu()
+
+    def _matched(self, result: Tensor, content: Tensor) -> Match:
+        return self._transferring.match(_joined(sampled(result)), _joined(sampled(content)))
+
+
+class _Following(Transferring):
+    """Takes the frames of a batch for one photo; its moments follow those of the frames.
+
+    pace: the share of the frame at hand.
+    """
+
+    def __init__(self, style: Style, settings: Transfer, strength: float, pace: float) -> None:
+        super().__init__(style, settings, strength)
+        self.pace = pace
+        self._before: dict[str, Moments] = {}
+
+    def moments(self, features: Tensor) -> Moments:
+        return Moments.of(_joined(features))
+
+    def of_content(self, place: str, features: Tensor) -> Moments | None:
+        if place not in self.content:
+            now, before = self.moments(features), self._before.get(place)
+            self.content[place] = before.towards(now, self.pace) if before else now
+        return self.content[place]
+
+    def next_frame(self) -> None:
+        """What has been taken so far is the past."""
+        self._before, self.content, self._maps = self.content, {}, {}
+
+
+class _Sample:
+    """Up to POOLED frames, evenly spread over those that were added."""
+
+    def __init__(self) -> None:
+        self._kept: list[Tensor] = []
+        self._step, self._seen = 1, 0
+
+    def __len__(self) -> int:
+        return self._seen
+
+    def add(self, small: Tensor) -> None:
+        if self._seen % self._step == 0:
+            self._kept.append((small * 255).round().byte())
+        self._seen += 1
+        if len(self._kept) > POOLED:
+            self._kept, self._step = self._kept[::2], 2 * self._step
+
+    def frames(self) -> Tensor:
+        """(K, 3, h, w), 0..1."""
+        return torch.cat(self._kept).float() / 255
+
+
+class _CutWatch:
+    """Tells where one shot ends and the next begins.
+
+    A cut changes the picture and its colours at once; motion changes one more than the other.
+    """
+
+    def __init__(self) -> None:
+        self._before: tuple[Tensor, npt.NDArray[np.float64]] | None = None
+
+    def is_cut(self, small: Tensor) -> bool:
+        """Whether the frame (1, 3, h, w) is the first one of another shot than the one before."""
+        now = F.adaptive_avg_pool2d(small, (9, 16)), _histogram(small)
+        before, self._before = self._before, now
+        if before is None or before[0].shape != now[0].shape:
+            return False
+        change = float((now[0] - before[0]).abs().mean())
+        colours = float(np.sqrt(max(0.0, 1 - np.sqrt(now[1] * before[1]).sum())))
+        return change > CUT_CHANGE and colours > CUT_COLOURS
+
+
+def _histogram(small: Tensor) -> npt.NDArray[np.float64]:
+    """Of RGB in 6 x 6 x 6 bins, of sum 1."""
+    steps = (small[0] * 5.999).long().clamp_(0, 5)
+    counts = torch.bincount((36 * steps[0] + 6 * steps[1] + steps[2]).flatten(), minlength=216)
+    return counts.double().numpy() / small[0, 0].numel()
+
+
+def _joined(batch: Tensor) -> Tensor:
+    """Photos (K, C, H, W) below each other: (1, C, K H, W)."""
+    return batch.transpose(0, 1).flatten(1, 2)[None]
