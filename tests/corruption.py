@@ -23,8 +23,7 @@ from pathlib import Path
 
 import torch
 from click.testing import CliRunner
-from faults import tiny_model
-from photos import example_files
+from photos import example_files, tiny_model
 from test_t7 import VALUES, integer, storage, string, tensor, thing
 
 from photostyle import photo

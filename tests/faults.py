@@ -22,13 +22,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from photos import scene
+from photos import scene, tiny_model
 from PIL import Image
 
-from photostyle import engine, photo, weights
+from photostyle import engine, photo
 from photostyle.__main__ import main
-from photostyle.architecture import PHOTONAS
-from photostyle.network import PhotoNet
 
 HEAVY = engine, photo
 """Imported before the forks."""
@@ -37,13 +35,6 @@ DONE = "Mode: exact.\n"
 """What the command says on stderr when all is well."""
 
 OLD = b"what was there before"
-
-
-def tiny_model(path: Path) -> None:
-    """Random weights: what the command computes does not matter here."""
-    torch.manual_seed(0)
-    checkpoint = weights.Checkpoint(PhotoNet(PHOTONAS, (4, 4, 8, 8, 8)))
-    weights.save(checkpoint, path, torch.float16)
 
 
 class Bench:

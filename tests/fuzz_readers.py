@@ -92,8 +92,7 @@ def write_seeds(folder: Path) -> None:
     """One small file of every kind to begin with."""
     import corruption
     import torch
-    from faults import tiny_model
-    from photos import XMP, camera_exif, example_files
+    from photos import XMP, camera_exif, example_files, tiny_model
 
     folder.mkdir(parents=True, exist_ok=True)
     tiny_model(FILE)

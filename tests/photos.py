@@ -10,10 +10,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from imagecodecs import cms_profile
 from PIL import ExifTags, Image
 
-from photostyle import photo
+from photostyle import photo, weights
+from photostyle.architecture import PHOTONAS
+from photostyle.network import PhotoNet
 from photostyle.photo import Photo
 
 D65, D50 = [0.3127, 0.3290], [0.3457, 0.3585]
@@ -187,3 +190,10 @@ def example_files() -> dict[str, bytes]:
         files[name] = saved(frames[0], format, **moves).getvalue()
     files["raw.dng"] = raw_file()
     return files
+
+
+def tiny_model(path: Path) -> None:
+    """A weights file; random weights will do where colours are not looked at."""
+    torch.manual_seed(0)
+    checkpoint = weights.Checkpoint(PhotoNet(PHOTONAS, (4, 4, 8, 8, 8)))
+    weights.save(checkpoint, path, torch.float16)

@@ -28,13 +28,12 @@ from photos import (
     profile,
     raw_file,
     scene,
+    tiny_model,
 )
 from PIL import ExifTags, Image
 
-from photostyle import engine, photo, weights
-from photostyle.architecture import PHOTONAS
+from photostyle import engine, photo
 from photostyle.cli import cli
-from photostyle.network import PhotoNet
 
 RENDER = Path(__file__).parents[1] / "examples" / "render.py"
 COMMAND = [sys.executable, "-m", "photostyle"]
@@ -42,11 +41,8 @@ COMMAND = [sys.executable, "-m", "photostyle"]
 
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A weights file; random weights will do where colours are not looked at."""
-    torch.manual_seed(0)
     file = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    network = PhotoNet(PHOTONAS, (4, 4, 8, 8, 8))
-    weights.save(weights.Checkpoint(network), file, torch.float16)
+    tiny_model(file)
     return str(file)
 
 

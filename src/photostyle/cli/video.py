@@ -234,7 +234,7 @@ def video(
         if writer:
             writer.cut_short = interrupted or bool(reader.damage)
 
-    for note in (*_notes(found), *(writer.notes if writer else ())):
+    for note in (*_notes(found), *(writer.notes if writer else [])):
         click.echo(f"Note: {note}", err=True)
     if reader.damage and not interrupted:
         click.echo(f"Note: The clip is damaged: {done} frames could be decoded.", err=True)

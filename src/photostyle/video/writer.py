@@ -144,6 +144,10 @@ class Writer:
             output = [*form, address(Path(silent.name))]
             encoder = Encoder(clip, codec, encoding, output)
             writer = cls(encoder, clip, container)
+            if codec.even and any(length % 2 for length in clip.size):
+                writer.notes.append(
+                    "This codec needs even numbers of rows and columns: the last are doubled."
+                )
             try:
                 yield writer
                 encoder.finish()
@@ -217,7 +221,7 @@ def _filters(clip: Clip, codec: Codec) -> str:
     )
     parts.append(f"format={codec.pixel_format}")
     if clip.aspect:
-        parts.append(f"setsar={clip.aspect.numerator}/{clip.aspect.denominator}")
+        parts.append(f"setsar={clip.aspect.numerator}/{clip.aspect.denominator}:max=100000")
     tags = {
         "range": "tv" if clip.matrix == "gbr" else clip.range,
         "colorspace": "bt709" if clip.matrix == "gbr" else clip.matrix,
