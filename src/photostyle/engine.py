@@ -172,8 +172,7 @@ class Stylizer:
             return
         upsample.spread(
             pixels,
-            content,
-            result,
+            upsample.fit(content, result),
             ratio,
             settings.refine,
             lambda done: progress(share + (1 - share) * done),

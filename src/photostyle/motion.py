@@ -34,6 +34,9 @@ WORKING_SIZE = 320
 POOLED = 12
 """At most as many frames stand for a shot."""
 
+STEP = 3
+"""The network sees every so many frames where the moments are those of the shot."""
+
 PACE = 0.1
 """Share of a frame in the running moments of `smooth`."""
 
@@ -107,7 +110,7 @@ class Restyling:
         watch, sample = _CutWatch(), _Sample()
         first = last = 0.0
         for frame in frames:
-            small = self._reduced(frame)[1]
+            small = self._reduced(frame)
             if watch.is_cut(small):
                 self._pool(sample, first, last)
                 self.cuts.append(frame.number)
@@ -120,26 +123,75 @@ class Restyling:
         if len(sample):
             self._pool(sample, first, last)
 
-    @torch.inference_mode()
+    def run(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+        """All frames in their order, each in its look, in place.
+
+        For "shot" the network sees every STEPth frame; the maps of those between are in between.
+        """
+        step = STEP if self.temporal == "shot" else 1
+        waiting: list[Frame] = []
+        before: Tensor | None = None
+        last: Frame | None = None
+        for frame in frames:
+            if last and self._breaks(last, frame):
+                if waiting:
+                    yield from self._between(waiting, before)
+                waiting, before = [], None
+            waiting.append(frame)
+            if before is None or len(waiting) == step:
+                maps = self._maps(frame)
+                yield from self._between(waiting, before, maps)
+                before, waiting = maps, []
+            last = frame
+        if waiting:
+            yield from self._between(waiting, before)
+
     def __call__(self, frame: Frame) -> None:
-        """Give the frame its look, in place. Frames come in order."""
+        """Give a single frame its look, in place."""
+        for _ in self.run([frame]):
+            pass
+
+    def _breaks(self, before: Frame, frame: Frame) -> bool:
+        """Whether a shot or a style begins with ``frame``."""
+        cues = (self.programme.at(one.time)[-1][0] for one in (before, frame))
+        return frame.number in self.cuts or len(set(cues)) > 1
+
+    @torch.inference_mode()
+    def _between(
+        self, frames: list[Frame], before: Tensor | None, after: Tensor | None = None
+    ) -> Iterator[Frame]:
+        """Frames that follow one with the maps ``before``; ``after``: the maps of the last one."""
+        after = self._maps(frames[-1]) if after is None else after
+        for number, frame in enumerate(frames, 1):
+            maps = after if before is None else torch.lerp(before, after, number / len(frames))
+            if self.strength > 0:
+                pixels, ratio = self._pixels(frame)
+                refine = self.stylizer.checkpoint.transfer.refine
+                upsample.spread(pixels, maps, ratio, refine)
+            yield frame
+
+    @torch.inference_mode()
+    def _maps(self, frame: Frame) -> Tensor:
+        """The maps of a frame, see `upsample.fit`."""
         if self.strength == 0:
-            return
-        pixels, small, ratio = self._reduced(frame)
+            return torch.empty(0)
+        small = self._reduced(frame)
         if self.temporal == "shot":
             self._shot = sum(cut <= frame.number for cut in self.cuts)
         elif self._watch.is_cut(small):
             self._shot += 1
             self._looks.clear()
-            self.cuts.append(frame.number)
         looks = [(self._look(cue), weight) for cue, weight in self.programme.at(frame.time)]
         result = torch.stack([weight * look(small) for look, weight in looks]).sum(0)
-        refine = self.stylizer.checkpoint.transfer.refine
-        upsample.spread(pixels, small, result, ratio, refine)
+        return upsample.fit(small, result)
 
-    def _reduced(self, frame: Frame) -> tuple[Pixels, Tensor, int]:
+    def _pixels(self, frame: Frame) -> tuple[Pixels, int]:
+        """The pixels, and by how much they are reduced for the network."""
         pixels = Pixels(frame.pixels, in_place=True)
-        return pixels, *upsample.reduce(pixels, self.working_size)
+        return pixels, upsample.ratio(pixels, self.working_size)
+
+    def _reduced(self, frame: Frame) -> Tensor:
+        return upsample.reduce(Pixels(frame.pixels), self.working_size)[0]
 
     def _look(self, cue: int) -> _Look:
         key = (self._shot, cue)

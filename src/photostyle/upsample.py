@@ -28,12 +28,17 @@ EPSILON = 2e-3
 """Variance of colours, on 0..1, under which a window is flat and follows the photo as a whole."""
 
 
+def ratio(pixels: Pixels, side: int) -> int:
+    """How many times smaller a copy must be to have a long side of at most ``side`` pixels."""
+    return math.ceil(max(pixels.height, pixels.width) / side)
+
+
 def reduce(pixels: Pixels, side: int) -> tuple[Tensor, int]:
     """A copy with a long side of at most ``side`` pixels, (1, 3, h, w), and how much smaller it is.
 
     Each pixel is the mean over a block of whole pixels of the photo.
     """
-    block = math.ceil(max(pixels.height, pixels.width) / side)
+    block = ratio(pixels, side)
     rows = block * max(1, STRIP // (block * pixels.width))
     parts = []
     for top in range(0, pixels.height, rows):
@@ -92,21 +97,19 @@ def _regression(content: Tensor, result: Tensor) -> Tensor:
 
 def spread(
     pixels: Pixels,
-    content: Tensor,
-    result: Tensor,
+    maps: Tensor,
     ratio: int,
     soften: bool,
     progress: Callable[[float], None] = lambda _: None,
 ) -> None:
-    """Put the photo under the maps that lead from content to result, both RGB (1, 3, h, w).
+    """Put the photo under maps as `fit` gives them, for a copy that is ``ratio`` times smaller.
 
-    ratio: how many times as large the photo is. soften: whether to `roll_off`. progress: told the
-    share that is done.
+    soften: whether to `roll_off`. progress: told the share that is done.
     """
-    maps = Upsampled(fit(content, result), ratio)
+    upsampled = Upsampled(maps, ratio)
     for top, bottom in pixels.strips():
         strip = pixels.rows(top, bottom)
-        mapped = maps(strip, top)
+        mapped = upsampled(strip, top)
         pixels.put(top, roll_off(mapped, strip) if soften else mapped)
         progress(bottom / pixels.height)
 

@@ -54,13 +54,18 @@ def _answer(sender: Connection, function: Callable[..., T], arguments: tuple[Any
         sender.send((MemoryError(), None))
 
 
-def peak_memory() -> int | None:
-    """The largest resident set that this process has had, in bytes; None where nothing tells."""
+def peak_memory(number: int | None = None) -> int | None:
+    """The largest resident set that a running process has had so far, in bytes.
+
+    number: of the process, None for this one. None where nothing tells.
+    """
     with suppress(OSError):
         # getrusage would also count what the parent had when this process began.
-        for line in Path("/proc/self/status").read_text().splitlines():
+        for line in Path(f"/proc/{number or 'self'}/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
+    if number is not None:
+        return None
     try:
         import resource
     except ImportError:

@@ -54,6 +54,20 @@ def _parse(ctx: click.Context, parameter: click.Parameter, text: str) -> list[Re
 @click.option("--baseline", is_flag=True, help="Also time the reference program's way, once.")
 @click.option("--whole", is_flag=True, help="Measure the whole command, from file to file.")
 @click.option(
+    "--video",
+    "clips",
+    multiple=True,
+    type=click.Path(readable=False, path_type=Path),
+    help="Measure `photostyle video` on this clip instead of photos; may be repeated.",
+)
+@click.option(
+    "--frames",
+    type=click.IntRange(2),
+    default=40,
+    show_default=True,
+    help="Of a clip, to see how steady they are.",
+)
+@click.option(
     "--json", "json_file", type=click.Path(path_type=Path), help="Also write the figures to a file."
 )
 @click.option(
@@ -73,6 +87,8 @@ def bench(
     runs: int,
     baseline: bool,
     whole: bool,
+    clips: tuple[Path, ...],
+    frames: int,
     json_file: Path | None,
     plot_file: Path | None,
     force: bool,
@@ -88,7 +104,12 @@ def bench(
 
     --whole measures `photostyle image` on JPEG files with all that belongs to it, and how long
     Pillow takes to read and write the same photo.
+
+    --video measures how steady a clip becomes in each temporal mode, over the clip's own unrest,
+    and how long the command takes, over ffmpeg's decoding and encoding alone.
     """
+    if clips and (whole or baseline or plot_file):
+        raise click.UsageError("--video goes without --whole, --baseline and --plot.")
     if whole and (baseline or plot_file):
         raise click.UsageError("--whole goes without --baseline and --plot.")
 
@@ -111,7 +132,9 @@ def bench(
         console.print(f"{name}: {value}", highlight=False)
     options = _options.given(working_size=working_size, tile=tile)
     report: dict[str, Any] = {"machine": facts, "model": model, "runs": runs, **options}
-    if whole:
+    if clips:
+        report["clips"] = _clips(console, clips, model, device, frames, working_size)
+    elif whole:
         words = ["--model", model, "--device", device, "--mode", mode]
         for name, option in options.items():
             words += [f"--{name.replace('_', '-')}", str(option)]
@@ -204,7 +227,61 @@ def _commands(
     return commands
 
 
-def _with_spinner(resolution: Resolution, call: Callable[..., T], *arguments: Any) -> T:
+def _clips(
+    console: Console,
+    paths: tuple[Path, ...],
+    model: str,
+    device: str,
+    frames: int,
+    working_size: int | None,
+) -> list[dict[str, Any]]:
+    """Measure each clip, and print a table of how steady and one of how fast."""
+    import photostyle
+    from photostyle.allocator import keep_freed_memory
+    from photostyle.bench.video import measure_clip
+
+    keep_freed_memory()
+    stylizer = photostyle.load(model, device=device)
+    size = [] if working_size is None else ["--working-size", str(working_size)]
+    options = ["--model", model, "--device", device, *size]
+    measured = [
+        _with_spinner(path.name, measure_clip, path, stylizer, frames, options) for path in paths
+    ]
+    modes = list(measured[0].steadiness)
+    header = ("warping error, flicker", *(f"{mode}" for mode in modes))
+    rows = [
+        (
+            clip.name,
+            *(
+                f"{clip.steadiness[mode].warping:.2f}, "
+                + (f"{flicker:.2f}" if (flicker := clip.steadiness[mode].flicker) else "-")
+                for mode in modes
+            ),
+        )
+        for clip in measured
+    ]
+    _print_table(console, header, rows)
+    header = ("", "size", "frames", "command", "codec", "ratio", "fps", "by image", "peak memory")
+    rows = [
+        (
+            clip.name,
+            "x".join(map(str, clip.size)),
+            str(speed.frames),
+            _seconds(speed.command),
+            _seconds(speed.codec),
+            f"{speed.ratio:.1f}x",
+            f"{speed.frames / speed.command:.1f}",
+            f"{1 / speed.image:.1f}",
+            _memory(speed.peak_bytes),
+        )
+        for clip in measured
+        for speed in [clip.speed]
+    ]
+    _print_table(console, header, rows)
+    return [clip.as_json() for clip in measured]
+
+
+def _with_spinner(resolution: Resolution | str, call: Callable[..., T], *arguments: Any) -> T:
     from rich.console import Console
 
     terminal = sys.stderr.isatty()

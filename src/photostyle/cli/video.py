@@ -218,8 +218,7 @@ def video(
         if frames_dir:
             sinks.append(_Folder(frames_dir))
         try:
-            for frame in _shown("stylizing", reader, found.frames):
-                restyling(frame)
+            for frame in _shown("stylizing", restyling.run(reader), found.frames):
                 for sink in sinks:
                     sink.add(frame)
                 done += 1

@@ -77,8 +77,7 @@ class Clip:
     size: width and height, upright. time_base: seconds of one tick of its clock. rate: frames per
     second, nominally. duration: seconds, None if unknown. aspect: of a pixel, None if unknown.
     matrix, primaries, transfer, range: colours as they are tagged, None where they are not.
-    audio, subtitles: the codec of each such stream. complaints: what ffmpeg did not like at the
-    first look, which keeps it from nothing.
+    audio, subtitles: the codec of each such stream.
     """
 
     source: Source
@@ -94,7 +93,6 @@ class Clip:
     range: str | None = None
     audio: tuple[str, ...] = ()
     subtitles: tuple[str, ...] = ()
-    complaints: tuple[str, ...] = ()
 
     @property
     def frames(self) -> int | None:
@@ -197,7 +195,6 @@ def probe(source: Source) -> Clip:
         range=tags.get("color_range"),
         audio=tuple(heard.audio),
         subtitles=tuple(heard.subtitles),
-        complaints=tuple(process.errors),
     )
 
 

@@ -32,6 +32,8 @@ def address(path: Path) -> str:
     return f"file:{path}"
 
 
+# A clip with a chapter track that ffmpeg itself has written is none the worse for it.
+_HARMLESS = "Referenced QT chapter track not found"
 _COMPLAINT = re.compile(r"\[(?:error|fatal|panic)\] (.*?)\.?$")
 
 
@@ -88,7 +90,7 @@ class Process:
         for raw in self._process.stderr:
             line = raw.decode(errors="replace").rstrip()
             found = _COMPLAINT.search(line)
-            if found and len(self.errors) < _KEPT:
+            if found and found[1] != _HARMLESS and len(self.errors) < _KEPT:
                 self.errors.append(found[1])
             self._hear(line)
 

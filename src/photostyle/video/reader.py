@@ -80,7 +80,7 @@ class Reader:
         finally:
             stopping.set()
             process.stop()
-            self.damage = [e for e in process.errors if e not in self.clip.complaints]
+            self.damage = process.errors
             while thread.is_alive():  # it may wait for room
                 try:
                     frames.get_nowait()
