@@ -21,18 +21,22 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import torch
 from photos import scene, tiny_model
 from PIL import Image
 
-from photostyle import engine, photo
+from photostyle import engine, motion, photo
 from photostyle.__main__ import main
+from photostyle.video.process import executable
 
-HEAVY = engine, photo
+HEAVY = engine, motion, photo
 """Imported before the forks."""
 
 DONE = "Mode: exact.\n"
 """What the command says on stderr when all is well."""
+
+SIGNALS = signal.SIGKILL, signal.SIGINT, signal.SIGTERM
 
 OLD = b"what was there before"
 
@@ -40,17 +44,23 @@ OLD = b"what was there before"
 class Bench:
     """A folder with a content, a style, a model, and forks of the command that work in it."""
 
+    command, content, suffix, done = "image", "day.png", ".png", DONE
+
     def __init__(self, folder: Path):
         self.folder = folder
         tiny_model(folder / "tiny.safetensors")
-        Image.fromarray(scene(300, 200)).save(folder / "day.png")
+        self.make_content()
         Image.fromarray(scene(40, 70, seed=1)).save(folder / "dusk.png")
         self.given = {path.name: path.read_bytes() for path in folder.iterdir()}
         start = time.perf_counter()
-        assert self.wait(self.start("-o", "whole.png"))[0] == 0
+        whole = f"whole{self.suffix}"
+        assert self.wait(self.start("-o", whole)) == (0, self.done)
         self.seconds = time.perf_counter() - start
-        self.whole = (folder / "whole.png").read_bytes()
-        (folder / "whole.png").unlink()
+        self.whole = (folder / whole).read_bytes()
+        (folder / whole).unlink()
+
+    def make_content(self) -> None:
+        Image.fromarray(scene(300, 200)).save(self.folder / self.content)
 
     def start(self, *options: str, before: Callable[[], object] = lambda: None) -> tuple[int, int]:
         """The process number of a fork of the command, and the pipe that its stderr comes from."""
@@ -69,7 +79,7 @@ class Bench:
             os.chdir(self.folder)
             before()
             model = ["--model", "tiny.safetensors", "--device", "cpu"]
-            sys.argv = ["photostyle", "image", "day.png", "dusk.png", *model, *options]
+            sys.argv = ["photostyle", self.command, self.content, "dusk.png", *model, *options]
             main()
         except SystemExit as exit:
             code = exit.code if isinstance(exit.code, int) else int(exit.code is not None)
@@ -100,12 +110,35 @@ class Bench:
         data = path.read_bytes()
         if data == old:
             return "old"
-        assert data == self.whole, "a broken file under the final name"
-        return "whole"
+        if data == self.whole:
+            return "whole"
+        return self.part(path)
+
+    def part(self, path: Path) -> str:  # noqa: ARG002
+        """What else may be under the final name."""
+        raise AssertionError("a broken file under the final name")
 
     def others(self, target: str) -> list[str]:
         """What lies in the folder besides the given files and the target."""
         return sorted({path.name for path in self.folder.iterdir()} - {*self.given, target})
+
+
+class VideoBench(Bench):
+    """The same for `photostyle video`, which Ctrl-C makes end its file before its time."""
+
+    command, content, suffix, done = "video", "day.mp4", ".mp4", ""
+
+    def make_content(self) -> None:
+        pattern = ["-f", "lavfi", "-i", "testsrc2=size=160x90:rate=25"]
+        sound = ["-f", "lavfi", "-i", "sine=440:duration=2", "-c:a", "aac"]
+        words = [*pattern, *sound, "-frames:v", "50", str(self.folder / self.content)]
+        subprocess.run([executable(), "-loglevel", "error", *words], check=True)
+
+    def part(self, path: Path) -> str:
+        with av.open(str(path)) as container:
+            count = sum(1 for _ in container.decode(container.streams.video[0]))
+        assert 0 < count <= 50
+        return "shorter, playable"
 
 
 def kill(bench: Bench, count: int, number: int, seed: int = 0) -> Counter[str]:
@@ -113,11 +146,13 @@ def kill(bench: Bench, count: int, number: int, seed: int = 0) -> Counter[str]:
     rng = random.Random(seed)
     found: Counter[str] = Counter()
     for round in range(count):
-        old, target = (OLD, "old.png") if round % 2 else (None, f"new-{round}.png")
-        if old:
-            (bench.folder / target).write_bytes(old)
+        before, target = (
+            (OLD, f"old{bench.suffix}") if round % 2 else (None, f"new-{round}{bench.suffix}")
+        )
+        if before:
+            (bench.folder / target).write_bytes(before)
         known = bench.others(target)
-        started = bench.start("-o", target, *["--force"] * bool(old))
+        started = bench.start("-o", target, *["--force"] * bool(before))
         if round % 4 < 2:
             time.sleep(rng.uniform(0, 1.1 * bench.seconds))
         else:  # when it writes
@@ -128,25 +163,28 @@ def kill(bench: Bench, count: int, number: int, seed: int = 0) -> Counter[str]:
             time.sleep(rng.uniform(0, 0.05 * bench.seconds))
         os.kill(started[0], number)
         code, said = bench.wait(started)
-        found[bench.check(target, old)] += 1
+        kind = bench.check(target, before)
+        assert number == signal.SIGINT or kind != "shorter, playable"
+        found[kind] += 1
         assert code in (0, -number, 128 + number), (code, said)
         assert "Traceback" not in said, said
         left = [name for name in bench.others(target) if name.startswith(".photostyle-")]
         if number != signal.SIGKILL:
             assert not left, left
         found["temporary"] += bool(left)
-        if not old:
+        if not before:
             (bench.folder / target).unlink(missing_ok=True)
     # The next start, even one that comes to nothing, removes what was left.
-    (bench.folder / "old.png").write_bytes(OLD)
-    code, said = bench.wait(bench.start("-o", "old.png", "--model", "missing"))
+    old, following = f"old{bench.suffix}", f"next{bench.suffix}"
+    (bench.folder / old).write_bytes(OLD)
+    code, said = bench.wait(bench.start("-o", old, "--model", "missing"))
     assert code == 1
     assert "exists already" in said
-    (bench.folder / "old.png").unlink()
-    code, said = bench.wait(bench.start("-o", "next.png"))
-    assert (code, said) == (0, DONE)
-    assert bench.others("next.png") == []
-    (bench.folder / "next.png").unlink()
+    (bench.folder / old).unlink()
+    code, said = bench.wait(bench.start("-o", following))
+    assert (code, said) == (0, bench.done)
+    assert bench.others(following) == []
+    (bench.folder / following).unlink()
     return found
 
 
@@ -221,15 +259,23 @@ def forbid(bench: Bench) -> None:
     (bench.folder / "shut").rmdir()
 
 
+def _kill(bench: Bench, kills: int, number: signal.Signals) -> None:
+    found = kill(bench, kills, number)
+    parts = ", ".join(f"{count} {kind}" for kind, count in sorted(found.items()))
+    print(f"{bench.command}, {kills} x {number.name}: under the final name or beside it: {parts}")
+
+
 def run(kills: int) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        video = VideoBench(Path(name))
+        for number in SIGNALS:
+            _kill(video, kills, number)
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o755)
         bench = Bench(Path(name))
         print(f"one undisturbed run: {bench.seconds * 1000:.0f} ms")
-        for number in (signal.SIGKILL, signal.SIGINT, signal.SIGTERM):
-            found = kill(bench, kills, number)
-            parts = ", ".join(f"{count} {kind}" for kind, count in sorted(found.items()))
-            print(f"{kills} x {number.name}: under the final name or beside it: {parts}")
+        for number in SIGNALS:
+            _kill(bench, kills, number)
         sizes = [0, 1, 100, 4096, len(bench.whole) - 1, len(bench.whole)]
         limit_size(bench, sizes)
         print(f"file size limits of {sizes} bytes: nothing partial")

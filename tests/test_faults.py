@@ -25,10 +25,27 @@ def bench() -> Iterator[faults.Bench]:
     torch.set_num_threads(threads)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+@pytest.fixture(scope="module")
+def video_bench() -> Iterator[faults.VideoBench]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with TemporaryDirectory() as name:
+        yield faults.VideoBench(Path(name))
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("number", faults.SIGNALS)
 def test_signals_at_random_moments(bench: faults.Bench, number: signal.Signals) -> None:
     found = faults.kill(bench, 12, number)
     assert sum(found.values()) >= 12
+
+
+@pytest.mark.parametrize("number", faults.SIGNALS)
+def test_signals_while_a_video_is_made(
+    video_bench: faults.VideoBench, number: signal.Signals
+) -> None:
+    found = faults.kill(video_bench, 8, number)
+    assert sum(found.values()) >= 8
 
 
 def test_a_file_size_limit(bench: faults.Bench) -> None:
