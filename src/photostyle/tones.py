@@ -40,14 +40,18 @@ class Tones:
     def of(cls, pixels: Tensor, weights: Tensor | None = None) -> Tones:
         """Of pixels (B, C, H, W), around 0..1; weights: (B, 1, H, W), as in `Moments.of`."""
         values = pixels.detach().flatten(2)
-        bins = ((values - LOW) * (BINS / (HIGH - LOW))).long().clamp_(0, BINS - 1)
+        # Each value counts for the two bins that it lies between: rounding errors stay small.
+        place = ((values - LOW) * (BINS / (HIGH - LOW)) - 0.5).clamp_(0, BINS - 1)
+        below = place.long().clamp_max_(BINS - 2)
+        part = place.double() - below
         if weights is None:
-            share = torch.ones_like(values, dtype=torch.float64)
+            share = torch.ones_like(part)
         else:
             share = weights.flatten(2).double()
-            share = torch.where(share.amax(2, keepdim=True) > 0, share, 1).expand_as(values)
-        counts = share.new_zeros(*values.shape[:2], BINS)
-        return cls(counts.scatter_add_(2, bins, share))
+            share = torch.where(share.amax(2, keepdim=True) > 0, share, 1)
+        counts = part.new_zeros(*values.shape[:2], BINS)
+        counts.scatter_add_(2, below, share * (1 - part))
+        return cls(counts.scatter_add_(2, below + 1, share * part))
 
     @classmethod
     def merge(cls, parts: Iterable[Tones]) -> Tones:

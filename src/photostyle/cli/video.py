@@ -233,6 +233,7 @@ def video(
         if writer:
             writer.cut_short = interrupted or bool(reader.damage)
 
+    done = writer.count if writer else done
     for note in (*_notes(found), *(writer.notes if writer else [])):
         click.echo(f"Note: {note}", err=True)
     if reader.damage and not interrupted:

@@ -6,6 +6,7 @@ import queue
 import re
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -81,11 +82,7 @@ class Reader:
             stopping.set()
             process.stop()
             self.damage = process.errors
-            while thread.is_alive():  # it may wait for room
-                try:
-                    frames.get_nowait()
-                except queue.Empty:
-                    thread.join(0.01)
+            thread.join()
 
     def _arguments(self) -> list[str]:
         matrix = self.clip.working_matrix
@@ -105,16 +102,24 @@ class Reader:
         self, process: Process, frames: queue.Queue[Any], stopping: threading.Event
     ) -> None:
         stream: Any = process.stdout
+
+        def hand_over(pixels: npt.NDArray[np.uint8] | None) -> None:
+            while not stopping.is_set():
+                # A signal that interrupts the other side can make it forget to wake this one.
+                with suppress(queue.Full):
+                    frames.put(pixels, timeout=0.1)
+                    return
+
         try:
             while not stopping.is_set():
                 pixels = np.empty((self.height, self.width, 3), np.uint8)
                 # A buffered reader fills the whole buffer unless the stream ends.
                 if stream.readinto(pixels.data) < pixels.nbytes:
                     break
-                frames.put(pixels)
+                hand_over(pixels)
         except (OSError, ValueError):  # closed while reading
             pass
-        frames.put(None)
+        hand_over(None)
 
 
 def _note(line: str, times: queue.SimpleQueue[Any]) -> None:

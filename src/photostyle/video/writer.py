@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -35,7 +35,7 @@ class Encoding:
 
 
 class Encoder:
-    """Frames into a video file without sound.
+    """Frames into a video file without sound; count: of those that it has got.
 
     Raises PhotostyleError, now or later, when ffmpeg fails.
     """
@@ -44,6 +44,7 @@ class Encoder:
         self._clip, self._last = clip, Fraction(0)
         self._frames: queue.Queue[Frame | None] = queue.Queue(BEHIND)
         self._failed = threading.Event()
+        self.count = 0
         quality = [codec.crf, str(encoding.crf)] if codec.crf else []
         preset = ["-preset", encoding.preset] if codec.presets else []
         base = clip.time_base
@@ -67,19 +68,12 @@ class Encoder:
 
     def add(self, frame: Frame) -> None:
         """Take the next frame, which is not to be changed any more."""
+        self._hand_over(frame)
         self._last = (frame.tick + frame.duration) * frame.time_base
-        while True:
-            if self._failed.is_set():
-                raise self._failure()
-            try:
-                self._frames.put(frame, timeout=0.5)
-                return
-            except queue.Full:
-                continue
 
     def finish(self) -> None:
         """Complete the file."""
-        self._frames.put(None)
+        self._hand_over(None)
         self._thread.join()
         if self._process.wait() or self._failed.is_set():
             raise self._failure()
@@ -87,6 +81,15 @@ class Encoder:
     def stop(self) -> None:
         """Give up."""
         self._process.stop()
+        self._failed.set()
+
+    def _hand_over(self, frame: Frame | None) -> None:
+        while not self._failed.is_set():
+            # A signal can interrupt either side so that it forgets to wake the other.
+            with suppress(queue.Full):
+                self._frames.put(frame, timeout=0.1)
+                return
+        raise self._failure()
 
     def _write(self) -> None:
         stream = self._process.stdin
@@ -94,17 +97,22 @@ class Encoder:
         width, height = self._clip.size
         try:
             stream.write(matroska.header(width, height, self._clip.rate))
-            while frame := self._frames.get():
+            while frame := self._next():
                 time, duration = frame.tick * frame.time_base, frame.duration * frame.time_base
                 stream.write(
                     matroska.cluster(max(time, Fraction(0)), duration, frame.pixels.nbytes)
                 )
                 stream.write(frame.pixels.data)
+                self.count += 1
             stream.close()
         except (OSError, ValueError):
             self._failed.set()
-            while self._frames.get():  # nobody is to wait for room
-                pass
+
+    def _next(self) -> Frame | None:
+        while not self._failed.is_set():
+            with suppress(queue.Empty):
+                return self._frames.get(timeout=0.1)
+        return None
 
     def _failure(self) -> PhotostyleError:
         self._process.stop()
@@ -123,6 +131,11 @@ class Writer:
         self.cut_short = False
         self.notes: list[str] = []
         self.add = encoder.add
+
+    @property
+    def count(self) -> int:
+        """Frames in the file."""
+        return self._encoder.count
 
     @classmethod
     @contextmanager
