@@ -7,8 +7,10 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from typing import BinaryIO, Literal
 
 import click
@@ -95,13 +97,13 @@ def image(
     if to_stdout and sys.stdout.isatty():
         raise click.UsageError("A photo is not written to a terminal: name a file with -o.")
 
-    import photostyle
     from photostyle import photo
     from photostyle.allocator import keep_freed_memory
     from photostyle.files import check_target, new_file
 
     phases = Phases()
-    with phases("read"):
+    names = [name for name in (content, style) if name != "-"]
+    with phases("read"), _meanwhile_importing_engine(all(map(os.path.isfile, names))):
         content_photo = photo.read(_source(content), still=still)
         style_photo = photo.read(_source(style), still=True)
         suffix = photo.suffix_for(content_photo, Path(content).suffix)
@@ -116,8 +118,10 @@ def image(
             if file:
                 check_target(file, overwrite=force, inputs={content, style} - {"-"})
     with phases("load"):
+        from photostyle import engine
+
         keep_freed_memory()
-        stylizer = photostyle.load(model, device=device)
+        stylizer = engine.load(model, device=device)
     with phases("learn"):
         style_photo = style_photo.in_profile(content_photo.profile).with_depth(8)
         learned = stylizer.learn(*style_photo.visible())
@@ -175,6 +179,24 @@ def image(
         "seconds": {name: round(seconds, 3) for name, seconds in phases.seconds.items()},
     }
     click.echo(json.dumps(summary))
+
+
+@contextmanager
+def _meanwhile_importing_engine(wanted: bool) -> Iterator[None]:
+    """While the block reads photos another thread imports torch, which takes as long."""
+
+    def import_engine() -> None:
+        with suppress(Exception):  # which will come again where the engine is needed
+            import_module("photostyle.engine")
+
+    thread = Thread(target=import_engine)
+    if wanted:
+        thread.start()
+    try:
+        yield
+    finally:
+        if wanted:  # to leave in the middle of it could end in a crash
+            thread.join()
 
 
 class Phases:
