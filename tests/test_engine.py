@@ -189,3 +189,37 @@ def test_a_style_of_another_model_is_refused(content: np.ndarray) -> None:
 def test_other_devices_are_refused(name: str) -> None:
     with pytest.raises(PhotostyleError, match="device"):
         choose_device(name)
+
+
+@pytest.mark.parametrize("limit", [600, 100])
+def test_too_little_memory_of_a_gpu_means_smaller_tiles(
+    monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    """A device that has room for so many rows and columns: smaller tiles, or a sentence."""
+    from photostyle import engine, tiles
+    from photostyle.style import Transferring, compose
+
+    sides: list[int] = []
+
+    def limited(
+        network: PhotoNet, pixels: torch.Tensor, transferring: Transferring
+    ) -> torch.Tensor:
+        sides.append(max(pixels.shape[-2:]))
+        if sides[-1] > limit:
+            raise torch.OutOfMemoryError
+        return compose(network, pixels, transferring)
+
+    stylizer = photostyle.load("photonas", device="cpu")
+    photo = np.random.default_rng(0).random((64, 900, 3)).astype(np.float32)
+    style = stylizer.learn(photo[:, :99])
+    expected = stylizer.apply(photo, style, mode="exact")
+    for module in (engine, tiles):
+        monkeypatch.setattr(module, "compose", limited)
+    if limit < 200:
+        with pytest.raises(PhotostyleError, match="--device cpu"):
+            stylizer.apply(photo, style, mode="exact")
+        return
+    found = stylizer.apply(photo, style, mode="exact")
+    assert sides[0] == 900
+    assert sides[-1] <= limit
+    np.testing.assert_allclose(found, expected, atol=1 / 255)

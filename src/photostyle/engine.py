@@ -146,22 +146,9 @@ class Stylizer:
         content, ratio = upsample.reduce(pixels, working_size or max(pixels.height, pixels.width))
         settings, seen = self.checkpoint.transfer, self._mask(mask, content)
         share = 0.5 if ratio > 1 else 0.9
-        if max(content.shape[-2:]) > tile + 2 * OVERLAP:
-            result = transfer_tiled(
-                self.network,
-                content,
-                style,
-                settings,
-                strength,
-                seen,
-                tile,
-                lambda done: progress(share * done),
-            )
-        else:
-            transferring = Transferring(
-                style, settings, strength, None if seen is None else seen.to(self.device)
-            )
-            result = compose(self.network, self._on_device(content), transferring).cpu()
+        result = self._composed(
+            content, style, strength, tile, seen, lambda done: progress(share * done)
+        )
         if settings.refine:
             match = Transferring(style, settings, strength, seen).match(result, content)
             result = match(result)
@@ -177,6 +164,37 @@ class Stylizer:
             settings.refine,
             lambda done: progress(share + (1 - share) * done),
         )
+
+    def _composed(
+        self,
+        content: Tensor,
+        style: Style,
+        strength: float,
+        tile: int,
+        seen: Tensor | None,
+        progress: Callable[[float], None],
+    ) -> Tensor:
+        """`compose` on the device, in smaller tiles where its memory is not enough."""
+        settings = self.checkpoint.transfer
+        try:
+            if max(content.shape[-2:]) > tile + 2 * OVERLAP:
+                return transfer_tiled(
+                    self.network, content, style, settings, strength, seen, tile, progress
+                )
+            transferring = Transferring(
+                style, settings, strength, None if seen is None else seen.to(self.device)
+            )
+            return compose(self.network, self._on_device(content), transferring).cpu()
+        except torch.OutOfMemoryError:
+            # The largest that is smaller than what was tried.
+            smaller = min(tile, max(content.shape[-2:])) // 2
+            if smaller < OVERLAP or max(content.shape[-2:]) <= smaller + 2 * OVERLAP:
+                raise PhotostyleError(
+                    f"The memory of {self.device} is not enough; free some of it, or use a smaller "
+                    "--working-size or --device cpu."
+                ) from None
+        torch.cuda.empty_cache()
+        return self._composed(content, style, strength, smaller, seen, progress)
 
     def _mask(self, mask: np.ndarray | None, photo: Tensor) -> Tensor | None:
         """A mask at the size of a photo (1, 3, H, W): (1, 1, H, W), float32 in 0..1."""
