@@ -31,6 +31,9 @@ TEMPORALS = get_args(Temporal)
 WORKING_SIZE = 320
 """Long side of the copy of a frame that the network sees, in pixels."""
 
+EPSILON = 8e-3
+"""As `upsample.EPSILON`: more windows follow the frame as a whole, which steadies them."""
+
 POOLED = 12
 """At most as many frames stand for a shot."""
 
@@ -183,7 +186,7 @@ class Restyling:
             self._looks.clear()
         looks = [(self._look(cue), weight) for cue, weight in self.programme.at(frame.time)]
         result = torch.stack([weight * look(small) for look, weight in looks]).sum(0)
-        return upsample.fit(small, result)
+        return upsample.fit(small, result, EPSILON)
 
     def _pixels(self, frame: Frame) -> tuple[Pixels, int]:
         """The pixels, and by how much they are reduced for the network."""

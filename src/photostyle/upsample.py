@@ -47,13 +47,13 @@ def reduce(pixels: Pixels, side: int) -> tuple[Tensor, int]:
     return torch.cat(parts, 1)[None], block
 
 
-def fit(content: Tensor, result: Tensor) -> Tensor:
+def fit(content: Tensor, result: Tensor, epsilon: float = EPSILON) -> Tensor:
     """The local affine maps that lead from content to result, both RGB (1, 3, H, W).
 
     Returns (12, H / BLOCK, W / BLOCK): matrix by rows, then bias. In each window the map is the
     ridge regression
 
-        A = G + (Cov(r, c) - G Cov(c, c)) (Cov(c, c) + EPSILON I)^-1,  b = mean(r) - A mean(c)
+        A = G + (Cov(r, c) - G Cov(c, c)) (Cov(c, c) + epsilon I)^-1,  b = mean(r) - A mean(c)
 
     (He, Sun and Tang, Guided Image Filtering, 2013, eq. 14, with the photo's own regression G in
     place of 0, so that flat windows keep their faint detail); maps are averaged over windows.
@@ -66,12 +66,12 @@ def fit(content: Tensor, result: Tensor) -> Tensor:
     bands = []
     for top in range(0, content.shape[2], rows):
         first, last = max(0, top - around), top + rows + around
-        maps = _fit(content[:, :, first:last], result[:, :, first:last], whole, radius)
+        maps = _fit(content[:, :, first:last], result[:, :, first:last], whole, radius, epsilon)
         bands.append(maps[:, (top - first) // BLOCK :][:, : rows // BLOCK])
     return torch.cat(bands, 1)
 
 
-def _fit(content: Tensor, result: Tensor, whole: Tensor, radius: int) -> Tensor:
+def _fit(content: Tensor, result: Tensor, whole: Tensor, radius: int, epsilon: float) -> Tensor:
     c, r = (
         F.avg_pool2d(photo, BLOCK, ceil_mode=True)[0].permute(1, 2, 0)[..., None]
         for photo in (content, result)
@@ -82,7 +82,7 @@ def _fit(content: Tensor, result: Tensor, whole: Tensor, radius: int) -> Tensor:
     mean_c, mean_r = mean_c[..., None], mean_r[..., None]
     cc = cc.unflatten(-1, (3, 3)) - mean_c @ mean_c.mT
     rc = rc.unflatten(-1, (3, 3)) - mean_r @ mean_c.mT
-    matrix = whole + (rc - whole @ cc) @ _inverse(cc + EPSILON * torch.eye(3).to(cc))
+    matrix = whole + (rc - whole @ cc) @ _inverse(cc + epsilon * torch.eye(3).to(cc))
     bias = mean_r - matrix @ mean_c
     return _mean(torch.cat([matrix.flatten(-2), bias[..., 0]], -1), radius).permute(2, 0, 1)
 
