@@ -196,12 +196,12 @@ def video(
     restyling = _restyling(
         (look, *styles), (0.0, *times), fade, temporal, model, device, strength, working_size, start
     )
+    total = found.frames
     if temporal == "shot" and strength > 0:
-        reader = clips.Reader(found, restyling.working_size)
-        for _ in _shown("looking", restyling.survey(reader), found.frames):
-            pass
+        survey = restyling.survey(clips.Reader(found, restyling.working_size))
+        total = sum(1 for _ in _shown("looking", survey, total))
     if preview:
-        _write_preview(target, found, restyling, preview, force)
+        _write_preview(target, found, restyling, preview, total or preview, force)
         click.echo(os.fsencode(target))
         return
 
@@ -218,7 +218,7 @@ def video(
         if frames_dir:
             sinks.append(_Folder(frames_dir))
         try:
-            for frame in _shown("stylizing", restyling.run(reader), found.frames):
+            for frame in _shown("stylizing", restyling.run(reader), total):
                 for sink in sinks:
                     sink.add(frame)
                 done += 1
@@ -306,18 +306,17 @@ def _restyling(
 
 
 def _write_preview(
-    target: Path, clip: Clip, restyling: Restyling, count: int, overwrite: bool
+    target: Path, clip: Clip, restyling: Restyling, count: int, total: int, overwrite: bool
 ) -> None:
-    """A sheet of moments, evenly spread: the clip above, the result below."""
+    """A sheet of ``count`` of ``total`` frames: the clip above, the result below."""
     from photostyle import video as clips
     from photostyle.errors import PhotostyleError
     from photostyle.files import check_target
     from photostyle.sheet import save_columns, thumbnail
 
-    total = clip.frames or count
     chosen = {round((i + 0.5) * total / count - 0.5) for i in range(count)}
     columns = []
-    for frame in _shown("stylizing", clips.Reader(clip), clip.frames):
+    for frame in _shown("stylizing", clips.Reader(clip), total):
         if frame.number in chosen or (restyling.temporal == "smooth" and frame.number < total):
             before = thumbnail(frame.pixels)
             restyling(frame)
