@@ -16,8 +16,8 @@ from photostyle.errors import PhotostyleError
 Photo = TypeVar("Photo", Image.Image, np.ndarray, Tensor)
 """A PIL image, an (H, W, 3) array (uint8, uint16, or float 0..1), or a (3, H, W) tensor 0..1."""
 
-STRIP = 1 << 17
-"""Pixels in a strip: what is computed of them stays in a CPU's cache."""
+STRIP = 1 << 18
+"""Pixels in a strip: few enough for a CPU's cache, enough for its threads to share."""
 
 
 class Pixels:

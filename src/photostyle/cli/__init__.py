@@ -11,6 +11,7 @@ import os
 import pkgutil
 import signal
 import sys
+from contextlib import suppress
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -85,6 +86,12 @@ def main() -> NoReturn:
             signal.signal(number, _interrupt)
     try:
         cli()
+    except SystemExit as exit:
+        if _received:
+            sys.exit(128 + _received[0])
+        if not exit.code and "torch" in sys.modules:
+            _leave()
+        raise
     except BaseException:
         if _received:
             sys.exit(128 + _received[0])
@@ -95,6 +102,14 @@ def main() -> NoReturn:
         except OSError:  # has been told; what is left must not be tried again at exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit()
+
+
+def _leave() -> None:
+    """End a command that is done at once: it takes Python 0.4 s to take torch apart."""
+    with suppress(OSError):  # what cannot be flushed is left to the usual way
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 def _interrupt(number: int, _: object) -> NoReturn:

@@ -97,26 +97,29 @@ def image(
     if to_stdout and sys.stdout.isatty():
         raise click.UsageError("A photo is not written to a terminal: name a file with -o.")
 
-    from photostyle import photo
-    from photostyle.allocator import keep_freed_memory
-    from photostyle.files import check_target, new_file
-
-    phases = Phases()
     names = [name for name in (content, style) if name != "-"]
-    with phases("read"), _meanwhile_importing_engine(all(map(os.path.isfile, names))):
-        content_photo = photo.read(_source(content), still=still)
-        style_photo = photo.read(_source(style), still=True)
-        suffix = photo.suffix_for(content_photo, Path(content).suffix)
-        if output is None or to_stdout:
-            target = Path(f"{_stem(content)}-{_stem(style)}{suffix}")
-        else:
-            target = Path(output)
-        compared = target.with_name(f"{target.stem}-compare{target.suffix}") if compare else None
-        format = photo.format_of(target)
-        photo.check_depth(format, depth)
-        for file in (compared, None if to_stdout else target):
-            if file:
-                check_target(file, overwrite=force, inputs={content, style} - {"-"})
+    with _meanwhile_importing_engine(all(map(os.path.isfile, names))):
+        from photostyle import photo
+        from photostyle.allocator import keep_freed_memory
+        from photostyle.files import check_target, new_file
+
+        phases = Phases()
+        with phases("read"):
+            content_photo = photo.read(_source(content), still=still)
+            style_photo = photo.read(_source(style), still=True)
+            suffix = photo.suffix_for(content_photo, Path(content).suffix)
+            if output is None or to_stdout:
+                target = Path(f"{_stem(content)}-{_stem(style)}{suffix}")
+            else:
+                target = Path(output)
+            compared = (
+                target.with_name(f"{target.stem}-compare{target.suffix}") if compare else None
+            )
+            format = photo.format_of(target)
+            photo.check_depth(format, depth)
+            for file in (compared, None if to_stdout else target):
+                if file:
+                    check_target(file, overwrite=force, inputs={content, style} - {"-"})
     with phases("load"):
         from photostyle import engine
 
