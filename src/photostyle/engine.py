@@ -159,8 +159,7 @@ class Stylizer:
             return
         upsample.spread(
             pixels,
-            upsample.fit(content, result),
-            ratio,
+            upsample.maps_between(content, result).enlarged(ratio),
             settings.refine,
             lambda done: progress(share + (1 - share) * done),
         )

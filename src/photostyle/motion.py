@@ -19,6 +19,7 @@ from photostyle.errors import PhotostyleError
 from photostyle.moments import Moments
 from photostyle.pixels import Pixels
 from photostyle.style import Style, Transferring, compose
+from photostyle.upsample import Upsampled
 from photostyle.video import Frame
 from photostyle.weights import Transfer
 
@@ -131,9 +132,12 @@ class Restyling:
 
         For "shot" the network sees every STEPth frame; the maps of those between are in between.
         """
+        if self.strength == 0:
+            yield from frames
+            return
         step = STEP if self.temporal == "shot" else 1
         waiting: list[Frame] = []
-        before: Tensor | None = None
+        before: Upsampled | None = None
         last: Frame | None = None
         for frame in frames:
             if last and self._breaks(last, frame):
@@ -161,23 +165,19 @@ class Restyling:
 
     @torch.inference_mode()
     def _between(
-        self, frames: list[Frame], before: Tensor | None, after: Tensor | None = None
+        self, frames: list[Frame], before: Upsampled | None, after: Upsampled | None = None
     ) -> Iterator[Frame]:
         """Frames that follow one with the maps ``before``; ``after``: the maps of the last one."""
-        after = self._maps(frames[-1]) if after is None else after
+        after = after or self._maps(frames[-1])
+        refine = self.stylizer.checkpoint.transfer.refine
         for number, frame in enumerate(frames, 1):
-            maps = after if before is None else torch.lerp(before, after, number / len(frames))
-            if self.strength > 0:
-                pixels, ratio = self._pixels(frame)
-                refine = self.stylizer.checkpoint.transfer.refine
-                upsample.spread(pixels, maps, ratio, refine)
+            maps = before.towards(after, number / len(frames)) if before else after
+            upsample.spread(Pixels(frame.pixels, in_place=True), maps, refine)
             yield frame
 
     @torch.inference_mode()
-    def _maps(self, frame: Frame) -> Tensor:
-        """The maps of a frame, see `upsample.fit`."""
-        if self.strength == 0:
-            return torch.empty(0)
+    def _maps(self, frame: Frame) -> Upsampled:
+        """What becomes of the colours of a frame."""
         small = self._reduced(frame)
         if self.temporal == "shot":
             self._shot = sum(cut <= frame.number for cut in self.cuts)
@@ -186,12 +186,8 @@ class Restyling:
             self._looks.clear()
         looks = [(self._look(cue), weight) for cue, weight in self.programme.at(frame.time)]
         result = torch.stack([weight * look(small) for look, weight in looks]).sum(0)
-        return upsample.fit(small, result, EPSILON)
-
-    def _pixels(self, frame: Frame) -> tuple[Pixels, int]:
-        """The pixels, and by how much they are reduced for the network."""
-        pixels = Pixels(frame.pixels, in_place=True)
-        return pixels, upsample.ratio(pixels, self.working_size)
+        ratio = upsample.ratio(Pixels(frame.pixels), self.working_size)
+        return upsample.maps_between(small, result, EPSILON).enlarged(ratio)
 
     def _reduced(self, frame: Frame) -> Tensor:
         return upsample.reduce(Pixels(frame.pixels), self.working_size)[0]

@@ -21,8 +21,11 @@ from photostyle.pixels import STRIP, Pixels
 BLOCK = 2
 """Side of the blocks of the reduced copy whose means a fit is made of, in pixels."""
 
-RADIUS, REACH = 20, 0.05
-"""Half the size of the windows of a fit: so many blocks at most, or a share of the long side."""
+REACH = 0.05
+"""Half the size of the windows of a fit, as a share of the photo's long side."""
+
+FIT_SIZE = 1024
+"""Long side of the photos that a fit is made of, in pixels; larger ones are reduced to it."""
 
 EPSILON = 2e-3
 """Variance of colours, on 0..1, under which a window is flat and follows the photo as a whole."""
@@ -59,19 +62,7 @@ def fit(content: Tensor, result: Tensor, epsilon: float = EPSILON) -> Tensor:
     place of 0, so that flat windows keep their faint detail); maps are averaged over windows.
     """
     whole = _regression(content, result)
-    radius = min(RADIUS, math.ceil(REACH * max(content.shape[2:]) / BLOCK))
-    # A band of rows at a time, with the rows around it that its windows reach.
-    around = 2 * radius * BLOCK
-    rows = BLOCK * max(1, STRIP // (BLOCK * content.shape[3]))
-    bands = []
-    for top in range(0, content.shape[2], rows):
-        first, last = max(0, top - around), top + rows + around
-        maps = _fit(content[:, :, first:last], result[:, :, first:last], whole, radius, epsilon)
-        bands.append(maps[:, (top - first) // BLOCK :][:, : rows // BLOCK])
-    return torch.cat(bands, 1)
-
-
-def _fit(content: Tensor, result: Tensor, whole: Tensor, radius: int, epsilon: float) -> Tensor:
+    radius = math.ceil(REACH * max(content.shape[2:]) / BLOCK)
     c, r = (
         F.avg_pool2d(photo, BLOCK, ceil_mode=True)[0].permute(1, 2, 0)[..., None]
         for photo in (content, result)
@@ -95,21 +86,27 @@ def _regression(content: Tensor, result: Tensor) -> Tensor:
     return ((joint[3:, :3] + ridge) @ torch.linalg.inv(joint[:3, :3] + ridge)).to(content.dtype)
 
 
+def maps_between(content: Tensor, result: Tensor, epsilon: float = EPSILON) -> Upsampled:
+    """The maps from content to result, both RGB (1, 3, H, W), at their size; see `fit`."""
+    ratio = math.ceil(max(content.shape[2:]) / FIT_SIZE)
+    if ratio > 1:
+        content, result = (F.avg_pool2d(p, ratio, ceil_mode=True) for p in (content, result))
+    return Upsampled(fit(content, result, epsilon), ratio)
+
+
 def spread(
     pixels: Pixels,
-    maps: Tensor,
-    ratio: int,
+    maps: Upsampled,
     soften: bool,
     progress: Callable[[float], None] = lambda _: None,
 ) -> None:
-    """Put the photo under maps as `fit` gives them, for a copy that is ``ratio`` times smaller.
+    """Put the photo under maps for its size.
 
     soften: whether to `roll_off`. progress: told the share that is done.
     """
-    upsampled = Upsampled(maps, ratio)
     for top, bottom in pixels.strips():
         strip = pixels.rows(top, bottom)
-        mapped = upsampled(strip, top)
+        mapped = maps(strip, top)
         pixels.put(top, roll_off(mapped, strip) if soften else mapped)
         progress(bottom / pixels.height)
 
@@ -117,15 +114,24 @@ def spread(
 class Upsampled:
     """Maps as `fit` gives them, for a photo that is ``ratio`` times as large as the content."""
 
-    def __init__(self, maps: Tensor, ratio: float) -> None:
-        self.maps, self.ratio = maps, BLOCK * ratio
+    def __init__(self, maps: Tensor, ratio: int) -> None:
+        self.maps, self.ratio = maps, ratio
+        self._step = BLOCK * ratio
+
+    def enlarged(self, ratio: int) -> Upsampled:
+        """The same for a photo that is ``ratio`` times as large again."""
+        return Upsampled(self.maps, ratio * self.ratio)
+
+    def towards(self, other: Upsampled, share: float) -> Upsampled:
+        """A ``share`` of the way to maps for a photo of the same size."""
+        return Upsampled(torch.lerp(self.maps, other.maps, share), self.ratio)
 
     def __call__(self, strip: Tensor, top: int) -> Tensor:
         """Rows of the photo, (3, n, W), from row ``top`` on, under the map of each pixel."""
         _, rows, width = strip.shape
         maps = self._rows(top, rows)
         # Twice as fast as an interpolation in both dimensions at once.
-        wide = max(width, round(maps.shape[2] * self.ratio))
+        wide = max(width, maps.shape[2] * self._step)
         maps = F.interpolate(maps, size=wide, mode="linear")[..., :width]
         result = maps[9:].clone()
         for i in range(3):
@@ -136,7 +142,7 @@ class Upsampled:
     def _rows(self, top: int, count: int) -> Tensor:
         """The maps between the rows of the small photo: (12, count, w)."""
         last = self.maps.shape[1] - 1
-        place = ((torch.arange(top, top + count) + 0.5) / self.ratio - 0.5).clamp(0, last)
+        place = ((torch.arange(top, top + count) + 0.5) / self._step - 0.5).clamp(0, last)
         below = place.floor().long()
         share = (place - below)[:, None].to(self.maps)
         above = self.maps[:, (below + 1).clamp_max(last)]
