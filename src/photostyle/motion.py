@@ -38,7 +38,7 @@ EPSILON = 8e-3
 POOLED = 12
 """At most as many frames stand for a shot."""
 
-STEP = 3
+STEP = 4
 """The network sees every so many frames where the moments are those of the shot."""
 
 PACE = 0.1

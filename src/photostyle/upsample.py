@@ -128,25 +128,37 @@ class Upsampled:
 
     def __call__(self, strip: Tensor, top: int) -> Tensor:
         """Rows of the photo, (3, n, W), from row ``top`` on, under the map of each pixel."""
-        _, rows, width = strip.shape
-        maps = self._rows(top, rows)
-        # Twice as fast as an interpolation in both dimensions at once.
-        wide = max(width, maps.shape[2] * self._step)
-        maps = F.interpolate(maps, size=wide, mode="linear")[..., :width]
-        result = maps[9:].clone()
+        maps = self._interpolated(top, *strip.shape[1:])
+        result = maps[9:]
         for i in range(3):
             for j in range(3):
                 result[i].addcmul_(maps[3 * i + j], strip[j])
         return result
 
-    def _rows(self, top: int, count: int) -> Tensor:
-        """The maps between the rows of the small photo: (12, count, w)."""
-        last = self.maps.shape[1] - 1
-        place = ((torch.arange(top, top + count) + 0.5) / self._step - 0.5).clamp(0, last)
-        below = place.floor().long()
-        share = (place - below)[:, None].to(self.maps)
-        above = self.maps[:, (below + 1).clamp_max(last)]
-        return torch.lerp(self.maps[:, below], above, share)
+    def _interpolated(self, top: int, count: int, width: int) -> Tensor:
+        """The maps of ``count`` rows of the photo: (12, count, width)."""
+        step, highest = self._step, self.maps.shape[1] - 1
+        # The centre of the k-th row of maps lies at (k + 1/2) step.
+        place = (torch.arange(top, top + count) + 0.5) / step - 0.5
+        below = place.floor()
+        numbers = torch.arange(int(below[0]), int(below[-1]) + 2)
+        rows = self.maps[:, numbers.clamp(0, highest)]
+        wide = max(width, self.maps.shape[2] * step)
+        rows = F.interpolate(rows, size=wide, mode="linear")[..., :width]
+        share = (place - below)[:, None].to(rows)
+        maps = rows.new_empty(12, count, width)
+        counts = (below[:, None] == numbers[:-1]).sum(0).tolist()
+        # All rows of the photo between the same two rows of maps at once.
+        bands = zip(
+            maps.split(counts, 1),
+            share.split(counts),
+            rows.split(1, 1),
+            rows.diff(dim=1).split(1, 1),
+            strict=False,
+        )
+        for band, part, low, rise in bands:
+            torch.addcmul(low, rise, part, out=band)
+        return maps
 
 
 def _mean(x: Tensor, radius: int) -> Tensor:
