@@ -174,6 +174,8 @@ def video(
     if preview and frames_dir:
         raise click.UsageError("Give either --preview or --frames-dir.")
 
+    # Read by OpenMP when torch is imported: threads that wait are to leave the cores to ffmpeg.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from photostyle import video as clips
     from photostyle.allocator import keep_freed_memory
     from photostyle.errors import PhotostyleError
