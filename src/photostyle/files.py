@@ -63,11 +63,9 @@ def new_file(target: Path, *, overwrite: bool = False) -> Iterator[BinaryIO]:
             stream.flush()
             if overwrite:  # what is replaced must not be lost if the power fails
                 os.fsync(stream.fileno())
-            if fcntl:  # as long as it is locked
-                _publish(Path(stream.name), final, overwrite)
-            else:
+            if not fcntl:  # elsewhere it takes its name as long as it is locked
                 stream.close()
-                _publish(Path(stream.name), final, overwrite)
+            _publish(Path(stream.name), final, overwrite)
     except FileExistsError as error:
         raise PhotostyleError(f"{str(target)!r} exists already; --force overwrites it.") from error
     except OSError as error:
