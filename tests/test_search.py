@@ -389,10 +389,24 @@ def test_a_candidate_lost_with_its_worker_is_judged_in_the_end(
     assert found.find(PHOTONET).state == "complete"
 
 
+class MeetingJudge(PaperJudge):
+    """Does not go on from its first networks before the other worker has as many."""
+
+    def __init__(self, meeting: threading.Barrier):
+        super().__init__(Supernet(WIDTHS))
+        self.meeting = meeting
+
+    def latency(self, architecture: Architecture) -> float:
+        if len(self.judged) < 4:
+            self.meeting.wait(timeout=60)
+        return super().latency(architecture)
+
+
 def test_workers_share_a_storage(tmp_path: Path) -> None:
     url = str(tmp_path / "study.log")
     searches = [Search(plan(), url, "test") for _ in range(2)]
-    judges = [PaperJudge(Supernet(WIDTHS)) for _ in searches]
+    meeting = threading.Barrier(2)
+    judges = [MeetingJudge(meeting) for _ in searches]
     threads = [
         threading.Thread(target=s.run, args=(cast(Judge, j), 24, lambda _: None))
         for s, j in zip(searches, judges, strict=True)
@@ -401,7 +415,7 @@ def test_workers_share_a_storage(tmp_path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert all(len(judge.judged) > 3 for judge in judges)
+    assert all(len(judge.judged) >= 4 for judge in judges)
     assert len(judges[0].judged) + len(judges[1].judged) < 30
     assert 24 <= len(searches[0].candidates()) <= 25
 
