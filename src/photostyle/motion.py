@@ -32,8 +32,8 @@ TEMPORALS = get_args(Temporal)
 WORKING_SIZE = 320
 """Long side of the copy of a frame that the network sees, in pixels."""
 
-EPSILON = 8e-3
-"""As `upsample.EPSILON`: more windows follow the frame as a whole, which steadies them."""
+EPSILON = 0.1
+"""As `upsample.EPSILON`: most windows follow the frame as a whole, which steadies them."""
 
 POOLED = 12
 """At most as many frames stand for a shot."""

@@ -21,7 +21,7 @@ def header(width: int, height: int, rate: Fraction | None) -> bytes:
     )
     info = _element(0x1549A966, _number(0x2AD7B1, SCALE))
     video = _element(
-        0xE0, _number(0xB0, width) + _number(0xBA, height) + _element(0x2EB524, b"RGB\x18")
+        0xE0, _number(0xB0, width) + _number(0xBA, height) + _element(0x2EB524, b"G3\0\x08")
     )
     track = (
         _number(0xD7, 1)

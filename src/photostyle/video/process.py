@@ -13,6 +13,9 @@ import imageio_ffmpeg
 
 from photostyle.errors import PhotostyleError
 
+PIPE = 1 << 20
+"""Bytes that a pipe is asked to hold: with the usual 64 KiB frames go over in a hundred pieces."""
+
 _KEPT = 40
 """As many complaints are remembered: the first ones say what is wrong."""
 
@@ -60,6 +63,7 @@ class Process:
             stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
             stdout=subprocess.PIPE if stdout else subprocess.DEVNULL,
             stderr=subprocess.PIPE,
+            pipesize=PIPE,
             start_new_session=True,
         )
         self.stdin, self.stdout = self._process.stdin, self._process.stdout

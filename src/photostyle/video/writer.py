@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
+
 from photostyle.errors import PhotostyleError
 from photostyle.files import new_file, scratch_file
 from photostyle.video import matroska
 from photostyle.video.clip import Clip
 from photostyle.video.containers import Codec, Container, codec_of, container_of
 from photostyle.video.process import Process, address, run
-from photostyle.video.reader import Frame
+from photostyle.video.reader import PLANES, Frame
 
 BEHIND = 3
 """Frames that wait to be encoded."""
@@ -102,7 +104,8 @@ class Encoder:
                 stream.write(
                     matroska.cluster(max(time, Fraction(0)), duration, frame.pixels.nbytes)
                 )
-                stream.write(frame.pixels.data)
+                for channel in PLANES:
+                    stream.write(np.ascontiguousarray(frame.pixels[..., channel]).data)
                 self.count += 1
             stream.close()
         except (OSError, ValueError):
