@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -193,6 +194,7 @@ def _meanwhile_importing_engine(wanted: bool) -> Iterator[None]:
             import_module("photostyle.engine")
 
     thread = Thread(target=import_engine)
+    gc.disable()  # an import makes no garbage to speak of, and looking for it takes a tenth longer
     if wanted:
         thread.start()
     try:
@@ -200,6 +202,7 @@ def _meanwhile_importing_engine(wanted: bool) -> Iterator[None]:
     finally:
         if wanted:  # to leave in the middle of it could end in a crash
             thread.join()
+        gc.enable()
 
 
 class Phases:

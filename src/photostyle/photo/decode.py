@@ -40,6 +40,9 @@ _RAW_MAGIC = (
 )
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _DEEP_PNG = re.compile(rb"\x89PNG\r\n\x1a\n.{16}\x10", re.DOTALL)
+_FED = 1 << 26
+"""Bytes of a file that a decoder is given at a time."""
+
 _SEVERAL = "The file holds several images; the first is used."
 
 
@@ -104,6 +107,8 @@ def _decode(stream: BinaryIO, suffix: str, still: bool) -> Photo:
         if frames > 1 and not still:
             limits.check_size(image.width, image.height, frames)
             return _decode_animation(image, format)
+        # Pillow feeds its decoder 64 KB at a time, and each time waits for other threads.
+        image.decodermaxblock = _FED
         with _without_stderr() if is_tiff else nullcontext():
             image.load()
         noted, orientation, notes = _metadata_of(image)
