@@ -110,9 +110,26 @@ def test_a_fit_finds_the_map_that_was_applied() -> None:
     matrix = torch.tensor([[0.9, 0.1, 0.0], [0.0, 0.7, 0.2], [0.1, 0.0, 1.1]])
     bias = torch.tensor([0.05, -0.02, 0.1])
     result = torch.einsum("ij,bjhw->bihw", matrix, content) + bias[:, None, None]
-    maps = upsample.fit(content, result)
+    maps = upsample.fit(content, result, 2e-3)
     expected = torch.cat([matrix.flatten(), bias])[:, None, None].expand_as(maps)
     torch.testing.assert_close(maps, expected, atol=2e-3, rtol=0)
+
+
+def test_fitted_is_what_the_maps_make_of_the_content(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upsample, "STRIP", 1000)  # several strips
+    generator = torch.Generator().manual_seed(0)
+    content = torch.rand(2, 3, 60, 80, generator=generator)
+    result = content**1.5 + 0.1 * torch.rand(2, 3, 60, 80, generator=generator)
+    expected = [
+        upsample.maps_between(c[None], r[None], 0.01)(c, 0)
+        for c, r in zip(content, result, strict=True)
+    ]
+    found = upsample.fitted(content, result, 0.01)
+    assert found.data_ptr() == result.data_ptr()
+    torch.testing.assert_close(found, torch.stack(expected))
+    # What maps made of the content, maps can make of it again.
+    again = upsample.fitted(content, found.clone(), 1e-6)
+    assert (again - found).abs().mean() < 5e-3
 
 
 @pytest.mark.parametrize(("width", "height"), [(1000, 667), (333, 1234), (4000, 3), (50, 40)])

@@ -150,6 +150,7 @@ class Stylizer:
             content, style, strength, tile, seen, lambda done: progress(share * done)
         )
         if settings.refine:
+            result = upsample.fitted(content, result)
             match = Transferring(style, settings, strength, seen).match(result, content)
             result = match(result)
         progress(share)

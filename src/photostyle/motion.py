@@ -228,7 +228,7 @@ class _Look:
         self._transferring.pace = 1.0
         result = self._composed(frames)
         if self._stylizer.checkpoint.transfer.refine:
-            self._match = self._matched(result, frames)
+            self._match = self._matched(upsample.fitted(frames, result, EPSILON), frames)
         self._held = True
 
     def __call__(self, small: Tensor) -> Tensor:
@@ -238,6 +238,7 @@ class _Look:
         result = self._composed(small)
         if not self._stylizer.checkpoint.transfer.refine:
             return result
+        result = upsample.fitted(small, result, EPSILON)
         if not self._held:
             now = self._matched(result, small)
             self._match = now if self._match is None else self._match.towards(now, self._pace)

@@ -23,7 +23,7 @@ QUANTILES = 512
 SMOOTHING = 0.085
 """Standard deviation of the Gaussian that smooths the slope of a curve, on 0..1."""
 
-AMOUNT = 0.72
+AMOUNT = 0.9
 """Share of the way from the identity to the curve that carries all tones over."""
 
 SLOPES = (0.6, 1.6)

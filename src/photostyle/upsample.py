@@ -27,8 +27,11 @@ REACH = 0.05
 FIT_SIZE = 1024
 """Long side of the photos that a fit is made of, in pixels; larger ones are reduced to it."""
 
-EPSILON = 2e-3
+EPSILON = 5e-3
 """Variance of colours, on 0..1, under which a window is flat and follows the photo as a whole."""
+
+RIDGE = 2e-3
+"""The same, under which the photo as a whole is flat and keeps its contrast."""
 
 
 def ratio(pixels: Pixels, side: int) -> int:
@@ -82,7 +85,7 @@ def _regression(content: Tensor, result: Tensor) -> Tensor:
     """The matrix of the affine map that is nearest to leading from content to result."""
     parts = zip(content.split(256, 2), result.split(256, 2), strict=True)
     joint = Moments.merge(Moments.of(torch.cat(part, 1)) for part in parts).covariance[0]
-    ridge = EPSILON * torch.eye(3).to(joint)
+    ridge = RIDGE * torch.eye(3).to(joint)
     return ((joint[3:, :3] + ridge) @ torch.linalg.inv(joint[:3, :3] + ridge)).to(content.dtype)
 
 
@@ -92,6 +95,17 @@ def maps_between(content: Tensor, result: Tensor, epsilon: float = EPSILON) -> U
     if ratio > 1:
         content, result = (F.avg_pool2d(p, ratio, ceil_mode=True) for p in (content, result))
     return Upsampled(fit(content, result, epsilon), ratio)
+
+
+def fitted(content: Tensor, result: Tensor, epsilon: float = EPSILON) -> Tensor:
+    """As much of a result as maps from the content hold, both RGB (B, 3, H, W); in its place."""
+    rows = max(1, STRIP // content.shape[3])
+    for photo, made in zip(content, result, strict=True):
+        maps = maps_between(photo[None], made[None], epsilon)
+        for top in range(0, photo.shape[1], rows):
+            part = slice(top, top + rows)
+            made[:, part] = maps(photo[:, part], top)
+    return result
 
 
 def spread(
