@@ -29,7 +29,7 @@ each frame on its own."""
 
 TEMPORALS = get_args(Temporal)
 
-WORKING_SIZE = 320
+WORKING_SIZE = 288
 """Long side of the copy of a frame that the network sees, in pixels."""
 
 EPSILON = 0.1
@@ -38,7 +38,7 @@ EPSILON = 0.1
 POOLED = 12
 """At most as many frames stand for a shot."""
 
-STEP = 4
+STEP = 6
 """The network sees every so many frames where the moments are those of the shot."""
 
 PACE = 0.1
