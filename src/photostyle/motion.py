@@ -130,7 +130,8 @@ class Restyling:
     def run(self, frames: Iterable[Frame]) -> Iterator[Frame]:
         """All frames in their order, each in its look, in place.
 
-        For "shot" the network sees every STEPth frame; the maps of those between are in between.
+        For "shot" the network sees every STEPth frame, and all of a fade; the maps of those between
+        are in between.
         """
         if self.strength == 0:
             yield from frames
@@ -145,7 +146,7 @@ class Restyling:
                     yield from self._between(waiting, before)
                 waiting, before = [], None
             waiting.append(frame)
-            if before is None or len(waiting) == step:
+            if before is None or len(waiting) == step or self._fades(last or frame, frame):
                 maps = self._maps(frame)
                 yield from self._between(waiting, before, maps)
                 before, waiting = maps, []
@@ -162,6 +163,10 @@ class Restyling:
         """Whether a shot or a style begins with ``frame``."""
         cues = (self.programme.at(one.time)[-1][0] for one in (before, frame))
         return frame.number in self.cuts or len(set(cues)) > 1
+
+    def _fades(self, *frames: Frame) -> bool:
+        """Whether two styles are shown at once in one of the frames."""
+        return any(len(self.programme.at(frame.time)) > 1 for frame in frames)
 
     @torch.inference_mode()
     def _between(
