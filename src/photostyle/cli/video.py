@@ -97,7 +97,7 @@ TIMECODE = Timecode()
     "--working-size",
     type=click.IntRange(32),
     metavar="PIXELS",
-    help="Long side of what the network sees of a frame.  [default: 320]",
+    help="Long side of what the network sees of a frame.  [default: 288]",
 )
 @click.option("--codec", help="h264, h265, vp9, av1, prores, gif.  [default: the container's own]")
 @click.option(
