@@ -20,6 +20,7 @@ def header(width: int, height: int, rate: Fraction | None) -> bytes:
         _element(0x4282, b"matroska") + _number(0x4287, 4) + _number(0x4285, 2),
     )
     info = _element(0x1549A966, _number(0x2AD7B1, SCALE))
+    # Pixels are 8-bit planes of G, B and R: FFmpeg's own code for its gbrp.
     video = _element(
         0xE0, _number(0xB0, width) + _number(0xBA, height) + _element(0x2EB524, b"G3\0\x08")
     )

@@ -22,7 +22,7 @@ AHEAD = 3
 """Frames that wait decoded."""
 
 PLANES = (1, 2, 0)
-"""Channels in the order of ffmpeg's gbrp, which it converts to and from faster than to rgb24."""
+"""Channels in the order of ffmpeg's gbrp, which it makes of a clip faster than rgb24."""
 
 _SHOWN = re.compile(r"showinfo.*\bn:\s*\d+ pts:\s*(-?\d+|NOPTS).*?duration:\s*(-?\d+)")
 
