@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -125,16 +127,24 @@ def test_masked_pixels_do_not_count() -> None:
 
 
 @given(value=st.floats(0, 1), result=st.floats(-2, 3))
+@example(value=1.0, result=1.0)
+@example(value=0.0, result=-1e-8)
+@example(value=1.0, result=1 + 1e-8)
 def test_the_roll_off_keeps_to_the_range(value: float, result: float) -> None:
-    content, wanted = (
-        torch.tensor(value, dtype=torch.float64),
-        torch.tensor(result, dtype=torch.float64),
-    )
-    found = float(roll_off(wanted, content))
-    assert -1e-3 <= found <= 1 + 1e-3
-    room = max(1 - value if result > value else value, 1e-3)
-    if abs(result - value) <= KNEE * room:
-        assert found == pytest.approx(result, abs=1e-9)
+    change = abs(result - value)
+    room = 1 - value if result > value else value
+    if change <= KNEE * room:
+        expected = result
+    elif not room:
+        expected = value
+    else:
+        u = (change / room - KNEE) / (1 - KNEE)
+        share = KNEE + (1 - KNEE) * u / (1 + u)
+        expected = value + math.copysign(share * room, result - value)
+    for kind, error in ((torch.float64, 1e-12), (torch.float32, 1e-6)):
+        found = float(roll_off(torch.tensor(result, dtype=kind), torch.tensor(value, dtype=kind)))
+        assert -error <= found <= 1 + error
+        assert found == pytest.approx(expected, abs=error)
 
 
 def test_curves_leave_what_is_beyond_at_the_last_shift() -> None:

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from photostyle.moments import AffineMap, Moments, transfer_map
@@ -97,12 +98,11 @@ def roll_off(result: Tensor, content: Tensor) -> Tensor:
     value (below it, with content for 1 - content). Shares over KNEE = k are compressed, with slope
     1 at k and limit 1, to k + (1 - k) u / (1 + u), u = (t - k) / (1 - k). An unchanged photo stays.
     """
-    # In place where it can be: what runs through the cache is what takes the time.
-    change = result - content
-    side = change.detach().sign()
-    # (1 - content) where the change is positive, content where it is negative.
-    room = torch.addcmul(content.new_tensor(0.5), 0.5 - content, side).clamp_min_(1e-3)
-    over = change.mul_(side).sub_(room, alpha=KNEE).clamp_min_(0)
-    # With o = over and s = (1 - k) room, what is too much of o is o - o s / (o + s).
-    room = room.mul_(1 - KNEE).add_(over)
-    return torch.addcdiv(result, over.square().mul_(side), room, value=-1)
+    soft = 1 - KNEE
+    # What lies above KNEE + soft content or below soft content, which is where t is KNEE.
+    over = F.softshrink(torch.sub(result, content, alpha=soft).sub_(KNEE / 2), KNEE / 2)
+    side = over.detach().sign()
+    # With o = |over| and s = (1 - k) room, what is too much of o is o - o s / (o + s).
+    room = ((0.5 - content) * soft).mul_(side).add_(soft / 2)
+    room = torch.addcmul(room, over, side)
+    return torch.addcdiv(result, over * over.abs(), room, value=-1)

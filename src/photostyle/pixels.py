@@ -99,11 +99,13 @@ class Pixels:
         strip = strip.cpu()
         if self._scale != 1.0:
             strip = strip.mul_(self._scale).round_()
-        strip = strip.clamp_(0, self._scale).permute(1, 2, 0)
+        strip = strip.clamp_(0, self._scale)
         if self._result.dtype == np.uint8:
-            torch.from_numpy(self._result[top:bottom]).copy_(strip)
+            result = torch.from_numpy(self._result[top:bottom])
+            for channel in range(3):  # takes half the time of all three at once
+                result[..., channel].copy_(strip[channel])
         else:
-            self._result[top:bottom] = strip.numpy()
+            self._result[top:bottom] = strip.permute(1, 2, 0).numpy()
 
     def result(self) -> Image.Image | npt.NDArray[Any] | Tensor:
         """What has been put."""

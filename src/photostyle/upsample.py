@@ -70,12 +70,12 @@ def fit(content: Tensor, result: Tensor, epsilon: float = EPSILON) -> Tensor:
         F.avg_pool2d(photo, BLOCK, ceil_mode=True)[0].permute(1, 2, 0)[..., None]
         for photo in (content, result)
     )
-    cc, rc = (c @ c.mT).flatten(-2), (r @ c.mT).flatten(-2)
+    cc, rc = (c * c.mT).flatten(-2), (r * c.mT).flatten(-2)
     means = _mean(torch.cat([c[..., 0], r[..., 0], cc, rc], -1), radius)
     mean_c, mean_r, cc, rc = means.split([3, 3, 9, 9], -1)
     mean_c, mean_r = mean_c[..., None], mean_r[..., None]
-    cc = cc.unflatten(-1, (3, 3)) - mean_c @ mean_c.mT
-    rc = rc.unflatten(-1, (3, 3)) - mean_r @ mean_c.mT
+    cc = cc.unflatten(-1, (3, 3)) - mean_c * mean_c.mT
+    rc = rc.unflatten(-1, (3, 3)) - mean_r * mean_c.mT
     matrix = whole + (rc - whole @ cc) @ _inverse(cc + epsilon * torch.eye(3).to(cc))
     bias = mean_r - matrix @ mean_c
     return _mean(torch.cat([matrix.flatten(-2), bias[..., 0]], -1), radius).permute(2, 0, 1)

@@ -202,6 +202,7 @@ def _meanwhile_importing_engine(wanted: bool) -> Iterator[None]:
     finally:
         if wanted:  # to leave in the middle of it could end in a crash
             thread.join()
+        gc.freeze()  # nor is there any among what has been imported
         gc.enable()
 
 
