@@ -13,6 +13,7 @@ from photostyle.bench.scene import scene
 from photostyle.engine import Stylizer
 from photostyle.pixels import Pixels
 from photostyle.style import Style
+from photostyle.upsample import Upsampled
 
 Floats = npt.NDArray[np.float64]
 
@@ -40,7 +41,7 @@ def test_strips_give_what_the_whole_gives(
     results = []
     for strip in (1 << 30, 5000, 1):
         for module in ("pixels", "upsample"):
-            monkeypatch.setattr(f"photostyle.{module}.STRIP", strip)
+            monkeypatch.setattr(f"photostyle.{module}.STRIP", {"cpu": strip})
         results.append(fast(stylizer, photo, evening))
     assert np.abs(results[0] - photo).max() > 0.1
     for result in results[1:]:
@@ -116,7 +117,7 @@ def test_a_fit_finds_the_map_that_was_applied() -> None:
 
 
 def test_fitted_is_what_the_maps_make_of_the_content(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upsample, "STRIP", 1000)  # several strips
+    monkeypatch.setattr(upsample, "STRIP", {"cpu": 1000})  # several strips
     generator = torch.Generator().manual_seed(0)
     content = torch.rand(2, 3, 60, 80, generator=generator)
     result = content**1.5 + 0.1 * torch.rand(2, 3, 60, 80, generator=generator)
@@ -130,6 +131,18 @@ def test_fitted_is_what_the_maps_make_of_the_content(monkeypatch: pytest.MonkeyP
     # What maps made of the content, maps can make of it again.
     again = upsample.fitted(content, found.clone(), 1e-6)
     assert (again - found).abs().mean() < 5e-3
+
+
+@pytest.mark.parametrize(("width", "height", "ratio"), [(70, 53, 1), (301, 200, 3), (640, 9, 10)])
+def test_maps_enlarged_at_once_are_those_of_each_row(width: int, height: int, ratio: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    shape = (-(-size // (upsample.BLOCK * ratio)) for size in (height, width))
+    maps = Upsampled(torch.randn(12, *shape, generator=generator), ratio)
+    for top in range(0, height, 7):
+        count = min(7, height - top)
+        expected = maps._interpolated(top, count, width)
+        found = maps._interpolated_at_once(top, count, width)
+        torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize(("width", "height"), [(1000, 667), (333, 1234), (4000, 3), (50, 40)])

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from photostyle import upsample, weights
 from photostyle.errors import PhotostyleError
-from photostyle.pixels import Photo, Pixels
+from photostyle.pixels import CPU, Photo, Pixels
+from photostyle.replay import Replays
 from photostyle.style import PIXELS, RESIDUAL, Style, Transferring, compose, record
 from photostyle.tiles import OVERLAP, transfer_tiled
 from photostyle.weights import Checkpoint
@@ -31,6 +32,9 @@ EXACT_PIXELS = 1 << 20
 
 TILE = 1024
 """Side of a tile in the exact way, in pixels."""
+
+PRECISION = {"cpu": torch.float32, "cuda": torch.float16}
+"""Of the network's features, by the kind of device; all statistics are float64."""
 
 
 def load(source: str | os.PathLike[str] = "photonas", device: str = "auto") -> Stylizer:
@@ -67,7 +71,9 @@ class Stylizer:
     def __init__(self, checkpoint: Checkpoint, device: torch.device):
         self.checkpoint = checkpoint
         self.device = device
-        self.network = checkpoint.network.to(device).to(memory_format=torch.channels_last)
+        network = checkpoint.network.to(device, PRECISION[device.type])
+        self.network = network.to(memory_format=torch.channels_last)
+        self.replays = Replays()
 
     @torch.inference_mode()
     def learn(self, photo: Photo, mask: np.ndarray | None = None) -> Style:
@@ -75,11 +81,8 @@ class Stylizer:
 
         They are taken of a copy with a long side of at most STYLE_SIZE pixels.
         """
-        small, _ = upsample.reduce(Pixels(photo), STYLE_SIZE)
-        seen = self._mask(mask, small)
-        style, _ = record(
-            self.network, self._on_device(small), None if seen is None else seen.to(self.device)
-        )
+        small, _ = upsample.reduce(Pixels(photo, device=self.device), STYLE_SIZE)
+        style, _ = record(self.network, self._on_device(small), self._mask(mask, small))
         return style
 
     @torch.inference_mode()
@@ -111,12 +114,14 @@ class Stylizer:
         if working_size < 1:
             raise PhotostyleError(f"The working size must be at least 1 pixel, not {working_size}.")
         self._check(style)
-        pixels = Pixels(photo, in_place)
+        pixels = Pixels(photo, in_place, self.device)
+        fast = self.way(mode, pixels.height, pixels.width) == "fast"
+        if not fast and _is_tiled(pixels.height, pixels.width, tile):
+            pixels.device = CPU  # where there is room for all of it
         if strength == 0:
             for top, bottom in pixels.strips():
                 pixels.put(top, pixels.rows(top, bottom))
         else:
-            fast = self.way(mode, pixels.height, pixels.width) == "fast"
             self._transfer(
                 pixels, style, strength, working_size if fast else None, tile, mask, progress
             )
@@ -144,26 +149,41 @@ class Stylizer:
     ) -> None:
         """The network on a copy of the photo (on all of it without a size), then colour maps."""
         content, ratio = upsample.reduce(pixels, working_size or max(pixels.height, pixels.width))
-        settings, seen = self.checkpoint.transfer, self._mask(mask, content)
+        refine, seen = self.checkpoint.transfer.refine, self._mask(mask, content)
+        height, width = content.shape[2:]
         share = 0.5 if ratio > 1 else 0.9
-        result = self._composed(
-            content, style, strength, tile, seen, lambda done: progress(share * done)
-        )
-        if settings.refine:
-            result = upsample.fitted(content, result)
-            match = Transferring(style, settings, strength, seen).match(result, content)
-            result = match(result)
+
+        def matched(content: Tensor) -> Tensor:
+            result = self._composed(
+                content, style, strength, tile, seen, lambda done: progress(share * done)
+            )
+            return self._matched(result, content, style, strength, seen) if refine else result
+
+        if seen is None and not _is_tiled(height, width, tile):
+            result = self.replays((id(style), strength), matched, content)
+        else:
+            result = matched(content)
         progress(share)
-        if ratio == 1 and not settings.refine:
+        if ratio == 1 and not refine:
             for top, bottom in pixels.strips():
                 pixels.put(top, result[0, :, top:bottom])
             return
         upsample.spread(
             pixels,
             upsample.maps_between(content, result).enlarged(ratio),
-            settings.refine,
+            refine,
             lambda done: progress(share + (1 - share) * done),
         )
+
+    def _matched(
+        self, result: Tensor, content: Tensor, style: Style, strength: float, seen: Tensor | None
+    ) -> Tensor:
+        """As much of a result as maps hold, with the colours of the style."""
+        result = upsample.fitted(content, result)
+        transferring = Transferring(
+            style.to(content.device), self.checkpoint.transfer, strength, seen
+        )
+        return transferring.match(result, content)(result)
 
     def _composed(
         self,
@@ -175,20 +195,21 @@ class Stylizer:
         progress: Callable[[float], None],
     ) -> Tensor:
         """`compose` on the device, in smaller tiles where its memory is not enough."""
-        settings = self.checkpoint.transfer
+        settings, (height, width) = self.checkpoint.transfer, content.shape[2:]
         try:
-            if max(content.shape[-2:]) > tile + 2 * OVERLAP:
+            if _is_tiled(height, width, tile):
                 return transfer_tiled(
                     self.network, content, style, settings, strength, seen, tile, progress
                 )
             transferring = Transferring(
                 style, settings, strength, None if seen is None else seen.to(self.device)
             )
-            return compose(self.network, self._on_device(content), transferring).cpu()
+            result = compose(self.network, self._on_device(content), transferring)
+            return result.to(content.device)
         except torch.OutOfMemoryError:
             # The largest that is smaller than what was tried.
-            smaller = min(tile, max(content.shape[-2:])) // 2
-            if smaller < OVERLAP or max(content.shape[-2:]) <= smaller + 2 * OVERLAP:
+            smaller = min(tile, max(height, width)) // 2
+            if smaller < OVERLAP or not _is_tiled(height, width, smaller):
                 raise PhotostyleError(
                     f"The memory of {self.device} is not enough; free some of it, or use a smaller "
                     "--working-size or --device cpu."
@@ -202,7 +223,7 @@ class Stylizer:
             return None
         scale = 255 if mask.dtype == np.uint8 else 1
         weights = torch.from_numpy(np.asarray(mask, np.float32))[None, None] / scale
-        return F.interpolate(weights, photo.shape[-2:], mode="area")
+        return F.interpolate(weights.to(photo.device), photo.shape[-2:], mode="area")
 
     def _on_device(self, photo: Tensor) -> Tensor:
         return photo.to(self.device).contiguous(memory_format=torch.channels_last)
@@ -213,3 +234,8 @@ class Stylizer:
         found = {place: moments.mean.shape[1] for place, moments in style.moments.items()}
         if found != expected | {PIXELS: 3, RESIDUAL: 3}:
             raise PhotostyleError("This style was learned with another model; learn it again.")
+
+
+def _is_tiled(height: int, width: int, tile: int) -> bool:
+    """Whether a photo is more than what a single tile is computed of."""
+    return max(height, width) > tile + 2 * OVERLAP

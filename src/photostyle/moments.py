@@ -138,7 +138,7 @@ class AffineMap:
 
     def blend(self, strength: float) -> AffineMap:
         """Between the identity (strength 0) and this map (strength 1)."""
-        identity = torch.eye(self.matrix.shape[-1]).to(self.matrix)
+        identity = _identity(self.matrix)
         return AffineMap(torch.lerp(identity, self.matrix, strength), strength * self.bias)
 
 
@@ -150,8 +150,9 @@ def monge(content: Moments, style: Moments, damping: float) -> Tensor:
     `classic`. Returns (B, C, C).
     """
     source, target = _damped(content, style, damping)
-    root, inverse_root = matrix_sqrt(source), matrix_inverse_sqrt(source)
-    return inverse_root @ matrix_sqrt(root @ target @ root) @ inverse_root
+    floor = _floor(source, damping)
+    root, inverse_root = matrix_roots(source, floor)
+    return inverse_root @ matrix_roots(root @ target @ root, floor**2)[0] @ inverse_root
 
 
 def classic(content: Moments, style: Moments, damping: float) -> Tensor:
@@ -161,7 +162,8 @@ def classic(content: Moments, style: Moments, damping: float) -> Tensor:
     which neither varies is left alone instead of having its noise amplified. Returns (B, C, C).
     """
     source, target = _damped(content, style, damping)
-    return matrix_sqrt(target) @ matrix_inverse_sqrt(source)
+    floor = _floor(source, damping)
+    return matrix_roots(target, floor)[0] @ matrix_roots(source, floor)[1]
 
 
 def published(content: Moments, style: Moments, damping: float) -> Tensor:  # noqa: ARG001
@@ -215,41 +217,72 @@ def _cut_power(matrix: Tensor, exponent: float, threshold: float = 1e-6) -> Tens
     return vectors * powers[:, None] @ vectors.mT
 
 
-def matrix_sqrt(matrix: Tensor) -> Tensor:
-    """Square root of symmetric positive (semi)definite matrices (B, C, C), differentiable."""
-    return _SpectralPower.apply(matrix, 0.5)
+def matrix_roots(matrix: Tensor, floor: float) -> tuple[Tensor, Tensor]:
+    """Square root and inverse square root of symmetric positive definite matrices (B, C, C).
+
+    floor: the least that their eigenvalues are, as a share of their sum. Differentiable; without
+    gradients a GPU need not be waited for.
+    """
+    if matrix.device.type == "cuda" and floor and not matrix.requires_grad:
+        return _iterated_roots(matrix, floor)
+    root, inverse = _SpectralRoots.apply(matrix)
+    return root, inverse
 
 
-def matrix_inverse_sqrt(matrix: Tensor) -> Tensor:
-    """Inverse square root of symmetric positive definite matrices (B, C, C), differentiable."""
-    return _SpectralPower.apply(matrix, -0.5)
+def _iterated_roots(matrix: Tensor, floor: float) -> tuple[Tensor, Tensor]:
+    """By products alone: the coupled Newton-Schulz iteration (Higham 2008, eq. 6.35).
+
+    Each step is scaled so as to lift the smallest eigenvalue most (Chen and Chow 2014, section 2).
+    """
+    scale = matrix.diagonal(dim1=-2, dim2=-1).sum(-1)[:, None, None]
+    identity = _identity(matrix)
+    root, inverse = matrix / scale, identity.expand_as(matrix)
+    # Bounds of the square roots of the eigenvalues of inverse @ root, which go to 1.
+    low, finished = floor**0.5, False
+    while not finished:
+        finished = 1 - low < 1e-9  # the last step squares that
+        square = 1.0 if finished else 3 / (1 + low + low * low)
+        step = 1.5 * identity - (square / 2) * (inverse @ root)
+        factor = square**0.5
+        root, inverse = factor * root @ step, factor * step @ inverse
+        low = factor * low * (3 - square * low * low) / 2
+    root, inverse = root * scale.sqrt(), inverse / scale.sqrt()
+    return (root + root.mT) / 2, (inverse + inverse.mT) / 2
 
 
-class _SpectralPower(torch.autograd.Function):
-    """A^p for p = 1/2 or -1/2, with the gradient of Daleckii and Krein (Higham 2008, theorem 3.11).
+def _floor(damped: Tensor, damping: float) -> float:
+    """The least share of their sum that eigenvalues have, of covariances from `_damped`."""
+    return damping / (damped.shape[-1] * (2 + damping))
+
+
+def _identity(like: Tensor) -> Tensor:
+    return torch.eye(like.shape[-1], dtype=like.dtype, device=like.device)
+
+
+class _SpectralRoots(torch.autograd.Function):
+    """A^1/2 and A^-1/2, with the gradient of Daleckii and Krein (Higham 2008, theorem 3.11).
 
     The divided difference of these two powers has a closed form without (a_i - a_j) under the
     fraction, so equal eigenvalues, where autograd's eigh gives NaN, are no special case.
     """
 
     @staticmethod
-    def forward(ctx: Any, matrix: Tensor, power: float) -> Tensor:
+    def forward(ctx: Any, matrix: Tensor) -> tuple[Tensor, Tensor]:
         values, vectors = torch.linalg.eigh(matrix)
         # Rounding can push a zero eigenvalue below zero by epsilon times the largest.
         floor = values[..., -1:].clamp_min(0) * 1e-15 + torch.finfo(values.dtype).tiny
         roots = torch.maximum(values, floor).sqrt()
         ctx.save_for_backward(roots, vectors)
-        ctx.power = power
-        return vectors * (roots if power > 0 else 1 / roots)[..., None, :] @ vectors.mT
+        root, inverse = (
+            vectors * powers[..., None, :] @ vectors.mT for powers in (roots, 1 / roots)
+        )
+        return root, inverse
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         roots, vectors = ctx.saved_tensors
         sums = roots[..., :, None] + roots[..., None, :]
-        if ctx.power > 0:
-            difference = 1 / sums
-        else:
-            difference = -1 / (roots[..., :, None] * roots[..., None, :] * sums)
-        inner = vectors.mT @ gradients[0] @ vectors * difference
-        gradient = vectors @ inner @ vectors.mT
-        return (gradient + gradient.mT) / 2, None
+        products = roots[..., :, None] * roots[..., None, :]
+        of_root, of_inverse = (vectors.mT @ gradient @ vectors for gradient in gradients)
+        gradient = vectors @ ((of_root - of_inverse / products) / sums) @ vectors.mT
+        return (gradient + gradient.mT) / 2

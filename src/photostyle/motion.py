@@ -177,7 +177,7 @@ class Restyling:
         refine = self.stylizer.checkpoint.transfer.refine
         for number, frame in enumerate(frames, 1):
             maps = before.towards(after, number / len(frames)) if before else after
-            upsample.spread(Pixels(frame.pixels, in_place=True), maps, refine)
+            upsample.spread(self._pixels(frame), maps, refine)
             yield frame
 
     @torch.inference_mode()
@@ -191,11 +191,14 @@ class Restyling:
             self._looks.clear()
         looks = [(self._look(cue), weight) for cue, weight in self.programme.at(frame.time)]
         result = torch.stack([weight * look(small) for look, weight in looks]).sum(0)
-        ratio = upsample.ratio(Pixels(frame.pixels), self.working_size)
+        ratio = upsample.ratio(self._pixels(frame), self.working_size)
         return upsample.maps_between(small, result, EPSILON).enlarged(ratio)
 
     def _reduced(self, frame: Frame) -> Tensor:
-        return upsample.reduce(Pixels(frame.pixels), self.working_size)[0]
+        return upsample.reduce(self._pixels(frame), self.working_size)[0]
+
+    def _pixels(self, frame: Frame) -> Pixels:
+        return Pixels(frame.pixels, in_place=True, device=self.stylizer.device)
 
     def _look(self, cue: int) -> _Look:
         key = (self._shot, cue)
@@ -238,8 +241,12 @@ class _Look:
 
     def __call__(self, small: Tensor) -> Tensor:
         """What becomes of a small frame (1, 3, h, w)."""
-        if not self._held:
-            self._transferring.next_frame()
+        if self._held:
+            return self._stylizer.replays((id(self),), self._restyled, small)
+        self._transferring.next_frame()
+        return self._restyled(small)
+
+    def _restyled(self, small: Tensor) -> Tensor:
         result = self._composed(small)
         if not self._stylizer.checkpoint.transfer.refine:
             return result
@@ -252,7 +259,7 @@ class _Look:
 
     def _composed(self, frames: Tensor) -> Tensor:
         on_device = frames.to(self._stylizer.device, memory_format=torch.channels_last)
-        return compose(self._stylizer.network, on_device, self._transferring).cpu()
+        return compose(self._stylizer.network, on_device, self._transferring)
 
     def _matched(self, result: Tensor, content: Tensor) -> Match:
         return self._transferring.match(_joined(sampled(result)), _joined(sampled(content)))
@@ -329,7 +336,7 @@ def _histogram(small: Tensor) -> npt.NDArray[np.float64]:
     """Of RGB in 6 x 6 x 6 bins, of sum 1."""
     steps = (small[0] * 5.999).long().clamp_(0, 5)
     counts = torch.bincount((36 * steps[0] + 6 * steps[1] + steps[2]).flatten(), minlength=216)
-    return counts.double().numpy() / small[0, 0].numel()
+    return counts.double().cpu().numpy() / small[0, 0].numel()
 
 
 def _joined(batch: Tensor) -> Tensor:

@@ -173,7 +173,7 @@ class PhotoNet(nn.Module):
     def encode(self, pixels: Tensor) -> dict[int, Tensor]:
         """Levels 1 to 5 of padded pixels; those that nothing but the encoder uses are left out."""
         levels = {}
-        features = pixels
+        features = pixels.to(self.aggregate.weight.dtype)
         for number in range(1, 6):
             features = self.encoder.level(number, features)
             if self.architecture.uses(number):
@@ -273,7 +273,11 @@ class PhotoNet(nn.Module):
         x = convolve("conv26", enlarge(x))
         pixels = link("conv27", at("d5", x), 1)
         height, width = shape[-2:]
-        return pixels[0][..., :height, :width], pixels[-1][..., :height, :width]
+        precision = torch.promote_types(pixels[0].dtype, torch.float32)
+        made, unchanged = (
+            picture[..., :height, :width].to(precision) for picture in (pixels[0], pixels[-1])
+        )
+        return made, unchanged
 
 
 def pad(pixels: Tensor) -> Tensor:

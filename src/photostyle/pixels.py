@@ -16,20 +16,30 @@ from photostyle.errors import PhotostyleError
 Photo = TypeVar("Photo", Image.Image, np.ndarray, Tensor)
 """A PIL image, an (H, W, 3) array (uint8, uint16, or float 0..1), or a (3, H, W) tensor 0..1."""
 
-STRIP = 1 << 18
-"""Pixels in a strip: few enough for a CPU's cache, enough for its threads to share."""
+CPU = torch.device("cpu")
+
+STRIP = {"cpu": 1 << 18, "cuda": 1 << 21}
+"""Pixels in a strip, by the kind of device: few enough for a CPU's cache or a small GPU's memory,
+enough for all its threads."""
 
 
 class Pixels:
     """The pixels of a photo, and of the result that takes its place, as float32 in 0..1.
 
     The result is of the photo's kind and type, but a PIL image comes back in RGB, or RGBA with its
-    alpha, and a tensor as float32. in_place: let the result overwrite the photo, an array. Raises
-    PhotostyleError when it is no photo: another type, shape or depth, empty, or not finite.
+    alpha, and a tensor as float32, where it was. in_place: let the result overwrite the photo, an
+    array. device: where the pixels are worked on. Raises PhotostyleError when it is no photo:
+    another type, shape or depth, empty, or not finite (a tensor in a GPU's memory is not looked at
+    for that, as it would have to be waited for).
     """
 
-    def __init__(self, photo: Image.Image | npt.NDArray[Any] | Tensor, in_place: bool = False):
-        self.photo = photo
+    def __init__(
+        self,
+        photo: Image.Image | npt.NDArray[Any] | Tensor,
+        in_place: bool = False,
+        device: torch.device = CPU,
+    ):
+        self.photo, self.device = photo, device
         self._tensor: Tensor | None = None
         self._array: npt.NDArray[Any] | None = None
         if isinstance(photo, Tensor):
@@ -54,14 +64,14 @@ class Pixels:
 
     def strips(self) -> Iterator[tuple[int, int]]:
         """The first row of every strip, and the first one after it."""
-        rows = max(1, STRIP // self.width)
+        rows = max(1, STRIP[self.device.type] // self.width)
         for top in range(0, self.height, rows):
             yield top, min(self.height, top + rows)
 
     def rows(self, top: int, bottom: int) -> Tensor:
         """Rows of the photo: (3, bottom - top, W), float32 in 0..1."""
         if self._tensor is not None:
-            return self._tensor[:, top:bottom].float().clamp(0, 1)
+            return self._tensor[:, top:bottom].to(self.device, torch.float32).clamp(0, 1)
         assert self._array is not None
         part = self._array[top:bottom]
         if part.dtype != np.uint8:
@@ -70,6 +80,7 @@ class Pixels:
             part = part.copy()
         strip = (
             torch.from_numpy(part)
+            .to(self.device)
             .permute(2, 0, 1)
             .to(torch.float32, memory_format=torch.contiguous_format, copy=True)
         )
@@ -77,7 +88,9 @@ class Pixels:
 
     def _finite(self) -> bool:
         if self._tensor is not None:
-            return all(torch.isfinite(self._tensor[:, a:b]).all() for a, b in self.strips())
+            return self._tensor.device.type == "cuda" or all(
+                torch.isfinite(self._tensor[:, a:b]).all() for a, b in self.strips()
+            )
         assert self._array is not None
         return self._scale != 1.0 or all(
             np.isfinite(self._array[a:b]).all() for a, b in self.strips()
@@ -96,16 +109,16 @@ class Pixels:
         if self._result is None:
             self._result = self._array if self._in_place else np.empty_like(self._array)
         assert isinstance(self._result, np.ndarray)
-        strip = strip.cpu()
         if self._scale != 1.0:
             strip = strip.mul_(self._scale).round_()
         strip = strip.clamp_(0, self._scale)
         if self._result.dtype == np.uint8:
+            strip = strip if self.device == CPU else strip.byte().cpu()
             result = torch.from_numpy(self._result[top:bottom])
             for channel in range(3):  # takes half the time of all three at once
                 result[..., channel].copy_(strip[channel])
         else:
-            self._result[top:bottom] = strip.permute(1, 2, 0).numpy()
+            self._result[top:bottom] = strip.permute(1, 2, 0).cpu().numpy()
 
     def result(self) -> Image.Image | npt.NDArray[Any] | Tensor:
         """What has been put."""

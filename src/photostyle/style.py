@@ -36,6 +36,10 @@ class Style:
     def palette(self) -> Palette:
         return Palette(self.moments[PIXELS], self.tones)
 
+    def to(self, device: torch.device) -> Style:
+        moments = {place: moments.to(device) for place, moments in self.moments.items()}
+        return Style(moments, Tones(self.tones.counts.to(device)))
+
 
 class Masked(Visitor):
     """Takes moments of the features of a photo.

@@ -62,9 +62,9 @@ class Tones:
         """(B, C, QUANTILES): the values below which lie (k + 1/2) / QUANTILES of all."""
         cumulative = F.pad(self.counts.cumsum(-1), (1, 0))
         # Strictly increasing, so that every level lies in one bin.
-        cumulative = cumulative + torch.arange(BINS + 1).to(cumulative) * 1e-12
+        cumulative = cumulative + _numbers(BINS + 1, cumulative) * 1e-12
         cumulative = cumulative / cumulative[..., -1:]
-        levels = (torch.arange(QUANTILES).to(cumulative) + 0.5) / QUANTILES
+        levels = (_numbers(QUANTILES, cumulative) + 0.5) / QUANTILES
         levels = levels.expand(*cumulative.shape[:2], -1).contiguous()
         return LOW + (HIGH - LOW) / BINS * _interpolated(cumulative, levels)
 
@@ -80,7 +80,7 @@ class Tones:
         with 1 and kept within SLOPES. The mean tone becomes the target's.
         """
         width = (HIGH - LOW) / BINS
-        edges = LOW + width * torch.arange(BINS + 1).to(self.counts)
+        edges = LOW + width * _numbers(BINS + 1, self.counts)
         source = self.quantiles()
         shift = target.quantiles() - source
         index = _interpolated(source, edges.expand(*source.shape[:2], -1).contiguous())
@@ -128,10 +128,15 @@ def _smoothed(values: Tensor, width: float) -> Tensor:
     """Values (B, C, N) under a Gaussian of SMOOTHING, the ends repeated."""
     sigma = SMOOTHING / width
     radius = round(4 * sigma)
-    kernel = torch.exp(-0.5 * (torch.arange(-radius, radius + 1).to(values) / sigma) ** 2)
+    kernel = torch.exp(-0.5 * ((_numbers(2 * radius + 1, values) - radius) / sigma) ** 2)
     rows = F.pad(values.flatten(0, 1)[:, None], (radius, radius), mode="replicate")
     return F.conv1d(rows, (kernel / kernel.sum())[None, None]).view_as(values)
 
 
 def _centres(like: Tensor) -> Tensor:
-    return LOW + (HIGH - LOW) / BINS * (torch.arange(BINS).to(like) + 0.5)
+    return LOW + (HIGH - LOW) / BINS * (_numbers(BINS, like) + 0.5)
+
+
+def _numbers(count: int, like: Tensor) -> Tensor:
+    """0 to count - 1, made on the device itself."""
+    return torch.arange(count, dtype=like.dtype, device=like.device)

@@ -45,7 +45,7 @@ def reduce(pixels: Pixels, side: int) -> tuple[Tensor, int]:
     Each pixel is the mean over a block of whole pixels of the photo.
     """
     block = ratio(pixels, side)
-    rows = block * max(1, STRIP // (block * pixels.width))
+    rows = block * max(1, STRIP[pixels.device.type] // (block * pixels.width))
     parts = []
     for top in range(0, pixels.height, rows):
         strip = pixels.rows(top, min(pixels.height, top + rows))
@@ -76,7 +76,7 @@ def fit(content: Tensor, result: Tensor, epsilon: float = EPSILON) -> Tensor:
     mean_c, mean_r = mean_c[..., None], mean_r[..., None]
     cc = cc.unflatten(-1, (3, 3)) - mean_c * mean_c.mT
     rc = rc.unflatten(-1, (3, 3)) - mean_r * mean_c.mT
-    matrix = whole + (rc - whole @ cc) @ _inverse(cc + epsilon * torch.eye(3).to(cc))
+    matrix = whole + (rc - whole @ cc) @ _inverse(cc + _ridge(epsilon, cc))
     bias = mean_r - matrix @ mean_c
     return _mean(torch.cat([matrix.flatten(-2), bias[..., 0]], -1), radius).permute(2, 0, 1)
 
@@ -85,8 +85,8 @@ def _regression(content: Tensor, result: Tensor) -> Tensor:
     """The matrix of the affine map that is nearest to leading from content to result."""
     parts = zip(content.split(256, 2), result.split(256, 2), strict=True)
     joint = Moments.merge(Moments.of(torch.cat(part, 1)) for part in parts).covariance[0]
-    ridge = RIDGE * torch.eye(3).to(joint)
-    return ((joint[3:, :3] + ridge) @ torch.linalg.inv(joint[:3, :3] + ridge)).to(content.dtype)
+    ridge = _ridge(RIDGE, joint)
+    return ((joint[3:, :3] + ridge) @ _inverse(joint[:3, :3] + ridge)).to(content.dtype)
 
 
 def maps_between(content: Tensor, result: Tensor, epsilon: float = EPSILON) -> Upsampled:
@@ -99,7 +99,7 @@ def maps_between(content: Tensor, result: Tensor, epsilon: float = EPSILON) -> U
 
 def fitted(content: Tensor, result: Tensor, epsilon: float = EPSILON) -> Tensor:
     """As much of a result as maps from the content hold, both RGB (B, 3, H, W); in its place."""
-    rows = max(1, STRIP // content.shape[3])
+    rows = max(1, STRIP[content.device.type] // content.shape[3])
     for photo, made in zip(content, result, strict=True):
         maps = maps_between(photo[None], made[None], epsilon)
         for top in range(0, photo.shape[1], rows):
@@ -144,13 +144,14 @@ class Upsampled:
         """Rows of the photo, (3, n, W), from row ``top`` on, under the map of each pixel."""
         maps = self._interpolated(top, *strip.shape[1:])
         result = maps[9:]
-        for i in range(3):
-            for j in range(3):
-                result[i].addcmul_(maps[3 * i + j], strip[j])
+        for column in range(3):
+            result.addcmul_(maps[column:9:3], strip[column])
         return result
 
     def _interpolated(self, top: int, count: int, width: int) -> Tensor:
         """The maps of ``count`` rows of the photo: (12, count, width)."""
+        if self.maps.device.type == "cuda":
+            return self._interpolated_at_once(top, count, width)
         step, highest = self._step, self.maps.shape[1] - 1
         # The centre of the k-th row of maps lies at (k + 1/2) step.
         place = (torch.arange(top, top + count) + 0.5) / step - 0.5
@@ -174,6 +175,15 @@ class Upsampled:
             torch.addcmul(low, rise, part, out=band)
         return maps
 
+    def _interpolated_at_once(self, top: int, count: int, width: int) -> Tensor:
+        """The same for a device to which many small steps would be one wait after the other."""
+        step = self._step
+        first, end = max(0, math.floor((top + 0.5) / step - 0.5)), (top + count) // step + 2
+        rows = self.maps[None, :, first:end]
+        size = (rows.shape[2] * step, max(width, rows.shape[3] * step))
+        above = top - first * step
+        return F.interpolate(rows, size, mode="bilinear")[0, :, above : above + count, :width]
+
 
 def _mean(x: Tensor, radius: int) -> Tensor:
     """Means of x (H, W, C) over windows that are cut off at the edges, by running sums."""
@@ -187,6 +197,11 @@ def _mean(x: Tensor, radius: int) -> Tensor:
         count = (last - first).view(-1, *(1,) * (2 - dim)).to(x)
         x = (sums.index_select(dim, last) - sums.index_select(dim, first)) / count + centre
     return x
+
+
+def _ridge(epsilon: float, like: Tensor) -> Tensor:
+    """epsilon I, (3, 3)."""
+    return epsilon * torch.eye(3, dtype=like.dtype, device=like.device)
 
 
 def _inverse(matrix: Tensor) -> Tensor:

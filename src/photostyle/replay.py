@@ -1,0 +1,67 @@
+"""CUDA graphs: the kernels of a function, recorded once and from then on started all together.
+
+A network on a small photo is hundreds of short kernels, which a GPU runs faster than Python starts
+them one by one.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+
+import torch
+from torch import Tensor
+
+KEPT = 4
+"""As many functions are remembered; a recorded one keeps the memory it works in."""
+
+Function = Callable[[Tensor], Tensor]
+
+
+class Replays:
+    """Calls functions, and on a GPU records those that are called again for the same shape."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[Hashable, tuple[Function, bool]] = OrderedDict()
+
+    def __call__(self, key: tuple[Hashable, ...], function: Function, argument: Tensor) -> Tensor:
+        """``function`` of a tensor.
+
+        key: all that the result depends on besides the tensor; what an id in it belongs to must be
+        held by the function. The function may not wait for the GPU.
+        """
+        if argument.device.type != "cuda":
+            return function(argument)
+        place = (*key, argument.shape, argument.dtype, argument.device)
+        if place not in self._known:
+            # As it is: once is not worth a recording, and libraries choose their kernels now.
+            self._known[place] = function, False
+            if len(self._known) > KEPT:
+                self._known.popitem(last=False)
+            return function(argument)
+        self._known.move_to_end(place)
+        known, recorded = self._known[place]
+        if not recorded:
+            known = _recorded(known, argument)
+            self._known[place] = known, True
+        return known(argument)
+
+
+def _recorded(function: Function, argument: Tensor) -> Function:
+    """The function as a CUDA graph; the function itself where that cannot be had."""
+    stream = torch.cuda.current_stream(argument.device)
+    graph, source = torch.cuda.CUDAGraph(), argument.clone()
+    try:
+        # Other threads, which read and write video, go on meanwhile.
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            result = function(source)
+    except RuntimeError:
+        torch.cuda.set_stream(stream)
+        return function
+
+    def replay(argument: Tensor) -> Tensor:
+        source.copy_(argument)
+        graph.replay()
+        return result.clone()
+
+    return replay

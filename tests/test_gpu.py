@@ -1,0 +1,237 @@
+"""What a GPU asks of the engine, as far as it can be seen without one, and with one where it is.
+
+Without one the engine runs on tensors that have a device and a shape but no values.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+import photostyle
+from photostyle import moments, replay
+from photostyle.bench.scene import scene
+from photostyle.engine import PRECISION, Stylizer
+from photostyle.motion import Cue, Programme, Restyling, _CutWatch
+from photostyle.upsample import Upsampled
+from photostyle.video import Frame
+
+WAITING = re.compile(
+    r"aten::(_?linalg_(?!cross)|_local_scalar_dense|item|is_nonzero|equal$|nonzero|masked_select"
+    r"|bincount|unique)"
+)
+"""Names of operators that end when the GPU has told the CPU something."""
+
+
+class NoWaiting(TorchDispatchMode):
+    """Raises where the CPU would have to wait for the GPU, or copies from one to the other."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        assert not WAITING.match(func.name()), f"{func} waits for the GPU"
+        result = func(*args, **(kwargs or {}))
+        devices = {
+            tensor.device.type
+            for tensor in tree_leaves((args, kwargs, result))
+            if isinstance(tensor, Tensor) and tensor.dim()
+        }
+        assert len(devices) < 2, f"{func} copies between CPU and GPU"
+        return result
+
+
+@contextmanager
+def on_gpu(model: str = "photonas") -> Iterator[Stylizer]:
+    """A stylizer on a GPU; in the block tensors have no values, neither here nor there."""
+    stylizer = photostyle.load(model, device="cpu")
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        for module in stylizer.network.modules():
+            for name, weight in module.named_parameters(recurse=False):
+                there = torch.empty(weight.shape, dtype=PRECISION["cuda"], device="cuda")
+                setattr(module, name, torch.nn.Parameter(there, requires_grad=False))
+        stylizer.device = torch.device("cuda")
+        yield stylizer
+
+
+@pytest.mark.parametrize("mode", ["fast", "exact"])
+@pytest.mark.parametrize(("model", "strength"), [("photonas", 1.0), ("photonet", 0.5)])
+def test_a_photo_in_the_gpus_memory_is_not_waited_for(
+    mode: Any, model: str, strength: float
+) -> None:
+    with on_gpu(model) as stylizer:
+        photo = torch.empty(3, 300, 500, device="cuda")
+        with NoWaiting():
+            style = stylizer.learn(torch.empty(3, 200, 170, device="cuda"))
+            result = stylizer.apply(photo, style, strength, mode=mode, working_size=200)
+        assert result.shape == photo.shape
+        assert result.device == photo.device
+        assert result.dtype == torch.float32
+
+
+@pytest.mark.parametrize("mode", ["fast", "exact"])
+@pytest.mark.parametrize("tile", [1024, 176])
+def test_all_is_on_the_device_that_it_is_needed_on(
+    mode: Any, tile: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under masks, for photos of every kind, in tiles: some of it in the CPU's memory."""
+    monkeypatch.setattr(Tensor, "__bool__", lambda _: True)
+    monkeypatch.setattr(Upsampled, "_interpolated", Upsampled._interpolated_at_once)
+    monkeypatch.setattr(replay, "_recorded", lambda function, _: function)
+    mask = np.ones((170, 540), np.uint8)
+    array = np.zeros((170, 540, 3), np.uint8)
+    with on_gpu() as stylizer:
+        style = stylizer.learn(np.zeros((170, 200, 3)), mask[:, :200])
+        for photo in (torch.empty(3, 170, 540), torch.empty(3, 170, 540, device="cuda")):
+            result = stylizer.apply(photo, style, mode=mode, mask=mask, tile=tile)
+            assert result.device == photo.device
+        assert stylizer.apply(array, style, mode=mode, tile=tile).shape == array.shape
+
+
+def frames(count: int) -> Iterator[Frame]:
+    for number in range(count):
+        yield Frame(number, np.zeros((120, 200, 3), np.uint8), number, 1, Fraction(1, 25))
+
+
+@pytest.mark.parametrize("temporal", ["shot", "smooth", "frame"])
+def test_a_clip_is_on_the_device_that_it_is_needed_on(
+    temporal: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_CutWatch, "is_cut", lambda _, small: small.device.type != "cuda")
+    monkeypatch.setattr(replay, "_recorded", lambda function, _: function)
+    with on_gpu() as stylizer:
+        style = stylizer.learn(torch.empty(3, 200, 170, device="cuda"))
+        programme = Programme([Cue(0.0, style), Cue(0.2, style)], 0.1)
+        clip = Restyling(stylizer, programme, temporal=temporal)
+        if temporal == "shot":
+            for _ in clip.survey(frames(8)):
+                pass
+        assert len(list(clip.run(frames(8)))) == 8
+
+
+@pytest.fixture(scope="module")
+def photos() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Two photos of one size, and a style."""
+    day, other = scene(500, 330), scene(500, 330, evening=True)[:, ::-1]
+    return day / 255, other / 255, scene(300, 200, evening=True) / 255
+
+
+@pytest.mark.parametrize("model", ["photonas", "photonet"])
+@pytest.mark.parametrize("mode", ["fast", "exact"])
+def test_half_precision_does_not_show(
+    model: str,
+    mode: Any,
+    photos: tuple[np.ndarray, np.ndarray, np.ndarray],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Half the bits and roots without eigenvalues give the CPU's result within 2/255."""
+    content, _, evening = photos
+    options: dict[str, Any] = {"mode": mode, "working_size": 250}
+    stylizer = photostyle.load(model, device="cpu")
+    expected = stylizer.apply(content, stylizer.learn(evening), **options)
+    monkeypatch.setitem(PRECISION, "cpu", PRECISION["cuda"])
+    monkeypatch.setattr(moments, "matrix_roots", moments._iterated_roots)
+    stylizer = photostyle.load(model, device="cpu")
+    assert next(stylizer.network.parameters()).dtype == torch.float16
+    found = stylizer.apply(content, stylizer.learn(evening), **options)
+    assert 0 < np.abs(found - expected).max() < 2 / 255
+
+
+class Recording(TorchDispatchMode):
+    """Stands in for a CUDA graph: keeps the operators that run, to run them in the same memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[tuple[Any, Any, Any, Any]] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        self.calls.append((func, args, kwargs or {}, result))
+        return result
+
+    def replay(self) -> None:
+        for func, args, kwargs, result in self.calls:
+            again = func(*args, **kwargs)
+            for old, new in zip(tree_leaves(result), tree_leaves(again), strict=True):
+                if isinstance(old, Tensor):
+                    old.copy_(new)
+
+
+def test_what_is_recorded_is_replayed_for_other_photos(
+    photos: tuple[np.ndarray, np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of the first photo is left in the recording, and nothing is decided anew."""
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda _: None)
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", Recording)
+    monkeypatch.setattr(torch.cuda, "graph", lambda graph, **_: graph)
+    *contents, evening = photos
+    stylizer = photostyle.load("photonas", device="cpu")
+    style = stylizer.learn(evening)
+    options: dict[str, Any] = {"mode": "fast", "working_size": 250}
+    expected = [stylizer.apply(content, style, **options) for content in contents]
+    recorded: list[Any] = []
+
+    def replays(_: Any, function: Any, argument: Tensor) -> Tensor:
+        if not recorded:
+            recorded.append(replay._recorded(function, argument))
+            assert recorded[0] is not function
+        result: Tensor = recorded[0](argument)
+        return result
+
+    monkeypatch.setattr(stylizer, "replays", replays)
+    for content, result in zip(contents, expected, strict=True):
+        found = stylizer.apply(content, style, **options)
+        np.testing.assert_allclose(found, result, atol=1e-4)
+    assert np.abs(expected[0] - expected[1]).max() > 0.1
+
+
+def test_the_second_call_records_and_few_recordings_are_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = []
+
+    def recorded(function: Any, argument: Tensor) -> Any:
+        made.append(tuple(argument.shape))
+        return lambda argument: function(argument) + 1
+
+    monkeypatch.setattr(replay, "_recorded", recorded)
+    replays = replay.Replays()
+    with FakeTensorMode():
+        small, large = torch.empty(2, device="cuda"), torch.empty(3, device="cuda")
+        for argument in (small, small, large, small, large, large):
+            replays(("look",), torch.neg, argument)
+        assert made == [(2,), (3,)]
+        replays(("look",), torch.neg, torch.empty(2))
+        for number in range(replay.KEPT):
+            replays((number,), torch.neg, small)
+        replays(("look",), torch.neg, small)
+        assert made == [(2,), (3,)]
+        replays(("look",), torch.neg, small)
+        assert made == [(2,), (3,), (2,)]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize("model", ["photonas", "photonet"])
+@pytest.mark.parametrize("mode", ["fast", "exact"])
+def test_cpu_and_gpu_agree(
+    model: str, mode: Any, photos: tuple[np.ndarray, np.ndarray, np.ndarray]
+) -> None:
+    """Three times, the last two of them from the recording."""
+    content, other, evening = photos
+    results = []
+    for device in ("cpu", "cuda"):
+        stylizer = photostyle.load(model, device=device)
+        style = stylizer.learn(evening)
+        results.append(
+            [stylizer.apply(photo, style, mode=mode) for photo in (other, content, other)]
+        )
+    for found, expected in zip(*results, strict=True):
+        assert np.abs(found - expected).max() < 2 / 255
