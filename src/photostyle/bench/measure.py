@@ -139,8 +139,11 @@ def _measure(resolution: Resolution, settings: Settings) -> Measurement:
         with watch.watching():
             apply()
         phases.append(watch)
-    # Waiting for the GPU at each phase costs time that is not spent when nobody looks.
-    totals = [_event_seconds(apply) if on_gpu else watch.total for watch in phases]
+    totals = [watch.total for watch in phases]
+    if on_gpu:
+        # Waiting at each phase costs time that is not spent when nobody looks.
+        apply()  # is recorded
+        totals = [_event_seconds(apply) for _ in phases]
     peak = torch.cuda.max_memory_allocated() if on_gpu else peak_memory()
     spreads = {
         "learning": Spread.of(learning),

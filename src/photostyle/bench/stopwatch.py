@@ -8,9 +8,12 @@ from contextlib import contextmanager
 from types import FunctionType
 from typing import Any
 
+from torch import Tensor
+
 from photostyle import style, upsample
 from photostyle.moments import Moments
 from photostyle.network import PhotoNet
+from photostyle.replay import Function, Replays
 
 OTHER = "other"
 """The phase of all that belongs to no other."""
@@ -47,9 +50,13 @@ class Stopwatch:
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Measure what happens in the block: the functions of the engine tell when they run."""
-        kept = [(owner, name, vars(owner)[name]) for _, owner, name in _places()]
-        for phase, owner, name in _places():
-            setattr(owner, name, self._watched(phase, owner, name))
+        watched: list[tuple[Any, str, Any]] = [
+            (owner, name, self._watched(phase, owner, name)) for phase, owner, name in _places()
+        ]
+        watched += [(Replays, "__call__", _unrecorded)]
+        kept = [(owner, name, vars(owner)[name]) for owner, name, _ in watched]
+        for owner, name, value in watched:
+            setattr(owner, name, value)
         self._synchronise()
         self._since = time.perf_counter()
         try:
@@ -74,6 +81,11 @@ class Stopwatch:
         now = time.perf_counter()
         self.seconds[self._running[-1]] += now - self._since
         self._since = now
+
+
+def _unrecorded(_: Replays, __: object, function: Function, argument: Tensor) -> Tensor:
+    """Instead of a recording, which cannot be looked into."""
+    return function(argument)
 
 
 def _places() -> Iterator[tuple[str, Any, str]]:
