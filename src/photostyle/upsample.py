@@ -64,25 +64,25 @@ def fit(content: Tensor, result: Tensor, epsilon: float = EPSILON) -> Tensor:
     (He, Sun and Tang, Guided Image Filtering, 2013, eq. 14, with the photo's own regression G in
     place of 0, so that flat windows keep their faint detail); maps are averaged over windows.
     """
-    whole = _regression(content, result)
+    whole = _regression(content, result)[..., None, None]
     radius = math.ceil(REACH * max(content.shape[2:]) / BLOCK)
     c, r = (
-        F.avg_pool2d(photo, BLOCK, ceil_mode=True)[0].permute(1, 2, 0)[..., None]
-        for photo in (content, result)
+        F.avg_pool2d(photo, BLOCK, ceil_mode=True)[0].contiguous() for photo in (content, result)
     )
-    cc, rc = (c * c.mT).flatten(-2), (r * c.mT).flatten(-2)
-    means = _mean(torch.cat([c[..., 0], r[..., 0], cc, rc], -1), radius)
-    mean_c, mean_r, cc, rc = means.split([3, 3, 9, 9], -1)
-    mean_c, mean_r = mean_c[..., None], mean_r[..., None]
-    cc = cc.unflatten(-1, (3, 3)) - mean_c * mean_c.mT
-    rc = rc.unflatten(-1, (3, 3)) - mean_r * mean_c.mT
-    matrix = whole + (rc - whole @ cc) @ _inverse(cc + _ridge(epsilon, cc))
-    bias = mean_r - matrix @ mean_c
-    return _mean(torch.cat([matrix.flatten(-2), bias[..., 0]], -1), radius).permute(2, 0, 1)
+    # Matrices are (3, 3, h, w): a plane for each entry.
+    cc, rc = c[:, None] * c, r[:, None] * c
+    means = _mean(torch.cat([c, r, cc.flatten(0, 1), rc.flatten(0, 1)]), radius)
+    mean_c, mean_r, cc, rc = means.split([3, 3, 9, 9])
+    cc = cc.unflatten(0, (3, 3)) - mean_c[:, None] * mean_c
+    rc = rc.unflatten(0, (3, 3)) - mean_r[:, None] * mean_c
+    ridge = _ridge(epsilon, cc)[..., None, None]
+    matrix = whole + _product(rc - _product(whole, cc), _inverse(cc + ridge))
+    bias = mean_r - (matrix * mean_c).sum(1)
+    return _mean(torch.cat([matrix.flatten(0, 1), bias]), radius)
 
 
 def _regression(content: Tensor, result: Tensor) -> Tensor:
-    """The matrix of the affine map that is nearest to leading from content to result."""
+    """The matrix of the affine map that is nearest to leading from content to result, (3, 3)."""
     parts = zip(content.split(256, 2), result.split(256, 2), strict=True)
     joint = Moments.merge(Moments.of(torch.cat(part, 1)) for part in parts).covariance[0]
     ridge = _ridge(RIDGE, joint)
@@ -186,17 +186,18 @@ class Upsampled:
 
 
 def _mean(x: Tensor, radius: int) -> Tensor:
-    """Means of x (H, W, C) over windows that are cut off at the edges, by running sums."""
-    for dim in (0, 1):
+    """Means of x (C, H, W) over windows that are cut off at the edges, by running sums."""
+    # Sums of what is centred stay small, and so does their rounding.
+    centre = x.mean((1, 2), keepdim=True)
+    x = x - centre
+    for dim, sides in ((1, (0, 0, radius + 1, radius)), (2, (radius + 1, radius))):
         length = x.shape[dim]
+        sums = F.pad(x, sides).cumsum(dim)
         places = torch.arange(length, device=x.device)
-        first, last = (places - radius).clamp_min(0), (places + radius).clamp_max(length - 1) + 1
-        # Sums of what is centred stay small, and so does their rounding.
-        centre = x.mean((0, 1))
-        sums = F.pad((x - centre).cumsum(dim), (0, 0) * (2 - dim) + (1, 0))
-        count = (last - first).view(-1, *(1,) * (2 - dim)).to(x)
-        x = (sums.index_select(dim, last) - sums.index_select(dim, first)) / count + centre
-    return x
+        first, last = (places - radius).clamp_min(0), (places + radius).clamp_max(length - 1)
+        count = (last - first + 1).view(-1, *(1,) * (2 - dim)).to(x)
+        x = (sums.narrow(dim, 2 * radius + 1, length) - sums.narrow(dim, 0, length)) / count
+    return x + centre
 
 
 def _ridge(epsilon: float, like: Tensor) -> Tensor:
@@ -204,11 +205,18 @@ def _ridge(epsilon: float, like: Tensor) -> Tensor:
     return epsilon * torch.eye(3, dtype=like.dtype, device=like.device)
 
 
+def _product(a: Tensor, b: Tensor) -> Tensor:
+    """Of matrices (3, 3, ...)."""
+    product = a[:, :1] * b[0]
+    for k in (1, 2):
+        product = torch.addcmul(product, a[:, k : k + 1], b[k])
+    return product
+
+
 def _inverse(matrix: Tensor) -> Tensor:
-    """Inverse of symmetric 3x3 matrices by their cofactors."""
-    a, b, c = matrix.unbind(-2)
+    """Inverse of symmetric matrices (3, 3, ...) by their cofactors."""
+    a, b, c = matrix
     cofactors = torch.stack(
-        [torch.linalg.cross(b, c), torch.linalg.cross(c, a), torch.linalg.cross(a, b)], -2
+        [torch.linalg.cross(u, v, dim=0) for u, v in ((b, c), (c, a), (a, b))], 1
     )
-    determinant = (a * cofactors[..., 0, :]).sum(-1)
-    return cofactors.mT / determinant[..., None, None]
+    return cofactors / (a * cofactors[:, 0]).sum(0)
