@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from fractions import Fraction
 from typing import Any
 
@@ -169,7 +169,9 @@ def test_what_is_recorded_is_replayed_for_other_photos(
     photos: tuple[np.ndarray, np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing of the first photo is left in the recording, and nothing is decided anew."""
-    monkeypatch.setattr(torch.cuda, "current_stream", lambda _: None)
+    for name in ("current_stream", "Stream"):
+        monkeypatch.setattr(torch.cuda, name, lambda _: None)
+    monkeypatch.setattr(torch.cuda, "device", lambda _: nullcontext())
     monkeypatch.setattr(torch.cuda, "CUDAGraph", Recording)
     monkeypatch.setattr(torch.cuda, "graph", lambda graph, **_: graph)
     *contents, evening = photos
@@ -191,6 +193,22 @@ def test_what_is_recorded_is_replayed_for_other_photos(
         found = stylizer.apply(content, style, **options)
         np.testing.assert_allclose(found, result, atol=1e-4)
     assert np.abs(expected[0] - expected[1]).max() > 0.1
+
+
+def test_what_cannot_be_recorded_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    streams: list[Any] = []
+    for name in ("current_stream", "Stream"):
+        monkeypatch.setattr(torch.cuda, name, lambda _, name=name: name)
+    monkeypatch.setattr(torch.cuda, "device", lambda _: nullcontext())
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: None)
+    monkeypatch.setattr(torch.cuda, "graph", lambda *_, **__: nullcontext())
+    monkeypatch.setattr(torch.cuda, "set_stream", streams.append)
+
+    def unfit(_: Tensor) -> Tensor:
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    assert replay._recorded(unfit, torch.empty(1)) is unfit
+    assert streams == ["current_stream"]
 
 
 def test_the_second_call_records_and_few_recordings_are_kept(

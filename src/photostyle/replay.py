@@ -49,14 +49,16 @@ class Replays:
 
 def _recorded(function: Function, argument: Tensor) -> Function:
     """The function as a CUDA graph; the function itself where that cannot be had."""
-    stream = torch.cuda.current_stream(argument.device)
+    device = argument.device
+    current, apart = torch.cuda.current_stream(device), torch.cuda.Stream(device)
     graph, source = torch.cuda.CUDAGraph(), argument.clone()
     try:
         # Other threads, which read and write video, go on meanwhile.
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        recording = torch.cuda.graph(graph, stream=apart, capture_error_mode="thread_local")
+        with torch.cuda.device(device), recording:
             result = function(source)
     except RuntimeError:
-        torch.cuda.set_stream(stream)
+        torch.cuda.set_stream(current)
         return function
 
     def replay(argument: Tensor) -> Tensor:
