@@ -20,11 +20,8 @@ LOW, HIGH, BINS = -0.25, 1.25, 384
 QUANTILES = 512
 """As many quantiles of the two histograms are compared."""
 
-SMOOTHING = 0.085
+SMOOTHING = 0.08
 """Standard deviation of the Gaussian that smooths the slope of a curve, on 0..1."""
-
-AMOUNT = 0.9
-"""Share of the way from the identity to the curve that carries all tones over."""
 
 SLOPES = (0.6, 1.6)
 """The flattest and the steepest that a curve may be: steeper ones show banding and noise."""
@@ -73,11 +70,11 @@ class Tones:
         return (self.counts * _centres(self.counts)).sum(-1) / self.counts.sum(-1)
 
     def curves(self, target: Tones) -> Curves:
-        """The curves that carry these tones AMOUNT of the way towards ``target``'s.
+        """The curves that carry these tones onto ``target``'s, as far as they stay gentle.
 
         The monotone transport between the two histograms (quantile onto quantile; Pitié, Kokaram
-        and Dahyot 2007, section 2), with its slope smoothed where tones are frequent, blended
-        with 1 and kept within SLOPES. The mean tone becomes the target's.
+        and Dahyot 2007, section 2), with its slope smoothed where tones are frequent and kept
+        within SLOPES. The mean tone becomes the target's.
         """
         width = (HIGH - LOW) / BINS
         edges = LOW + width * _numbers(BINS + 1, self.counts)
@@ -86,8 +83,7 @@ class Tones:
         index = _interpolated(source, edges.expand(*source.shape[:2], -1).contiguous())
         slope = 1 + _at(shift, index).diff(dim=-1) / width
         weight = self.counts / self.counts.sum(-1, keepdim=True) + 1e-4
-        slope = _smoothed(slope * weight, width) / _smoothed(weight, width)
-        slope = (1 + AMOUNT * (slope - 1)).clamp(*SLOPES)
+        slope = (_smoothed(slope * weight, width) / _smoothed(weight, width)).clamp(*SLOPES)
         shift = F.pad(((slope - 1) * width).cumsum(-1), (1, 0))
         share = self.counts / self.counts.sum(-1, keepdim=True)
         moved = (share * (shift[..., 1:] + shift[..., :-1]) / 2).sum(-1)

@@ -24,7 +24,7 @@ BLOCK = 2
 REACH = 0.05
 """Half the size of the windows of a fit, as a share of the photo's long side."""
 
-FIT_SIZE = 1024
+FIT_SIZE = 768
 """Long side of the photos that a fit is made of, in pixels; larger ones are reduced to it."""
 
 EPSILON = 5e-3
