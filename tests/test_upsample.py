@@ -11,7 +11,7 @@ import photostyle
 from photostyle import upsample
 from photostyle.bench.scene import scene
 from photostyle.engine import Stylizer
-from photostyle.pixels import Pixels
+from photostyle.pixels import STRIP, Pixels
 from photostyle.style import Style
 from photostyle.upsample import Upsampled
 
@@ -40,8 +40,7 @@ def test_strips_give_what_the_whole_gives(
     photo = scene(*size) / 255
     results = []
     for strip in (1 << 30, 5000, 1):
-        for module in ("pixels", "upsample"):
-            monkeypatch.setattr(f"photostyle.{module}.STRIP", {"cpu": strip})
+        monkeypatch.setitem(STRIP, "cpu", strip)
         results.append(fast(stylizer, photo, evening))
     assert np.abs(results[0] - photo).max() > 0.1
     for result in results[1:]:
@@ -117,7 +116,7 @@ def test_a_fit_finds_the_map_that_was_applied() -> None:
 
 
 def test_fitted_is_what_the_maps_make_of_the_content(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upsample, "STRIP", {"cpu": 1000})  # several strips
+    monkeypatch.setitem(STRIP, "cpu", 1000)  # several strips
     generator = torch.Generator().manual_seed(0)
     content = torch.rand(2, 3, 60, 80, generator=generator)
     result = content**1.5 + 0.1 * torch.rand(2, 3, 60, 80, generator=generator)

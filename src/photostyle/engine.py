@@ -13,7 +13,7 @@ from torch import Tensor
 
 from photostyle import upsample, weights
 from photostyle.errors import PhotostyleError
-from photostyle.pixels import CPU, Photo, Pixels
+from photostyle.pixels import CPU, Photo, Pixels, strip_rows
 from photostyle.replay import Replays
 from photostyle.style import PIXELS, RESIDUAL, Style, Transferring, compose, record
 from photostyle.tiles import OVERLAP, transfer_tiled
@@ -183,7 +183,10 @@ class Stylizer:
         transferring = Transferring(
             style.to(content.device), self.checkpoint.transfer, strength, seen
         )
-        return transferring.match(result, content)(result)
+        match = transferring.match(result, content)
+        for strip in result.split(strip_rows(result.shape[3], result.device), 2):
+            strip.copy_(match(strip))
+        return result
 
     def _composed(
         self,

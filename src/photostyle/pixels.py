@@ -23,6 +23,11 @@ STRIP = {"cpu": 1 << 18, "cuda": 1 << 21}
 enough for all its threads."""
 
 
+def strip_rows(width: int, device: torch.device) -> int:
+    """Rows of a strip of a photo."""
+    return max(1, STRIP[device.type] // width)
+
+
 class Pixels:
     """The pixels of a photo, and of the result that takes its place, as float32 in 0..1.
 
@@ -64,7 +69,7 @@ class Pixels:
 
     def strips(self) -> Iterator[tuple[int, int]]:
         """The first row of every strip, and the first one after it."""
-        rows = max(1, STRIP[self.device.type] // self.width)
+        rows = strip_rows(self.width, self.device)
         for top in range(0, self.height, rows):
             yield top, min(self.height, top + rows)
 

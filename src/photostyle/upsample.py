@@ -16,7 +16,7 @@ from torch import Tensor
 
 from photostyle.colours import roll_off
 from photostyle.moments import Moments
-from photostyle.pixels import STRIP, Pixels
+from photostyle.pixels import Pixels, strip_rows
 
 BLOCK = 2
 """Side of the blocks of the reduced copy whose means a fit is made of, in pixels."""
@@ -45,7 +45,7 @@ def reduce(pixels: Pixels, side: int) -> tuple[Tensor, int]:
     Each pixel is the mean over a block of whole pixels of the photo.
     """
     block = ratio(pixels, side)
-    rows = block * max(1, STRIP[pixels.device.type] // (block * pixels.width))
+    rows = block * strip_rows(block * pixels.width, pixels.device)
     parts = []
     for top in range(0, pixels.height, rows):
         strip = pixels.rows(top, min(pixels.height, top + rows))
@@ -99,7 +99,7 @@ def maps_between(content: Tensor, result: Tensor, epsilon: float = EPSILON) -> U
 
 def fitted(content: Tensor, result: Tensor, epsilon: float = EPSILON) -> Tensor:
     """As much of a result as maps from the content hold, both RGB (B, 3, H, W); in its place."""
-    rows = max(1, STRIP[content.device.type] // content.shape[3])
+    rows = strip_rows(content.shape[3], content.device)
     for photo, made in zip(content, result, strict=True):
         maps = maps_between(photo[None], made[None], epsilon)
         for top in range(0, photo.shape[1], rows):
