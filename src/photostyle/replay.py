@@ -15,14 +15,17 @@ from torch import Tensor
 KEPT = 4
 """As many functions are remembered; a recorded one keeps the memory it works in."""
 
+CALLS = 8
+"""As many calls go before a recording, which takes as long as several of them."""
+
 Function = Callable[[Tensor], Tensor]
 
 
 class Replays:
-    """Calls functions, and on a GPU records those that are called again for the same shape."""
+    """Calls functions, and on a GPU records those that are called often for the same shape."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[Hashable, tuple[Function, bool]] = OrderedDict()
+        self._calls: OrderedDict[Hashable, tuple[int, Function]] = OrderedDict()
 
     def __call__(self, key: tuple[Hashable, ...], function: Function, argument: Tensor) -> Tensor:
         """``function`` of a tensor.
@@ -33,17 +36,12 @@ class Replays:
         if argument.device.type != "cuda":
             return function(argument)
         place = (*key, argument.shape, argument.dtype, argument.device)
-        if place not in self._known:
-            # As it is: once is not worth a recording, and libraries choose their kernels now.
-            self._known[place] = function, False
-            if len(self._known) > KEPT:
-                self._known.popitem(last=False)
-            return function(argument)
-        self._known.move_to_end(place)
-        known, recorded = self._known[place]
-        if not recorded:
+        calls, known = self._calls.pop(place, (0, function))
+        if calls == CALLS:
             known = _recorded(known, argument)
-            self._known[place] = known, True
+        self._calls[place] = calls + 1, known
+        if len(self._calls) > KEPT:
+            self._calls.popitem(last=False)
         return known(argument)
 
 
