@@ -85,7 +85,7 @@ def test_all_is_on_the_device_that_it_is_needed_on(
     """Under masks, for photos of every kind, in tiles: some of it in the CPU's memory."""
     monkeypatch.setattr(Tensor, "__bool__", lambda _: True)
     monkeypatch.setattr(Upsampled, "_interpolated", Upsampled._interpolated_at_once)
-    monkeypatch.setattr(replay, "_recorded", lambda function, _: function)
+    monkeypatch.setattr(replay, "_recorded", lambda *_: None)
     mask = np.ones((170, 540), np.uint8)
     array = np.zeros((170, 540, 3), np.uint8)
     with on_gpu() as stylizer:
@@ -106,7 +106,7 @@ def test_a_clip_is_on_the_device_that_it_is_needed_on(
     temporal: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_CutWatch, "is_cut", lambda _, small: small.device.type != "cuda")
-    monkeypatch.setattr(replay, "_recorded", lambda function, _: function)
+    monkeypatch.setattr(replay, "_recorded", lambda *_: None)
     with on_gpu() as stylizer:
         style = stylizer.learn(torch.empty(3, 200, 170, device="cuda"))
         programme = Programme([Cue(0.0, style), Cue(0.2, style)], 0.1)
@@ -170,7 +170,7 @@ def test_what_is_recorded_is_replayed_for_other_photos(
 ) -> None:
     """Nothing of the first photo is left in the recording, and nothing is decided anew."""
     for name in ("current_stream", "Stream"):
-        monkeypatch.setattr(torch.cuda, name, lambda _: None)
+        monkeypatch.setattr(torch.cuda, name, lambda: None)
     monkeypatch.setattr(torch.cuda, "device", lambda _: nullcontext())
     monkeypatch.setattr(torch.cuda, "CUDAGraph", Recording)
     monkeypatch.setattr(torch.cuda, "graph", lambda graph, **_: graph)
@@ -181,14 +181,13 @@ def test_what_is_recorded_is_replayed_for_other_photos(
     expected = [stylizer.apply(content, style, **options) for content in contents]
     recorded: list[Any] = []
 
-    def replays(_: Any, function: Any, argument: Tensor) -> Tensor:
+    def replayed(_: Any, __: Any, function: Any, argument: Tensor) -> Tensor:
         if not recorded:
             recorded.append(replay._recorded(function, argument))
-            assert recorded[0] is not function
         result: Tensor = recorded[0](argument)
         return result
 
-    monkeypatch.setattr(stylizer, "replays", replays)
+    monkeypatch.setattr(stylizer, "replayed", replayed)
     for content, result in zip(contents, expected, strict=True):
         found = stylizer.apply(content, style, **options)
         np.testing.assert_allclose(found, result, atol=1e-4)
@@ -198,7 +197,7 @@ def test_what_is_recorded_is_replayed_for_other_photos(
 def test_what_cannot_be_recorded_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
     streams: list[Any] = []
     for name in ("current_stream", "Stream"):
-        monkeypatch.setattr(torch.cuda, name, lambda _, name=name: name)
+        monkeypatch.setattr(torch.cuda, name, lambda name=name: name)
     monkeypatch.setattr(torch.cuda, "device", lambda _: nullcontext())
     monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: None)
     monkeypatch.setattr(torch.cuda, "graph", lambda *_, **__: nullcontext())
@@ -207,7 +206,7 @@ def test_what_cannot_be_recorded_is_called(monkeypatch: pytest.MonkeyPatch) -> N
     def unfit(_: Tensor) -> Tensor:
         raise RuntimeError("operation not permitted when stream is capturing")
 
-    assert replay._recorded(unfit, torch.empty(1)) is unfit
+    assert replay._recorded(unfit, torch.empty(1)) is None
     assert streams == ["current_stream"]
 
 
@@ -225,9 +224,11 @@ def test_what_is_called_often_is_recorded_and_few_recordings_are_kept(
     with FakeTensorMode():
         small, large = torch.empty(2, device="cuda"), torch.empty(3, device="cuda")
 
-        def call(argument: Tensor, times: int, key: str = "look") -> None:
+        look = torch.empty(1)
+
+        def call(argument: Tensor, times: int, owner: object = look) -> None:
             for _ in range(times):
-                assert replays((key,), torch.neg, argument).shape == argument.shape
+                assert replays(owner, (), torch.neg, argument).shape == argument.shape
 
         call(torch.empty(2), 2 * replay.CALLS)
         call(small, replay.CALLS)
@@ -237,9 +238,9 @@ def test_what_is_called_often_is_recorded_and_few_recordings_are_kept(
         assert made == [(2,)]
         call(large, 3)
         assert made == [(2,), (3,)]
-        call(large, 1, "other")
-        for number in range(replay.KEPT):
-            call(small, 1, str(number))
+        call(large, 1, object())
+        for _ in range(replay.KEPT):
+            call(small, 1, object())
         call(small, replay.CALLS)
         assert made == [(2,), (3,)]
         call(small, 1)

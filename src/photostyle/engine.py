@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Literal, cast
 
 import numpy as np
@@ -13,8 +13,9 @@ from torch import Tensor
 
 from photostyle import upsample, weights
 from photostyle.errors import PhotostyleError
+from photostyle.moments import waits
 from photostyle.pixels import CPU, Photo, Pixels, strip_rows
-from photostyle.replay import Replays
+from photostyle.replay import Function, Replays
 from photostyle.style import PIXELS, RESIDUAL, Style, Transferring, compose, record
 from photostyle.tiles import OVERLAP, transfer_tiled
 from photostyle.weights import Checkpoint
@@ -58,7 +59,7 @@ def choose_device(name: str) -> torch.device:
         raise PhotostyleError(f"Unknown device {name!r}; use auto, cpu, cuda or cuda:N.")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise PhotostyleError(f"There is no CUDA device {name!r} here; use --device cpu.")
-    return device
+    return torch.device("cuda", device.index or 0) if device.type == "cuda" else device
 
 
 class Stylizer:
@@ -73,7 +74,11 @@ class Stylizer:
         self.device = device
         network = checkpoint.network.to(device, PRECISION[device.type])
         self.network = network.to(memory_format=torch.channels_last)
-        self.replays = Replays()
+        settings, places = checkpoint.transfer, network.architecture.places
+        self._waits = any(
+            waits(settings.method, settings.damping, network.channels(place)) for place in places
+        )
+        self._replays = Replays()
 
     @torch.inference_mode()
     def learn(self, photo: Photo, mask: np.ndarray | None = None) -> Style:
@@ -160,7 +165,7 @@ class Stylizer:
             return self._matched(result, content, style, strength, seen) if refine else result
 
         if seen is None and not _is_tiled(height, width, tile):
-            result = self.replays((id(style), strength), matched, content)
+            result = self.replayed(style, (strength,), matched, content)
         else:
             result = matched(content)
         progress(share)
@@ -174,6 +179,14 @@ class Stylizer:
             refine,
             lambda done: progress(share + (1 - share) * done),
         )
+
+    def replayed(
+        self, owner: object, key: tuple[Hashable, ...], function: Function, argument: Tensor
+    ) -> Tensor:
+        """`Replays` of this stylizer, for what only its weights can make a GPU wait for."""
+        if self._waits:
+            return function(argument)
+        return self._replays(owner, key, function, argument)
 
     def _matched(
         self, result: Tensor, content: Tensor, style: Style, strength: float, seen: Tensor | None
@@ -210,6 +223,9 @@ class Stylizer:
             result = compose(self.network, self._on_device(content), transferring)
             return result.to(content.device)
         except torch.OutOfMemoryError:
+            if self._replays.forget():
+                torch.cuda.empty_cache()
+                return self._composed(content, style, strength, tile, seen, progress)
             # The largest that is smaller than what was tried.
             smaller = min(tile, max(height, width)) // 2
             if smaller < OVERLAP or not _is_tiled(height, width, smaller):

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-CHUNK = {"cpu": 1 << 13, "cuda": 1 << 18}
+CHUNK = {"cpu": 1 << 13, "cuda": 1 << 16}
 """Pixels that are multiplied at a time, by the kind of device: what its caches hold."""
 
 
@@ -150,7 +150,7 @@ def monge(content: Moments, style: Moments, damping: float) -> Tensor:
     `classic`. Returns (B, C, C).
     """
     source, target = _damped(content, style, damping)
-    floor = _floor(source, damping)
+    floor = _floor(source.shape[-1], damping)
     root, inverse_root = matrix_roots(source, floor)
     return inverse_root @ matrix_roots(root @ target @ root, floor**2)[0] @ inverse_root
 
@@ -162,7 +162,7 @@ def classic(content: Moments, style: Moments, damping: float) -> Tensor:
     which neither varies is left alone instead of having its noise amplified. Returns (B, C, C).
     """
     source, target = _damped(content, style, damping)
-    floor = _floor(source, damping)
+    floor = _floor(source.shape[-1], damping)
     return matrix_roots(target, floor)[0] @ matrix_roots(source, floor)[1]
 
 
@@ -175,6 +175,11 @@ def published(content: Moments, style: Moments, damping: float) -> Tensor:  # no
     source, target = (_unbiased(moments) for moments in (content, style))
     source = 1.5 * source + torch.diag_embed(source.diagonal(dim1=-2, dim2=-1))
     return _cut_power(target, 0.5) @ _cut_power(source, -0.5)
+
+
+def waits(method: str, damping: float, channels: int) -> bool:
+    """Whether a map of features takes eigenvalues, for which a GPU has to be waited for."""
+    return method == "published" or not _floor(channels, damping)
 
 
 METHODS = {"monge": monge, "classic": classic, "published": published}
@@ -250,9 +255,13 @@ def _iterated_roots(matrix: Tensor, floor: float) -> tuple[Tensor, Tensor]:
     return (root + root.mT) / 2, (inverse + inverse.mT) / 2
 
 
-def _floor(damped: Tensor, damping: float) -> float:
-    """The least share of their sum that eigenvalues have, of covariances from `_damped`."""
-    return damping / (damped.shape[-1] * (2 + damping))
+def _floor(channels: int, damping: float) -> float:
+    """The least share of their sum that eigenvalues of covariances from `_damped` have.
+
+    0 where it is so small that rounding errors could be as large.
+    """
+    share = damping / (channels * (2 + damping))
+    return share if share > 1e-6 else 0.0
 
 
 def _identity(like: Tensor) -> Tensor:

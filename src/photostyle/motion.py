@@ -242,7 +242,7 @@ class _Look:
     def __call__(self, small: Tensor) -> Tensor:
         """What becomes of a small frame (1, 3, h, w)."""
         if self._held:
-            return self._stylizer.replays((id(self),), self._restyled, small)
+            return self._stylizer.replayed(self, (), self._restyled, small)
         self._transferring.next_frame()
         return self._restyled(small)
 

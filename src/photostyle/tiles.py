@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from typing import NamedTuple
 
 import torch
@@ -126,7 +125,7 @@ def transfer_tiled(
     """`photostyle.style.compose` for RGB (1, 3, H, W) on any device.
 
     size: of what is kept of a tile, in pixels. progress: told the share that is done. Raises
-    PhotostyleError for a size smaller than the overlap.
+    PhotostyleError for a size smaller than the overlap, and for a photo with NaN in it.
     """
     device = next(network.parameters()).device
     parts = list(tiles(content.shape[-2], content.shape[-1], size))
@@ -141,14 +140,19 @@ def transfer_tiled(
     result = torch.empty_like(content)
     unknown = True
     while unknown:
+        blocked = False
         for outer, kept in parts:
             gathering.outer, gathering.kept = outer, kept
             gathering.mask = None if mask is None else outer.of(mask).to(device)
             pixels = outer.of(content).to(device, memory_format=torch.channels_last)
-            with suppress(_Blocked):
+            try:
                 made = compose(network, pixels, gathering)
                 kept.of(result).copy_(kept.seen_from(outer).of(made))
+            except _Blocked:
+                blocked = True
             done += 1
             progress(min(1.0, done / total))
         unknown = gathering.merge()
+    if blocked:
+        raise PhotostyleError("The photo holds values that are no numbers (NaN or infinity).")
     return result

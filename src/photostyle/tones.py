@@ -39,7 +39,7 @@ class Tones:
         values = pixels.detach().flatten(2)
         # Each value counts for the two bins that it lies between: rounding errors stay small.
         place = ((values - LOW) * (BINS / (HIGH - LOW)) - 0.5).clamp_(0, BINS - 1)
-        below = place.long().clamp_max_(BINS - 2)
+        below = place.long().clamp_(0, BINS - 2)  # what is no number is beyond any bin
         part = place.double() - below
         if weights is None:
             share = torch.ones_like(part)
@@ -107,7 +107,7 @@ class Curves:
 def _at(table: Tensor, index: Tensor) -> Tensor:
     """Values of table (B, C, N) at fractional indices (B, C, M), cut off to 0..N-1."""
     index = index.clamp(0, table.shape[-1] - 1)
-    below = index.detach().floor().long().clamp_max(table.shape[-1] - 2)
+    below = index.detach().floor().long().clamp(0, table.shape[-1] - 2)
     low, high = table.gather(-1, below), table.gather(-1, below + 1)
     return torch.lerp(low, high, index - below)
 
@@ -125,8 +125,8 @@ def _smoothed(values: Tensor, width: float) -> Tensor:
     sigma = SMOOTHING / width
     radius = round(4 * sigma)
     kernel = torch.exp(-0.5 * ((_numbers(2 * radius + 1, values) - radius) / sigma) ** 2)
-    rows = F.pad(values.flatten(0, 1)[:, None], (radius, radius), mode="replicate")
-    return F.conv1d(rows, (kernel / kernel.sum())[None, None]).view_as(values)
+    padded = F.pad(values, (radius, radius), mode="replicate")
+    return padded.unfold(-1, len(kernel), 1) @ (kernel / kernel.sum())
 
 
 def _centres(like: Tensor) -> Tensor:

@@ -179,10 +179,14 @@ class Upsampled:
         """The same for a device to which many small steps would be one wait after the other."""
         step = self._step
         first, end = max(0, math.floor((top + 0.5) / step - 0.5)), (top + count) // step + 2
-        rows = self.maps[None, :, first:end]
-        size = (rows.shape[2] * step, max(width, rows.shape[3] * step))
-        above = top - first * step
-        return F.interpolate(rows, size, mode="bilinear")[0, :, above : above + count, :width]
+        rows = self.maps[:, first:end]
+        rows = F.interpolate(rows, size=max(width, rows.shape[2] * step), mode="linear")
+        place = (torch.arange(top, top + count, device=rows.device) + 0.5) / step - 0.5 - first
+        place = place.clamp(0, rows.shape[1] - 1)
+        below = place.long()
+        above = (below + 1).clamp_max(rows.shape[1] - 1)
+        low, high = (rows.index_select(1, numbers)[..., :width] for numbers in (below, above))
+        return low.lerp_(high, (place - below)[:, None])
 
 
 def _mean(x: Tensor, radius: int) -> Tensor:

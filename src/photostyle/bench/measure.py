@@ -55,7 +55,8 @@ class Measurement:
     """What was measured at one resolution.
 
     mode: the way that was taken. seconds: of "learning" (once per style), of each of PHASES (which
-    are parts of total), and of "total", for each photo once its style is learned. peak_bytes: of
+    are parts of the total; on a GPU they are waited for one by one, and add up to more), and of
+    "total", for each photo once its style is learned. peak_bytes: of
     the process, or of the GPU's memory. floor: seconds to copy the photo within the GPU's memory,
     the least that any program could take. baseline: seconds of the reference program's way, or why
     there are none.
@@ -120,6 +121,8 @@ def _measure(resolution: Resolution, settings: Settings) -> Measurement:
     stylizer = photostyle.load(settings.model, device=settings.device)
     on_gpu = stylizer.device.type == "cuda"
     synchronise = torch.cuda.synchronize if on_gpu else lambda: None
+    if on_gpu:
+        torch.cuda.set_device(stylizer.device)
     style_photo: Any = scene(*STYLE, evening=True)
     photo: Any = scene(*resolution)
     if on_gpu:

@@ -83,7 +83,9 @@ class Stopwatch:
         self._since = now
 
 
-def _unrecorded(_: Replays, __: object, function: Function, argument: Tensor) -> Tensor:
+def _unrecorded(
+    _: Replays, __: object, ___: object, function: Function, argument: Tensor
+) -> Tensor:
     """Instead of a recording, which cannot be looked into."""
     return function(argument)
 
