@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Hashable
+from contextlib import AbstractContextManager
+from copy import deepcopy
+from functools import cached_property
 from typing import Literal, cast
 
 import numpy as np
@@ -14,6 +17,7 @@ from torch import Tensor
 from photostyle import upsample, weights
 from photostyle.errors import PhotostyleError
 from photostyle.moments import waits
+from photostyle.network import PhotoNet
 from photostyle.pixels import CPU, Photo, Pixels, strip_rows
 from photostyle.replay import Function, Replays
 from photostyle.style import PIXELS, RESIDUAL, Style, Transferring, compose, record
@@ -33,9 +37,6 @@ EXACT_PIXELS = 1 << 20
 
 TILE = 1024
 """Side of a tile in the exact way, in pixels."""
-
-PRECISION = {"cpu": torch.float32, "cuda": torch.float16}
-"""Of the network's features, by the kind of device; all statistics are float64."""
 
 
 def load(source: str | os.PathLike[str] = "photonas", device: str = "auto") -> Stylizer:
@@ -72,11 +73,11 @@ class Stylizer:
     def __init__(self, checkpoint: Checkpoint, device: torch.device):
         self.checkpoint = checkpoint
         self.device = device
-        network = checkpoint.network.to(device, PRECISION[device.type])
-        self.network = network.to(memory_format=torch.channels_last)
-        settings, places = checkpoint.transfer, network.architecture.places
+        self.network = checkpoint.network.to(device).to(memory_format=torch.channels_last)
+        settings = checkpoint.transfer
         self._waits = any(
-            waits(settings.method, settings.damping, network.channels(place)) for place in places
+            waits(settings.method, settings.damping, self.network.channels(place))
+            for place in self.network.architecture.places
         )
         self._replays = Replays()
 
@@ -87,7 +88,8 @@ class Stylizer:
         They are taken of a copy with a long side of at most STYLE_SIZE pixels.
         """
         small, _ = upsample.reduce(Pixels(photo, device=self.device), STYLE_SIZE)
-        style, _ = record(self.network, self._on_device(small), self._mask(mask, small))
+        with full_precision():
+            style, _ = record(self.network, self._on_device(small), self._mask(mask, small))
         return style
 
     @torch.inference_mode()
@@ -180,6 +182,14 @@ class Stylizer:
             lambda done: progress(share + (1 - share) * done),
         )
 
+    @cached_property
+    def half(self) -> PhotoNet:
+        """The network in half precision, which does for photos with contrast only.
+
+        Where a photo has little of it the transfer makes it stronger, and with it what is lost.
+        """
+        return deepcopy(self.network).half()
+
     def replayed(
         self, owner: object, key: tuple[Hashable, ...], function: Function, argument: Tensor
     ) -> Tensor:
@@ -214,13 +224,15 @@ class Stylizer:
         settings, (height, width) = self.checkpoint.transfer, content.shape[2:]
         try:
             if _is_tiled(height, width, tile):
-                return transfer_tiled(
-                    self.network, content, style, settings, strength, seen, tile, progress
-                )
+                with full_precision():
+                    return transfer_tiled(
+                        self.network, content, style, settings, strength, seen, tile, progress
+                    )
             transferring = Transferring(
                 style, settings, strength, None if seen is None else seen.to(self.device)
             )
-            result = compose(self.network, self._on_device(content), transferring)
+            with full_precision():
+                result = compose(self.network, self._on_device(content), transferring)
             return result.to(content.device)
         except torch.OutOfMemoryError:
             if self._replays.forget():
@@ -253,6 +265,11 @@ class Stylizer:
         found = {place: moments.mean.shape[1] for place, moments in style.moments.items()}
         if found != expected | {PIXELS: 3, RESIDUAL: 3}:
             raise PhotostyleError("This style was learned with another model; learn it again.")
+
+
+def full_precision() -> AbstractContextManager[None]:
+    """Convolutions of a GPU in float32: the 10 bits of TF32 would show as those of half do."""
+    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
 
 
 def _is_tiled(height: int, width: int, tile: int) -> bool:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from photostyle import upsample
 from photostyle.colours import Match, sampled
-from photostyle.engine import Stylizer
+from photostyle.engine import Stylizer, full_precision
 from photostyle.errors import PhotostyleError
 from photostyle.moments import Moments
 from photostyle.pixels import Pixels
@@ -37,6 +37,9 @@ EPSILON = 0.1
 
 POOLED = 12
 """At most as many frames stand for a shot."""
+
+HALF_ERROR = 1 / 255
+"""Largest difference that half precision may make in the frames that stand for a shot, on 0..1."""
 
 STEP = 6
 """The network sees every so many frames where the moments are those of the shot."""
@@ -228,6 +231,7 @@ class _Look:
     ) -> None:
         self._stylizer, self._pace = stylizer, 1.0 if temporal == "frame" else PACE
         self._transferring = _Following(style, stylizer.checkpoint.transfer, strength, self._pace)
+        self._network = stylizer.network
         self._match: Match | None = None
         self._held = False
 
@@ -235,6 +239,8 @@ class _Look:
         """Take the moments of all of ``frames`` (K, 3, h, w) and keep to them."""
         self._transferring.pace = 1.0
         result = self._composed(frames)
+        if self._stylizer.device.type == "cuda":
+            self._choose_precision(frames, result)
         if self._stylizer.checkpoint.transfer.refine:
             self._match = self._matched(upsample.fitted(frames, result, EPSILON), frames)
         self._held = True
@@ -257,9 +263,16 @@ class _Look:
         assert self._match
         return self._match(result)
 
+    def _choose_precision(self, frames: Tensor, result: Tensor) -> None:
+        """Half, if that makes the same of the frames of the shot, under the same maps."""
+        self._network = self._stylizer.half
+        if not (self._composed(frames) - result).abs().max() < HALF_ERROR:
+            self._network = self._stylizer.network
+
     def _composed(self, frames: Tensor) -> Tensor:
         on_device = frames.to(self._stylizer.device, memory_format=torch.channels_last)
-        return compose(self._stylizer.network, on_device, self._transferring)
+        with full_precision():
+            return compose(self._network, on_device, self._transferring)
 
     def _matched(self, result: Tensor, content: Tensor) -> Match:
         return self._transferring.match(_joined(sampled(result)), _joined(sampled(content)))
