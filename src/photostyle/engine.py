@@ -223,17 +223,15 @@ class Stylizer:
         """`compose` on the device, in smaller tiles where its memory is not enough."""
         settings, (height, width) = self.checkpoint.transfer, content.shape[2:]
         try:
-            if _is_tiled(height, width, tile):
-                with full_precision():
+            with full_precision():
+                if _is_tiled(height, width, tile):
                     return transfer_tiled(
                         self.network, content, style, settings, strength, seen, tile, progress
                     )
-            transferring = Transferring(
-                style, settings, strength, None if seen is None else seen.to(self.device)
-            )
-            with full_precision():
+                seen_there = None if seen is None else seen.to(self.device)
+                transferring = Transferring(style, settings, strength, seen_there)
                 result = compose(self.network, self._on_device(content), transferring)
-            return result.to(content.device)
+                return result.to(content.device)
         except torch.OutOfMemoryError:
             if self._replays.forget():
                 torch.cuda.empty_cache()
