@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -35,6 +36,21 @@ def test_undamaged_files_are_read(trial: corruption.Trial) -> None:
     for name, data in trial.files.items():
         if not name.startswith("encoder"):
             assert trial.run(f"bad-{name}", data) == "read", name
+
+
+def test_libraries_say_nothing_on_their_own(
+    trial: corruption.Trial, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not of pixels with a wrong checksum, nor of more channels than there are."""
+    png = bytearray(trial.files["deep.png"])
+    at = png.index(b"IEND") - 200
+    png[at : at + 16] = bytes(16)
+    assert trial.run("bad-deep.png", bytes(png)) == "refused"
+    tiff = bytearray(trial.files["deep.tif"])
+    for tag, kind in ((257, 4), (277, 3)):  # height and samples per pixel: far too many values
+        tiff[tiff.index(struct.pack("<HH", tag, kind)) + 5] = 10
+    assert trial.run("bad-deep.tif", bytes(tiff)) == "refused"
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("name", ["plain.jpg", "plain.png", "deep.tif", "plain.webp"])

@@ -214,14 +214,17 @@ def _size(stream: BinaryIO) -> int | None:
 @contextmanager
 def _quietly() -> Iterator[None]:
     """Without what the libraries have to say of odd files that they can read all the same."""
-    logger = logging.getLogger("tifffile")
-    disabled, logger.disabled = logger.disabled, True
+    loggers = [logging.getLogger(name) for name in ("imagecodecs", "tifffile", "PIL")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.disabled = disabled
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 @contextmanager
