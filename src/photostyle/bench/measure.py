@@ -56,10 +56,9 @@ class Measurement:
 
     mode: the way that was taken. seconds: of "learning" (once per style), of each of PHASES (which
     are parts of the total; on a GPU they are waited for one by one, and add up to more), and of
-    "total", for each photo once its style is learned. peak_bytes: of
-    the process, or of the GPU's memory. floor: seconds to copy the photo within the GPU's memory,
-    the least that any program could take. baseline: seconds of the reference program's way, or why
-    there are none.
+    "total", for each photo once its style is learned. peak_bytes: of the process, or of the GPU's
+    memory. floor: seconds to copy the photo within the GPU's memory, the least that any program
+    could take. baseline: seconds of the reference program's way, or why there are none.
     """
 
     resolution: Resolution
