@@ -48,27 +48,67 @@ def normalise(moments: Moments, mapping: AffineMap | None) -> AffineMap:
 
 
 class Seen(NamedTuple):
-    """Features as seen through a map, which is folded into the convolution that reads them."""
+    """Features as seen through a map and enlarged, which the convolution that reads them does."""
 
     features: Tensor
     mapping: AffineMap | None = None
+    enlarged: bool = False
+    """Whether each pixel stands for 2 x 2."""
 
     def resolve(self) -> Tensor:
+        """The mapped features, not enlarged."""
         return self.features if self.mapping is None else self.mapping(self.features)
 
-    def convolve(self, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """The convolution of the mapped features, with reflection padding to keep their size."""
-        features, mapping = self
-        if mapping is not None and len(mapping.matrix) == 1:
-            kernel = weight.double()
-            shift = torch.einsum("oiyx,i->o", kernel, mapping.bias[0])
-            bias = (shift if bias is None else bias + shift).to(weight.dtype)
-            weight = torch.einsum("oiyx,ij->ojyx", kernel, mapping.matrix[0]).to(weight.dtype)
-        else:
-            features = self.resolve()
-        if weight.shape[-1] > 1:
-            features = F.pad(features, (1, 1, 1, 1), mode="reflect")
-        return F.conv2d(features, weight, bias)
+    def convolve(self, weight: Tensor, bias: Tensor) -> Tensor:
+        """The convolution of what is seen, with reflection padding to keep its size."""
+        convolution = _of_enlarged if self.enlarged else _reflecting
+        return convolution(*self._fold(weight, bias))
+
+    @staticmethod
+    def convolve_all(x: list[Seen], weight: Tensor) -> list[Tensor]:
+        """The convolutions of the same features as seen through several maps, without bias."""
+        folded = [seen._fold(weight, weight.new_zeros(len(weight))) for seen in x]
+        (features, *others), weights, biases = zip(*folded, strict=True)
+        if any(other is not features for other in others):  # a batch has a map for each photo
+            return [_reflecting(*one) for one in folded]
+        joined = _reflecting(features, torch.cat(weights), torch.cat(biases))
+        return list(joined.split(len(weight), 1))
+
+    def _fold(self, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Features, kernel and bias, with the map in the kernel where it is one for all."""
+        features, mapping, _ = self
+        if mapping is None or len(mapping.matrix) > 1:
+            return self.resolve(), weight, bias
+        kernel = weight.double()
+        bias = bias + torch.einsum("oiyx,i->o", kernel, mapping.bias[0])
+        kernel = torch.einsum("oiyx,ij->ojyx", kernel, mapping.matrix[0])
+        return features, kernel.to(weight.dtype), bias.to(weight.dtype)
+
+
+def _reflecting(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    if weight.shape[-1] > 1:
+        features = F.pad(features, (1, 1, 1, 1), mode="reflect")
+    return F.conv2d(features, weight, bias)
+
+
+def _of_enlarged(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """The 3x3 convolution of features, each repeated 2 x 2 times, from the features as they are.
+
+    Of the pixels that a row of the kernel meets two at least are the same, whose weights add up:
+    the even and odd rows and columns of the result are four convolutions with 2x2 kernels.
+    """
+    batch, _, height, width = features.shape
+    meets = weight.new_tensor([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]])
+    kernels = torch.einsum("pty,qux,oiyx->pqoitu", meets, meets, weight).flatten(0, 2)
+    # Reflected before they are repeated, edges are repeated themselves.
+    padded = F.pad(features, (1, 1, 1, 1), mode="replicate")
+    parts = F.conv2d(padded, kernels, bias.repeat(4))
+    parts = parts.permute(0, 2, 3, 1).unflatten(3, (2, 2, len(weight)))
+    result = parts.new_empty(batch, height, 2, width, 2, len(weight))
+    for p in range(2):
+        for q in range(2):
+            result[:, :, p, :, q] = parts[:, p : p + height, q : q + width, p, q]
+    return result.view(batch, 2 * height, 2 * width, len(weight)).permute(0, 3, 1, 2)
 
 
 def conv(
@@ -194,12 +234,12 @@ class PhotoNet(nn.Module):
         def at(place: str, x: list[Seen]) -> list[Seen]:
             if place not in a.places:
                 return x
-            features = x[0].resolve()
+            features, enlarged = x[0].resolve(), x[0].enlarged
             mapping = visitor.visit(place, features)
             if mapping is None:
                 return x
-            rest = x[1:] or [Seen(features)]
-            return [Seen(features, mapping), *(rest if keep else [])]
+            rest = x[1:] or [Seen(features, None, enlarged)]
+            return [Seen(features, mapping, enlarged), *(rest if keep else [])]
 
         def activate(x: list[Tensor]) -> list[Seen]:
             return [Seen(F.relu_(features)) for features in x]
@@ -211,10 +251,7 @@ class PhotoNet(nn.Module):
             return activate([seen.convolve(layer.weight, layer.bias) for seen in x])
 
         def enlarge(x: list[Seen]) -> list[Seen]:
-            return [
-                Seen(F.interpolate(features, scale_factor=2, mode="nearest"), mapping)
-                for features, mapping in x
-            ]
+            return [seen._replace(enlarged=True) for seen in x]
 
         def link(name: str, x: list[Seen], level: int) -> list[Tensor]:
             """A convolution of the concatenation of x and the skip link of ``level``.
@@ -226,7 +263,7 @@ class PhotoNet(nn.Module):
             results = [seen.convolve(layer.weight[:, :own], layer.bias) for seen in x]
             if not a.skips(level):
                 return results
-            added = [seen.convolve(layer.weight[:, own:], None) for seen in skips.pop(level)]
+            added = Seen.convolve_all(skips.pop(level), layer.weight[:, own:])
             if len(results) < len(added):
                 return [results[0] + skip for skip in added]
             return [result.add_(skip) for result, skip in zip(results, 2 * added, strict=False)]
@@ -247,8 +284,8 @@ class PhotoNet(nn.Module):
             skip = at(place, [Seen(features)])
             if a.normalises(level) or a.aggregates(level):
                 normalised = [
-                    Seen(features, visitor.normalise(place, features, mapping))
-                    for _, mapping in skip
+                    Seen(features, visitor.normalise(place, features, seen.mapping))
+                    for seen in skip
                 ]
             if a.aggregates(level):
                 window = STRIDE >> (level - 1)

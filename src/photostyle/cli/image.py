@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from importlib import import_module
+from contextlib import contextmanager
 from pathlib import Path
-from threading import Thread
 from typing import BinaryIO, Literal
 
 import click
 
 from photostyle.cli import _options
+from photostyle.cli._startup import meanwhile_importing_engine
 
 
 @click.command()
@@ -99,7 +97,7 @@ def image(
         raise click.UsageError("A photo is not written to a terminal: name a file with -o.")
 
     names = [name for name in (content, style) if name != "-"]
-    with _meanwhile_importing_engine(all(map(os.path.isfile, names))):
+    with meanwhile_importing_engine(all(map(os.path.isfile, names))):
         from photostyle import photo
         from photostyle.allocator import keep_freed_memory
         from photostyle.files import check_target, new_file
@@ -183,27 +181,6 @@ def image(
         "seconds": {name: round(seconds, 3) for name, seconds in phases.seconds.items()},
     }
     click.echo(json.dumps(summary))
-
-
-@contextmanager
-def _meanwhile_importing_engine(wanted: bool) -> Iterator[None]:
-    """While the block reads photos another thread imports torch, which takes as long."""
-
-    def import_engine() -> None:
-        with suppress(Exception):  # which will come again where the engine is needed
-            import_module("photostyle.engine")
-
-    thread = Thread(target=import_engine)
-    gc.disable()  # an import makes no garbage to speak of, and looking for it takes a tenth longer
-    if wanted:
-        thread.start()
-    try:
-        yield
-    finally:
-        if wanted:  # to leave in the middle of it could end in a crash
-            thread.join()
-        gc.freeze()  # nor is there any among what has been imported
-        gc.enable()
 
 
 class Phases:
