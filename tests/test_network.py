@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from photostyle.architecture import FULL_WIDTHS, PHOTONAS, PHOTONET, Architecture
 from photostyle.moments import AffineMap
-from photostyle.network import PhotoNet, Visitor, pad
+from photostyle.network import PhotoNet, Seen, Visitor, pad
 
 WIDTHS = (4, 6, 5, 7, 8)
 
@@ -100,6 +101,23 @@ def test_folded_maps_and_shared_work_change_nothing(string: str, seed: int) -> N
     applied, _ = decode(each, keep=False)
     torch.testing.assert_close(folded, applied, rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(kept, network(pixels), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 5), (7, 4)])
+@pytest.mark.parametrize("mapped", [False, True])
+def test_a_convolution_of_what_is_enlarged(height: int, width: int, mapped: bool) -> None:
+    torch.manual_seed(0)
+    features = torch.randn(2, 5, height, width, dtype=torch.float64, requires_grad=True)
+    weight, bias = torch.randn(4, 5, 3, 3).double().requires_grad_(), torch.randn(4).double()
+    mapping = some_map(5) if mapped else None
+    found = Seen(features, mapping, enlarged=True).convolve(weight, bias)
+    enlarged = features if mapping is None else mapping(features)
+    enlarged = enlarged.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    expected = F.conv2d(F.pad(enlarged, (1, 1, 1, 1), mode="reflect"), weight, bias)
+    torch.testing.assert_close(found, expected)
+    along = torch.randn_like(found)
+    gradients = [torch.autograd.grad(x, (features, weight), along) for x in (found, expected)]
+    torch.testing.assert_close(*gradients)
 
 
 @torch.no_grad()

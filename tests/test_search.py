@@ -136,6 +136,7 @@ def test_a_missing_link_is_one_whose_kernel_is_zero(
 
 
 def test_gradients_of_a_subnetwork_reach_the_supernet() -> None:
+    torch.manual_seed(0)  # with one in ten, all that conv27 is given is cut off by ReLUs
     supernet = Supernet(WIDTHS)
     supernet.subnetwork(SMALLEST)(torch.rand(1, 3, 32, 32)).sum().backward()
     gradients = {n: p.grad for n, p in supernet.named_parameters() if p.grad is not None}

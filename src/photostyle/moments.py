@@ -54,16 +54,17 @@ class Moments:
             share = torch.where(share.amax((1, 2), keepdim=True) > 0, share, 1)
             count = share.double().sum((1, 2))
         total, products = [], []
+        offset, unit = -origin.to(precision), scale.to(precision)
         for start in range(0, size, chunk):
             part = slice(start, start + chunk)
-            centred = pixels[:, part].to(precision) / scale.to(precision) - origin.to(precision)
+            centred = torch.addcdiv(offset, pixels[:, part].to(precision), unit)
             weighted = centred if share is None else centred * share[:, part]
             total.append(weighted.sum(1))
             products.append(weighted.mT @ centred)
         step = torch.stack(total).double().sum(0) / count[:, None]
         second = torch.stack(products).double().sum(0) / count[:, None, None]
         covariance = second - step[:, :, None] * step[:, None, :]
-        mean = origin.to(precision).double()[:, 0] + step
+        mean = step - offset.double()[:, 0]
         return cls(count, scale * mean, scale**2 * covariance)
 
     @classmethod

@@ -32,7 +32,10 @@ class Visitor:
     """
 
     def visit(self, place: str, features: Tensor) -> AffineMap | None:  # noqa: ARG002
-        """Called at every WCT place with features (B, C, H, W): the map to go on with, or None."""
+        """Called at every WCT place with features (B, C, H, W): the map to go on with, or None.
+
+        Where they have been enlarged by repetition it is given what was repeated.
+        """
         return None
 
     def normalise(self, place: str, features: Tensor, mapping: AffineMap | None) -> AffineMap:  # noqa: ARG002
@@ -98,8 +101,7 @@ def _of_enlarged(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     the even and odd rows and columns of the result are four convolutions with 2x2 kernels.
     """
     batch, _, height, width = features.shape
-    meets = weight.new_tensor([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]])
-    kernels = torch.einsum("pty,qux,oiyx->pqoitu", meets, meets, weight).flatten(0, 2)
+    kernels = _even_and_odd(_even_and_odd(weight, 3), 3).flatten(0, 2)
     # Reflected before they are repeated, edges are repeated themselves.
     padded = F.pad(features, (1, 1, 1, 1), mode="replicate")
     parts = F.conv2d(padded, kernels, bias.repeat(4))
@@ -109,6 +111,13 @@ def _of_enlarged(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         for q in range(2):
             result[:, :, p, :, q] = parts[:, p : p + height, q : q + width, p, q]
     return result.view(batch, 2 * height, 2 * width, len(weight)).permute(0, 3, 1, 2)
+
+
+def _even_and_odd(kernels: Tensor, dim: int) -> Tensor:
+    """What becomes of 3 weights along a dimension, for even and for odd places: (2, ...)."""
+    before, here, after = kernels.unbind(dim)
+    even, odd = (before, here + after), (before + here, after)
+    return torch.stack([torch.stack(weights, dim) for weights in (even, odd)])
 
 
 def conv(
