@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import ModuleType
 
 import pytest
 import torch
 from click.testing import CliRunner
 
 import photostyle
-from photostyle.cli import cli
+from photostyle.cli import _startup, cli
 
 HEAVY = {"torch", "torchvision", "numpy", "PIL", "rich", "imageio"}
 
@@ -56,6 +57,38 @@ def test_help_and_version_answer_at_once(argument: str) -> None:
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert min(seconds) < 0.4
+
+
+def test_a_module_that_waits_is_imported_when_something_is_looked_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_startup, "UNUSED", "colorsys")
+    monkeypatch.setattr(sys, "meta_path", [_startup._Finder, *sys.meta_path])
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
+    import colorsys
+
+    assert "rgb_to_hsv" not in vars(colorsys)
+    assert not hasattr(colorsys, "__wrapped__")
+    assert "rgb_to_hsv" not in vars(colorsys)
+    assert colorsys.rgb_to_hsv(1, 0, 0) == (0, 1, 1)
+    assert type(colorsys) is ModuleType
+    assert not hasattr(colorsys, "rgb_to_pink")
+
+
+def test_what_torch_does_without_is_there_for_who_needs_it() -> None:
+    code = """
+import sys
+from photostyle.cli._startup import UNUSED, meanwhile_importing_engine
+finders = list(sys.meta_path)
+with meanwhile_importing_engine(True):
+    pass
+assert sys.meta_path == finders
+import torch
+assert not hasattr(sys.modules[UNUSED], "looked up")
+pixels = torch.empty(1, 3, 8, 8, device="meta")
+assert torch.nn.functional.conv2d(pixels, pixels[..., :3, :3]).shape == (1, 1, 6, 6)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_running_out_of_memory_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
