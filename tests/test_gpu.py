@@ -86,7 +86,7 @@ def test_all_is_on_the_device_that_it_is_needed_on(
 ) -> None:
     """Under masks, for photos of every kind, in tiles: some of it in the CPU's memory."""
     monkeypatch.setattr(Tensor, "__bool__", lambda _: True)
-    monkeypatch.setattr(Upsampled, "_in_bands", Upsampled._at_once)
+    monkeypatch.setattr(Upsampled, "_interpolated", Upsampled._interpolated_at_once)
     monkeypatch.setattr(replay, "_recorded", lambda *_: None)
     mask = np.ones((170, 540), np.uint8)
     array = np.zeros((170, 540, 3), np.uint8)

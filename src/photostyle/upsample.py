@@ -142,11 +142,16 @@ class Upsampled:
 
     def __call__(self, strip: Tensor, top: int) -> Tensor:
         """Rows of the photo, (3, n, W), from row ``top`` on, under the map of each pixel."""
-        at_once = self.maps.device.type == "cuda"
-        return self._at_once(strip, top) if at_once else self._in_bands(strip, top)
+        maps = self._interpolated(top, *strip.shape[1:])
+        result = maps[9:]
+        for column in range(3):
+            result.addcmul_(maps[column:9:3], strip[column])
+        return result
 
-    def _in_bands(self, strip: Tensor, top: int) -> Tensor:
-        _, count, width = strip.shape
+    def _interpolated(self, top: int, count: int, width: int) -> Tensor:
+        """The maps of ``count`` rows of the photo: (12, count, width)."""
+        if self.maps.device.type == "cuda":
+            return self._interpolated_at_once(top, count, width)
         step, highest = self._step, self.maps.shape[1] - 1
         # The centre of the k-th row of maps lies at (k + 1/2) step.
         place = (torch.arange(top, top + count) + 0.5) / step - 0.5
@@ -156,24 +161,22 @@ class Upsampled:
         wide = max(width, self.maps.shape[2] * step)
         rows = F.interpolate(rows, size=wide, mode="linear")[..., :width]
         share = (place - below)[:, None].to(rows)
+        maps = rows.new_empty(12, count, width)
         counts = (below[:, None] == numbers[:-1]).sum(0).tolist()
-        result = torch.empty_like(strip)
         # All rows of the photo between the same two rows of maps at once.
         bands = zip(
-            strip.split(counts, 1),
-            result.split(counts, 1),
+            maps.split(counts, 1),
             share.split(counts),
             rows.split(1, 1),
             rows.diff(dim=1).split(1, 1),
             strict=False,
         )
-        for pixels, band, part, low, rise in bands:
-            _mapped(pixels, low, band).addcmul_(_mapped(pixels, rise), part)
-        return result
+        for band, part, low, rise in bands:
+            torch.addcmul(low, rise, part, out=band)
+        return maps
 
-    def _at_once(self, strip: Tensor, top: int) -> Tensor:
+    def _interpolated_at_once(self, top: int, count: int, width: int) -> Tensor:
         """The same for a device to which many small steps would be one wait after the other."""
-        _, count, width = strip.shape
         step = self._step
         first, end = max(0, math.floor((top + 0.5) / step - 0.5)), (top + count) // step + 2
         rows = self.maps[:, first:end]
@@ -183,15 +186,7 @@ class Upsampled:
         below = place.long()
         above = (below + 1).clamp_max(rows.shape[1] - 1)
         low, high = (rows.index_select(1, numbers)[..., :width] for numbers in (below, above))
-        return _mapped(strip, low.lerp_(high, (place - below)[:, None]))
-
-
-def _mapped(pixels: Tensor, maps: Tensor, out: Tensor | None = None) -> Tensor:
-    """Pixels (3, n, W) under maps (12, n or 1, W)."""
-    result = torch.addcmul(maps[9:], maps[:9:3], pixels[0], out=out)
-    for column in (1, 2):
-        result.addcmul_(maps[column:9:3], pixels[column])
-    return result
+        return low.lerp_(high, (place - below)[:, None])
 
 
 def _mean(x: Tensor, radius: int) -> Tensor:
