@@ -101,7 +101,9 @@ def roll_off(result: Tensor, content: Tensor) -> Tensor:
     soft = 1 - KNEE
     # What lies above KNEE + soft content or below soft content, which is where t is KNEE.
     over = F.softshrink(torch.sub(result, content, alpha=soft).sub_(KNEE / 2), KNEE / 2)
-    # With o = |over| and s = (1 - k) room, what is too much of o is o - o s / (o + s).
-    whole = torch.rsub(content, soft / 2, alpha=soft).add_(over)
-    whole = whole.mul_(over.detach().sign()).add_(soft / 2)  # o + s
-    return torch.addcdiv(result, over * over.abs(), whole, value=-1)
+    side = over.detach().sign()
+    # With o = |over| and s = (1 - k) room, what is too much of o is o - o s / (o + s). Where there
+    # is no room s is exactly 0, and the sum is o, however small.
+    room = torch.rsub(content, soft / 2, alpha=soft).mul_(side).add_(soft / 2)
+    room = torch.addcmul(room, over, side)
+    return torch.addcdiv(result, over * over.abs(), room, value=-1)
