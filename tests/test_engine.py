@@ -10,6 +10,7 @@ from photostyle import PhotostyleError
 from photostyle.architecture import PHOTONAS
 from photostyle.engine import Stylizer, choose_device
 from photostyle.network import PhotoNet
+from photostyle.style import Masked
 from photostyle.weights import Checkpoint
 
 
@@ -35,6 +36,18 @@ def warm() -> np.ndarray:
     scene = np.stack([0.95 - 0.3 * y, 0.5 - 0.3 * y + 0.1 * x, 0.2 + 0.1 * x], -1)
     scene = scene + 0.08 * rng.standard_normal((64, 40, 1))
     return (255 * np.clip(scene, 0, 1)).round().astype(np.uint8)
+
+
+def test_a_mask_lies_on_the_padded_photo_at_every_place_but_its_own_pixels() -> None:
+    """Also where features happen to be of the photo's size: 16 pixels are padded to 32."""
+    mask = torch.zeros(1, 1, 16, 16)
+    mask[..., :8, :] = 1
+    masked = Masked(mask)
+    for place, size, share in (("pixels", 16, 1 / 2), ("skip1", 32, 1 / 4), ("d5", 16, 1 / 4)):
+        weights = masked.weights(place, torch.empty(1, 3, size, size))
+        assert weights is not None
+        assert weights.mean() == share
+        assert weights.shape[-2:] == (size, size)
 
 
 def test_every_kind_comes_back_as_itself(

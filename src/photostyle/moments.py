@@ -170,8 +170,9 @@ def classic(content: Moments, style: Moments, damping: float) -> Tensor:
 def published(content: Moments, style: Moments, damping: float) -> Tensor:  # noqa: ARG001
     """WCT as the authors' program computes it, for weights that were made for it.
 
-    Unbiased covariances, the content's scaled by 1.5 off its diagonal and 2.5 on it; eigenvalues
-    under 1e-6 are cut. ``damping`` is not used. Returns (B, C, C).
+    Unbiased covariances (of features that are enlarged by repetition, by their number before it),
+    the content's scaled by 1.5 off its diagonal and 2.5 on it; eigenvalues under 1e-6 are cut.
+    ``damping`` is not used. Returns (B, C, C).
     """
     source, target = (_unbiased(moments) for moments in (content, style))
     source = 1.5 * source + torch.diag_embed(source.diagonal(dim1=-2, dim2=-1))

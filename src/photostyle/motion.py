@@ -289,12 +289,12 @@ class _Following(Transferring):
         self.pace = pace
         self._before: dict[str, Moments] = {}
 
-    def moments(self, features: Tensor) -> Moments:
+    def moments(self, place: str, features: Tensor) -> Moments:  # noqa: ARG002
         return Moments.of(_joined(features))
 
     def of_content(self, place: str, features: Tensor) -> Moments | None:
         if place not in self.content:
-            now, before = self.moments(features), self._before.get(place)
+            now, before = self.moments(place, features), self._before.get(place)
             self.content[place] = before.towards(now, self.pace) if before else now
         return self.content[place]
 

@@ -34,7 +34,7 @@ class Visitor:
     def visit(self, place: str, features: Tensor) -> AffineMap | None:  # noqa: ARG002
         """Called at every WCT place with features (B, C, H, W): the map to go on with, or None.
 
-        Where they have been enlarged by repetition it is given what was repeated.
+        Features that are enlarged by repetition come as they were before it.
         """
         return None
 
@@ -51,7 +51,10 @@ def normalise(moments: Moments, mapping: AffineMap | None) -> AffineMap:
 
 
 class Seen(NamedTuple):
-    """Features as seen through a map and enlarged, which the convolution that reads them does."""
+    """Features as seen through a map, perhaps enlarged; the convolution that reads them does both.
+
+    What leaves the encoder is never enlarged.
+    """
 
     features: Tensor
     mapping: AffineMap | None = None
@@ -69,7 +72,7 @@ class Seen(NamedTuple):
 
     @staticmethod
     def convolve_all(x: list[Seen], weight: Tensor) -> list[Tensor]:
-        """The convolutions of the same features as seen through several maps, without bias."""
+        """The convolutions of an encoder's features as seen through several maps, without bias."""
         folded = [seen._fold(weight, weight.new_zeros(len(weight))) for seen in x]
         (features, *others), weights, biases = zip(*folded, strict=True)
         if any(other is not features for other in others):  # a batch has a map for each photo

@@ -50,14 +50,14 @@ class Masked(Visitor):
     def __init__(self, mask: Tensor | None = None) -> None:
         self.mask = mask
 
-    def weights(self, features: Tensor) -> Tensor | None:
-        """The mask at the size of features (B, C, H, W)."""
-        if self.mask is None or self.mask.shape[-2:] == features.shape[-2:]:
+    def weights(self, place: str, features: Tensor) -> Tensor | None:
+        """The mask at the size of the features (B, C, H, W) of a place."""
+        if self.mask is None or place in (PIXELS, RESIDUAL):
             return self.mask
         return F.interpolate(pad(self.mask), features.shape[-2:], mode="area")
 
-    def moments(self, features: Tensor) -> Moments:
-        return Moments.of(features, self.weights(features))
+    def moments(self, place: str, features: Tensor) -> Moments:
+        return Moments.of(features, self.weights(place, features))
 
 
 class Recording(Masked):
@@ -68,11 +68,11 @@ class Recording(Masked):
         self.recorded: dict[str, Moments] = {}
 
     def visit(self, place: str, features: Tensor) -> AffineMap | None:
-        self.recorded[place] = self.moments(features)
+        self.recorded[place] = self.moments(place, features)
         return None
 
     def normalise(self, place: str, features: Tensor, mapping: AffineMap | None) -> AffineMap:
-        return normalise(self.recorded.get(place) or self.moments(features), mapping)
+        return normalise(self.recorded.get(place) or self.moments(place, features), mapping)
 
 
 def record(network: PhotoNet, pixels: Tensor, mask: Tensor | None = None) -> tuple[Style, Tensor]:
@@ -107,7 +107,7 @@ class Transferring(Masked):
     def of_content(self, place: str, features: Tensor) -> Moments | None:
         """The content's moments at a place; None while they are unknown."""
         if place not in self.content:
-            self.content[place] = self.moments(features)
+            self.content[place] = self.moments(place, features)
         return self.content[place]
 
     def visit(self, place: str, features: Tensor) -> AffineMap:

@@ -80,7 +80,7 @@ class Gathering(Transferring):
     def of_content(self, place: str, features: Tensor) -> Moments | None:
         if place in self.content:
             return self.content[place]
-        kept, weights = self._kept(features), self.weights(features)
+        kept, weights = self._kept(features), self.weights(place, features)
         weights = None if weights is None else kept.of(weights)
         moments = Moments.of(kept.of(features), weights)
         if not torch.isfinite(moments.mean).all():
