@@ -31,8 +31,9 @@ def meanwhile_importing_engine(wanted: bool) -> Iterator[None]:
     thread, late = Thread(target=import_engine), Late(UNUSED)
     try:
         gc.disable()  # an import makes no garbage to speak of; looking for it takes a tenth longer
-        if wanted:
+        if wanted and "torch" not in sys.modules:
             sys.meta_path.insert(0, late)
+        if wanted:
             thread.start()
         yield
     finally:
