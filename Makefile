@@ -41,10 +41,10 @@ lint: $(INSTALLED)
 	$(BIN)/mypy
 
 fuzz: $(INSTALLED)
-	$(BIN)/python tests/corruption.py --count 3000
+	PYTHONPATH=tests $(BIN)/python -m fuzz.corruption --count 3000
 
 fault: $(INSTALLED)
-	$(BIN)/python tests/faults.py --kills 200
+	PYTHONPATH=tests $(BIN)/python -m faults.faults --kills 200
 
 clean:
 	rm -rf .venv demo

@@ -12,9 +12,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from photostyle.engine import Stylizer, load
     from photostyle.errors import PhotostyleError
-    from photostyle.style import Style
+    from photostyle.transfer.style import Style
+    from photostyle.transfer.stylizer import Stylizer, load
 
 __version__ = "0.1.0"
 __all__ = ["PhotostyleError", "Style", "Stylizer", "__version__", "load"]
@@ -22,9 +22,9 @@ __all__ = ["PhotostyleError", "Style", "Stylizer", "__version__", "load"]
 # Imported when first asked for: torch takes seconds to import, and `--help` needs none of it.
 _HOME = {
     "PhotostyleError": "photostyle.errors",
-    "Style": "photostyle.style",
-    "Stylizer": "photostyle.engine",
-    "load": "photostyle.engine",
+    "Style": "photostyle.transfer.style",
+    "Stylizer": "photostyle.transfer.stylizer",
+    "load": "photostyle.transfer.stylizer",
 }
 
 

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from photostyle.architecture import FULL_WIDTHS, PHOTONAS, Widths
-from photostyle.network import PhotoNet, pad
+from photostyle.model.architecture import FULL_WIDTHS, PHOTONAS, Widths
+from photostyle.model.network import PhotoNet, pad
 
 BYTES_PER_PIXEL = 6_000
 """Peak memory of a run: 11.9 GB at 1920x1080."""

@@ -22,7 +22,7 @@ def _machine(name: str) -> dict[str, str]:
     import torch
 
     from photostyle import __version__
-    from photostyle.engine import choose_device
+    from photostyle.transfer.stylizer import choose_device
 
     device = choose_device(name)
     on_gpu = device.type == "cuda"

@@ -19,8 +19,8 @@ from photostyle.bench.process import free_memory, in_fresh_process, peak_memory
 from photostyle.bench.resolution import Resolution
 from photostyle.bench.scene import scene
 from photostyle.bench.stopwatch import PHASES, Stopwatch
-from photostyle.engine import Mode, Stylizer
-from photostyle.replay import CALLS
+from photostyle.transfer.replay import CALLS
+from photostyle.transfer.stylizer import Mode, Stylizer
 
 STYLE = Resolution(1200, 800)
 """Of the photo that styles are learned from."""

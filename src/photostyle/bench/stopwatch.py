@@ -10,10 +10,10 @@ from typing import Any
 
 from torch import Tensor
 
-from photostyle import style, upsample
-from photostyle.moments import Moments
-from photostyle.network import PhotoNet
-from photostyle.replay import Function, Replays
+from photostyle.model.moments import Moments
+from photostyle.model.network import PhotoNet
+from photostyle.transfer import local_maps, style
+from photostyle.transfer.replay import Function, Replays
 
 OTHER = "other"
 """The phase of all that belongs to no other."""
@@ -97,11 +97,11 @@ def _places() -> Iterator[tuple[str, Any, str]]:
     yield "moments", Moments, "of"
     yield "moments", Moments, "merge"
     yield "moments", style, "transfer_map"
-    for name, value in vars(upsample).items():
-        if getattr(value, "__module__", "") != upsample.__name__ or name.startswith("_"):
+    for name, value in vars(local_maps).items():
+        if getattr(value, "__module__", "") != local_maps.__name__ or name.startswith("_"):
             continue
         if isinstance(value, FunctionType):
-            yield "upsampling", upsample, name
+            yield "upsampling", local_maps, name
         elif isinstance(value, type):
             for method, function in vars(value).items():
                 if isinstance(function, FunctionType) and (

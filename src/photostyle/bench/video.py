@@ -19,10 +19,10 @@ from skimage.registration import optical_flow_ilk
 
 from photostyle.bench.process import peak_memory
 from photostyle.bench.scene import scene
-from photostyle.engine import Stylizer
 from photostyle.errors import PhotostyleError
-from photostyle.motion import TEMPORALS, Cue, Programme, Restyling, Temporal
-from photostyle.style import Style
+from photostyle.transfer.style import Style
+from photostyle.transfer.stylizer import Stylizer
+from photostyle.transfer.video_stylizer import TEMPORALS, Cue, Programme, Restyling, Temporal
 from photostyle.video import Clip, Reader, Source, probe
 from photostyle.video.process import address, executable
 

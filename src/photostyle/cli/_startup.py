@@ -26,7 +26,7 @@ def meanwhile_importing_engine(wanted: bool) -> Iterator[None]:
 
     def import_engine() -> None:
         with suppress(Exception):  # which will come again where the engine is needed
-            import_module("photostyle.engine")
+            import_module("photostyle.transfer.stylizer")
 
     thread, late = Thread(target=import_engine), Late(UNUSED)
     try:

@@ -85,7 +85,7 @@ def evaluate(
     """Measure how good the photos in the folder RESULTS are.
 
     The photos in RESULTS, --content, --style and --target belong together by their names without
-    extension. The measures are defined in photostyle.metrics; score sums them up, and the sheet is
+    extension. The measures are defined in photostyle.evaluation.metrics; score sums them up, and the sheet is
     sorted by it. Of lip the median stands below, of the others the mean.
 
     \b
@@ -105,9 +105,10 @@ def evaluate(
     if as_json and as_csv:
         raise click.UsageError("Choose one of --json and --csv.")
 
-    from photostyle import metrics, photo
+    from photostyle import photo
+    from photostyle.evaluation import metrics
     from photostyle.files import check_target
-    from photostyle.sheet import save_sheet
+    from photostyle.photo.contact_sheet import save_sheet
 
     if sheet:
         photo.format_of(sheet)
@@ -146,8 +147,9 @@ def _matched(
     folders: dict[str, Path], teacher: Path | None, device: str
 ) -> Iterable[tuple[Row, list[npt.NDArray[np.uint8]]]]:
     """For every result its figures, and content | style | result as thumbnails."""
-    from photostyle import metrics, photo
-    from photostyle.sheet import thumbnail
+    from photostyle import photo
+    from photostyle.evaluation import metrics
+    from photostyle.photo.contact_sheet import thumbnail
 
     found = {role: _photos(folder) for role, folder in folders.items()}
     for name in found["result"]:
@@ -158,8 +160,8 @@ def _matched(
                 )
     network = None
     if teacher:
-        from photostyle.engine import choose_device
-        from photostyle.training.teacher import Teacher
+        from photostyle.model.vgg import Teacher
+        from photostyle.transfer.stylizer import choose_device
 
         network = Teacher.load(teacher).to(choose_device(device))
     else:
@@ -190,8 +192,9 @@ def _graded(
     import numpy as np
 
     import photostyle
-    from photostyle import graded, lut, metrics, photo
-    from photostyle.sheet import thumbnail
+    from photostyle import lut, photo
+    from photostyle.evaluation import graded_pairs, metrics
+    from photostyle.photo.contact_sheet import thumbnail
 
     files = [(path.name, lut.read(path)) for path in cubes]
     photos = _photos(folder)
@@ -199,7 +202,7 @@ def _graded(
     for number, (name, path) in enumerate(_progress(list(photos.items()))):
         pixels = photo.read(path, still=True).in_srgb()
         # Every photo comes once in a random grade and once in a .cube file, these in turn.
-        looks: list[tuple[str, graded.Look | None]] = [("random", None)]
+        looks: list[tuple[str, graded_pairs.Look | None]] = [("random", None)]
         if files:
             looks.append(files[number % len(files)])
         own = {}
@@ -209,9 +212,11 @@ def _graded(
             )
         for kind, (look_name, look) in enumerate(looks):
             rng = np.random.default_rng([seed, number, kind])
-            triple = graded.triple(pixels, rng, look, graded.plain if plain_content else None)
+            triple = graded_pairs.triple(
+                pixels, rng, look, graded_pairs.plain if plain_content else None
+            )
             result = stylizer.apply(triple.content, stylizer.learn(triple.style))
-            figures = graded.compare(triple, result) | own
+            figures = graded_pairs.compare(triple, result) | own
             shown = [triple.content, triple.style, result, triple.target]
             yield {"name": name, "look": look_name, **figures}, [thumbnail(p) for p in shown]
 
@@ -257,14 +262,14 @@ def _caption(row: Row) -> str:
 
 
 def _print_table(rows: list[Row]) -> None:
-    from photostyle import metrics
+    from photostyle.evaluation import metrics
 
     mean = {"name": "mean"} | metrics.mean([_figures(row) for row in rows])
     _print(rows, mean)
 
 
 def _print_summary(rows: list[Row]) -> None:
-    from photostyle import metrics
+    from photostyle.evaluation import metrics
 
     groups = {"all": rows}
     for row in rows:

@@ -120,10 +120,10 @@ def image(
                 if file:
                     check_target(file, overwrite=force, inputs={content, style} - {"-"})
     with phases("load"):
-        from photostyle import engine
+        from photostyle.transfer import stylizer
 
         keep_freed_memory()
-        stylizer = engine.load(model, device=device)
+        stylizer = stylizer.load(model, device=device)
     with phases("learn"):
         style_photo = style_photo.in_profile(content_photo.profile).with_depth(8)
         learned = stylizer.learn(*style_photo.visible())

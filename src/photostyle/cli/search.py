@@ -99,15 +99,15 @@ def search(
     from rich.progress import Progress
 
     from photostyle.allocator import keep_freed_memory
-    from photostyle.architecture import ARCHITECTURES, Architecture
-    from photostyle.engine import choose_device
+    from photostyle.model.architecture import ARCHITECTURES, Architecture
+    from photostyle.model.checkpoint import Checkpoint, identify, load, save
+    from photostyle.model.vgg import Teacher
     from photostyle.training.data import Photos
     from photostyle.training.judge import Judge, make_pairs
     from photostyle.training.pareto import save_plot
     from photostyle.training.search import Candidate, Plan, Search
     from photostyle.training.supernet import canonical, load_supernet
-    from photostyle.training.teacher import Teacher
-    from photostyle.weights import Checkpoint, identify, load, save
+    from photostyle.transfer.stylizer import choose_device
 
     if size % 16:
         raise click.BadParameter("a multiple of 16 is needed.", param_hint="--size")

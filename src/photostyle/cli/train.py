@@ -82,14 +82,14 @@ def train(
     from rich.progress import Progress
 
     from photostyle.allocator import keep_freed_memory
-    from photostyle.architecture import ARCHITECTURES, PHOTONET, Architecture, parse_widths
-    from photostyle.engine import choose_device
-    from photostyle.training.cstep import Loss, Recipe, Run
+    from photostyle.model.architecture import ARCHITECTURES, PHOTONET, Architecture, parse_widths
+    from photostyle.model.checkpoint import Transfer, identify, load
+    from photostyle.model.vgg import Teacher
     from photostyle.training.data import Photos
-    from photostyle.training.sandwich import SupernetRun
     from photostyle.training.supernet import load_start
-    from photostyle.training.teacher import Teacher
-    from photostyle.weights import Transfer, identify, load
+    from photostyle.training.supernet_trainer import SupernetRun
+    from photostyle.training.trainer import Loss, Recipe, Run
+    from photostyle.transfer.stylizer import choose_device
 
     context = click.get_current_context()
     given = context.get_parameter_source("arch") == ParameterSource.COMMANDLINE

@@ -18,7 +18,7 @@ from photostyle import cli
 from photostyle.cli import _options
 
 if TYPE_CHECKING:
-    from photostyle.motion import Programme, Restyling, Temporal
+    from photostyle.transfer.video_stylizer import Programme, Restyling, Temporal
     from photostyle.video import Clip, Frame
 
 
@@ -291,7 +291,7 @@ def _restyling(
     """Styles are learned; times are those of the clip, of which ``start`` becomes 0."""
     import photostyle
     from photostyle import photo
-    from photostyle.motion import Cue, Programme, Restyling
+    from photostyle.transfer.video_stylizer import Cue, Programme, Restyling
 
     photos = [photo.read(path, still=True) for path in paths]
     stylizer = photostyle.load(model, device=device)
@@ -314,7 +314,7 @@ def _write_preview(
     from photostyle import video as clips
     from photostyle.errors import PhotostyleError
     from photostyle.files import check_target
-    from photostyle.sheet import save_columns, thumbnail
+    from photostyle.photo.contact_sheet import save_columns, thumbnail
 
     chosen = {round((i + 0.5) * total / count - 0.5) for i in range(count)}
     columns = []

@@ -20,7 +20,7 @@ def list_() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from photostyle.weights import bundled, describe
+    from photostyle.model.checkpoint import bundled, describe
 
     table = Table("name", "architecture", "widths", "parameters", "size", box=None)
     for name, path in bundled().items():
@@ -34,7 +34,7 @@ def list_() -> None:
 @click.argument("file")
 def info(file: str) -> None:
     """Show what FILE (or the bundled weights of that name) holds and how it was made."""
-    from photostyle.weights import bundled, describe
+    from photostyle.model.checkpoint import bundled, describe
 
     for name, value in describe(bundled().get(file, Path(file))).items():
         click.echo(f"{name}: {value}")
@@ -53,10 +53,10 @@ def import_(
     """Convert DECODER, a checkpoint of the authors' program, for use with --model."""
     import torch
 
-    from photostyle.architecture import ARCHITECTURES, Architecture
     from photostyle.files import check_target
-    from photostyle.foreign import read_published
-    from photostyle.weights import PUBLISHED, Checkpoint, save
+    from photostyle.model.architecture import ARCHITECTURES, Architecture
+    from photostyle.model.checkpoint import PUBLISHED, Checkpoint, save
+    from photostyle.model.reference import read_published
 
     check_target(output, overwrite=force)
     architecture = ARCHITECTURES.get(arch) or Architecture.parse(arch)

@@ -18,7 +18,7 @@ from PIL import ExifTags, Image, ImageSequence, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from photostyle.errors import PhotostyleError
-from photostyle.photo import colour, deep, limits, metadata, raster
+from photostyle.photo import color, high_bit_depth, limits, metadata, raster
 from photostyle.photo.formats import READABLE
 from photostyle.photo.metadata import Metadata
 from photostyle.photo.photo import Animation, Frame, Photo
@@ -85,14 +85,14 @@ def _decode(stream: BinaryIO, suffix: str, still: bool) -> Photo:
     if (
         _RAW_SUFFIXES.fullmatch(suffix)
         or any(start.startswith(magic, at) for at, magic in _RAW_MAGIC)
-        or (is_tiff and deep.is_raw_tiff(stream))
+        or (is_tiff and high_bit_depth.is_raw_tiff(stream))
     ):
         # LibRaw turns the photo itself.
-        noted, _, notes = metadata.read(deep.read_exif(stream), {})
+        noted, _, notes = metadata.read(high_bit_depth.read_exif(stream), {})
         with _without_stderr():
-            values = deep.read_raw(stream)
+            values = high_bit_depth.read_raw(stream)
         return _assembled(values, 1, noted, "RAW", notes)
-    if is_tiff and (found := deep.read_tiff(stream)):
+    if is_tiff and (found := high_bit_depth.read_tiff(stream)):
         values, exif, info, several = found
         noted, orientation, notes = metadata.read(exif, info)
         notes += [_SEVERAL] * several
@@ -114,7 +114,7 @@ def _decode(stream: BinaryIO, suffix: str, still: bool) -> Photo:
         noted, orientation, notes = _metadata_of(image)
         profile = image.info.get("icc_profile")
         if _DEEP_PNG.match(start) and frames == 1:
-            values = deep.read_png(stream, profile)
+            values = high_bit_depth.read_png(stream, profile)
         else:
             values = raster.of_image(image, profile or _named_profile(image))
         if isinstance(image, TiffImageFile) and image.tag_v2.next:
@@ -149,17 +149,17 @@ def _assembled(
 ) -> Photo:
     """The photo upright and in a profile that can be worked in."""
     profile = values.profile
-    if profile and not colour.is_usable(profile, values.space):
+    if profile and not color.is_usable(profile, values.space):
         profile, notes = None, [*notes, "The colour profile cannot be used and was left out."]
         values = values._replace(profile=None)
     pixels, alpha = raster.upright(values, orientation)
     original = profile
     if profile and values.space != "RGB ":
-        profile = original = colour.SRGB
-    elif profile and not colour.is_working_space(profile):
-        colour.convert(pixels, profile, colour.SRGB)
-        writable = colour.is_usable(profile, "RGB ", output=True)
-        profile, original = colour.SRGB, profile if writable else colour.SRGB
+        profile = original = color.SRGB
+    elif profile and not color.is_working_space(profile):
+        color.convert(pixels, profile, color.SRGB)
+        writable = color.is_usable(profile, "RGB ", output=True)
+        profile, original = color.SRGB, profile if writable else color.SRGB
     return Photo(pixels, alpha, profile, original, noted, format, notes=tuple(notes))
 
 
@@ -175,7 +175,7 @@ def _metadata_of(image: Image.Image) -> tuple[Metadata, int, list[str]]:
 def _named_profile(image: Image.Image) -> bytes | None:
     """The profile that a photo without one names in its metadata."""
     if image.mode == "RGB" and metadata.names_adobe_rgb(image):
-        return colour.adobe_rgb()
+        return color.adobe_rgb()
     return None
 
 

@@ -10,8 +10,8 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from photostyle import __version__
-from photostyle.photo import colour
-from photostyle.photo.colour import Pixels
+from photostyle.photo import color
+from photostyle.photo.color import Pixels
 from photostyle.photo.metadata import Metadata
 
 Mask = npt.NDArray[np.uint8]
@@ -127,16 +127,16 @@ class Photo:
 
     def written_in_srgb(self) -> Photo:
         """The photo as it is, but to be written in sRGB and to say so."""
-        return replace(self, original=colour.SRGB)
+        return replace(self, original=color.SRGB)
 
     def in_profile(self, profile: bytes | None) -> Photo:
         """With the colours converted to an RGB profile; None is sRGB. The photo itself is kept."""
-        if colour.is_same(self.profile, profile):
+        if color.is_same(self.profile, profile):
             return replace(self, profile=profile)
 
         def change(pixels: Pixels, alpha: Pixels | None) -> tuple[Pixels, Pixels | None]:
             pixels = pixels.copy()
-            colour.convert(pixels, self.profile, profile)
+            color.convert(pixels, self.profile, profile)
             return pixels, alpha
 
         return replace(self.mapped(change), profile=profile)

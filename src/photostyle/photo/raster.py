@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageCms
 
-from photostyle.photo import colour
-from photostyle.photo.colour import Pixels
+from photostyle.photo import color
+from photostyle.photo.color import Pixels
 from photostyle.photo.photo import strips
 
 # Modes of Pillow that hold the values of a colour space as they are, and those close to them.
@@ -47,7 +47,7 @@ def of_image(image: Image.Image, profile: bytes | None) -> Raster:
         lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
         rgb = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
         assert rgb is not None
-        image, profile = rgb, colour.SRGB
+        image, profile = rgb, color.SRGB
     if image.mode in _OTHER_MODES:
         image = image.convert(_OTHER_MODES[image.mode])
     if image.mode not in ("LA", "RGBA") and image.has_transparency_data:
@@ -122,7 +122,7 @@ def _to_rgb(values: Pixels, raster: Raster) -> Pixels:
         return values
     if raster.profile:
         grey = values[..., 0] if raster.space == "GRAY" else values
-        return colour.to_rgb(np.ascontiguousarray(grey), raster.profile, colour.SRGB)
+        return color.to_rgb(np.ascontiguousarray(grey), raster.profile, color.SRGB)
     if raster.space == "GRAY":
         return values  # one channel for three
     top = np.iinfo(values.dtype).max

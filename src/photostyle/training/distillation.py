@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from photostyle.network import PhotoNet
-from photostyle.style import Style, record, transfer
+from photostyle.model.checkpoint import Transfer
+from photostyle.model.network import PhotoNet
 from photostyle.training import losses
-from photostyle.weights import Transfer
+from photostyle.transfer.style import Style, record, transfer
 
 
 @dataclass(frozen=True)

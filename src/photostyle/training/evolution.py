@@ -11,7 +11,7 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from photostyle.architecture import Architecture
+from photostyle.model.architecture import Architecture
 from photostyle.training.supernet import PARTS, canonical
 
 SPACE: dict[str, BaseDistribution] = dict.fromkeys(PARTS, CategoricalDistribution((False, True)))

@@ -13,15 +13,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from photostyle import metrics
-from photostyle.architecture import PHOTONET, Architecture
-from photostyle.network import PhotoNet
-from photostyle.training.cstep import Batch, Recipe, make_batch, to_uint8
+from photostyle.evaluation import metrics
+from photostyle.model.architecture import PHOTONET, Architecture
+from photostyle.model.checkpoint import Checkpoint, Transfer
+from photostyle.model.network import PhotoNet
+from photostyle.model.vgg import Teacher
 from photostyle.training.data import Photos
 from photostyle.training.distillation import Outcome
 from photostyle.training.supernet import Supernet, canonical
-from photostyle.training.teacher import Teacher
-from photostyle.weights import Checkpoint, Transfer
+from photostyle.training.trainer import Batch, Recipe, make_batch, to_uint8
 
 Figures = dict[str, float]
 

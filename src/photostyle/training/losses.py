@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from photostyle.moments import Moments
+from photostyle.model.moments import Moments
 
 LUMA = torch.tensor([0.299, 0.587, 0.114])
 """Weights of R, G and B in luma (ITU-R BT.601)."""

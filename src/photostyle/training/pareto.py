@@ -7,8 +7,8 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from photostyle.architecture import PHOTONAS, PHOTONET
 from photostyle.files import new_file
+from photostyle.model.architecture import PHOTONAS, PHOTONET
 from photostyle.training.search import Candidate
 
 

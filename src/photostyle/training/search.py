@@ -20,9 +20,9 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from photostyle.architecture import PHOTONAS, PHOTONET, Architecture
 from photostyle.errors import PhotostyleError
 from photostyle.files import new_file
+from photostyle.model.architecture import PHOTONAS, PHOTONET, Architecture
 from photostyle.training.evolution import (
     SPACE,
     AgingEvolution,
@@ -45,7 +45,7 @@ class Plan:
     """Everything that decides what a search finds, besides the machine's speed.
 
     score: "pareto" (two objectives) or "paper" (one). supernet, reference: as
-    `photostyle.weights.identify` names them. latency_size: side of the square that is timed.
+    `photostyle.model.checkpoint.identify` names them. latency_size: side of the square that is timed.
     """
 
     supernet: str

@@ -21,10 +21,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from photostyle.architecture import PHOTONET, Architecture, Widths
 from photostyle.errors import PhotostyleError
-from photostyle.network import PhotoNet, conv
-from photostyle.weights import Transfer, bundled, fill, load, read_tensors
+from photostyle.model.architecture import PHOTONET, Architecture, Widths
+from photostyle.model.checkpoint import Transfer, bundled, fill, load, read_tensors
+from photostyle.model.network import PhotoNet, conv
 
 SKIP_LINKS = {"conv17": 4, "conv21": 3, "conv25": 2, "conv27": 1}
 """The layers that read a skip link after their own input, and its level."""
@@ -185,7 +185,7 @@ class _Subnetwork(PhotoNet):
 def load_supernet(source: str | os.PathLike[str]) -> tuple[Supernet, Transfer]:
     """A supernet from its file, or around a PHOTONET (a file or a bundled name), and its transfer.
 
-    Raises PhotostyleError as `photostyle.weights.load`, and for weights of a smaller network.
+    Raises PhotostyleError as `photostyle.model.checkpoint.load`, and for weights of a smaller network.
     """
     path = bundled().get(str(source), Path(source))
     network, settings = _load(path)

@@ -1,0 +1,388 @@
+"""How good a result is: close to the style, true to the content, without artefacts.
+
+Every measure takes photos as arrays (H, W, 3), uint8 or float in 0..1. Floats are rounded to the
+256 steps of a file, so that a result measures the same before and after it is written. A measure
+that compares pixel by pixel needs photos of one size and raises PhotostyleError for others;
+`measure` brings content and style to the size of the result and takes all measures at once.
+
+Luma is that of ITU-R BT.709, in 0..1; Lab is CIE L*a*b* under D65. What is drawn at random is drawn
+with a fixed seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import exp, prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from scipy import ndimage
+from skimage import color, exposure
+from skimage.metrics import structural_similarity
+
+from photostyle.errors import PhotostyleError
+
+if TYPE_CHECKING:
+    from photostyle.model.moments import Moments
+    from photostyle.model.vgg import Teacher
+
+Pixels = npt.NDArray[Any]
+Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+SMALLEST = 16
+"""Shortest side, in pixels, of a photo that can be measured."""
+
+_LUMA = np.array([0.2126, 0.7152, 0.0722])
+_LAYERS = 3
+_VGG_SIDE = 320
+_DIRECTIONS = 64
+_SAMPLE = 20_000
+_PAIRS = 50_000
+_FLOOR = 1e-7
+
+
+def measure(
+    content: Pixels,
+    style: Pixels,
+    result: Pixels,
+    target: Pixels | None = None,
+    teacher: Teacher | None = None,
+) -> dict[str, float]:
+    """All measures of ``result`` by their names, and their aggregate `score` first.
+
+    The content is resized to the result's size where it differs, the style photo to the result's
+    long side. With a target of the result's size there are psnr, ssim and ciede2000 as well;
+    without a teacher, gram and style are left out. Raises PhotostyleError when the shapes of
+    content and result differ by more than rounding, and for photos too small.
+    """
+    result = _as_bytes(result)
+    height, width, _ = result.shape
+    if min(height, width) < SMALLEST:
+        raise PhotostyleError(f"A photo to be measured needs at least {SMALLEST} pixels a side.")
+    content = _fitted(_as_bytes(content), height, width)
+    style = _resized(_as_bytes(style), max(height, width))
+
+    measures = {}
+    if teacher:
+        measures["gram"] = gram(result, style, teacher)
+    measures["swd"] = swd(result, style)
+    measures["bc"] = bc(result, style)
+    if teacher:
+        measures["style"] = style_score(measures)
+    for of_content in (grad, struct, lip, clip, noise, halo):
+        measures[of_content.__name__] = of_content(content, result)
+    if target is not None:
+        measures |= against(target, result)
+    return {"score": score(measures)} | measures
+
+
+def mean(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Every measure over several photos: the mean, for lip (which has a long tail) the median.
+
+    The rows have the same measures; there is one at least.
+    """
+    return {
+        name: float((np.median if name == "lip" else np.mean)([row[name] for row in rows]))
+        for name in rows[0]
+    }
+
+
+def score(measures: Mapping[str, float]) -> float:
+    """The aggregate, 0..1, higher is better: the geometric mean of six factors
+
+        1 - gram,  exp(-swd / 15),  bc,  grad,  struct,  clean
+
+    where clean = exp(-((lip - 1) / 50 + clip / 50 + (noise - 1) + (halo - 1))) and no term of that
+    sum is less than 0. A geometric mean, because a result that fails in one respect is a bad one.
+    Without gram there are five factors; such scores compare only with each other.
+    """
+    excess = (
+        max(measures["lip"] - 1, 0) / 50
+        + measures["clip"] / 50
+        + max(measures["noise"] - 1, 0)
+        + max(measures["halo"] - 1, 0)
+    )
+    fidelity = [max(measures["grad"], 0), max(measures["struct"], 0)]
+    factors = [*_style_factors(measures), *fidelity, exp(-excess)]
+    return prod(factors) ** (1 / len(factors))
+
+
+def style_score(measures: Mapping[str, float]) -> float:
+    """style, 0..1, higher is closer: ((1 - gram) exp(-swd / 15) bc)^(1/3)."""
+    return prod(_style_factors(measures)) ** (1 / 3)
+
+
+def _style_factors(measures: Mapping[str, float]) -> list[float]:
+    factors = [exp(-measures["swd"] / 15), measures["bc"]]
+    return [1 - measures["gram"], *factors] if "gram" in measures else factors
+
+
+# Closeness to the style. The two photos may differ in size.
+
+
+def gram(result: Pixels, style: Pixels, teacher: Teacher) -> float:
+    """Distance of the moments of VGG-19 features, 0..1, lower is closer.
+
+    Mean over relu1_1, relu2_1 and relu3_1, of photos reduced to 320 pixels on the long side, of
+
+        |mu_a - mu_b| / (|mu_a| + |mu_b|) / 2 + |C_a - C_b|_F / (|C_a|_F + |C_b|_F) / 2
+
+    with mean mu and covariance C of the features over the pixels. Moments instead of Gram matrices:
+    Li et al., Universal Style Transfer via Feature Transforms, 2017.
+    """
+    pairs = zip(_vgg_moments(result, teacher), _vgg_moments(style, teacher), strict=True)
+    distances = [
+        (_relative(a.mean, b.mean) + _relative(a.covariance, b.covariance)) / 2 for a, b in pairs
+    ]
+    return sum(distances) / len(distances)
+
+
+def swd(result: Pixels, style: Pixels) -> float:
+    """Sliced Wasserstein-1 distance of the colours in Lab, 0 and up, lower is closer.
+
+    The mean over 64 directions u on the unit sphere of W1 between the colours projected on u;
+    with n sorted projections of each photo, W1 = sum_i |a_(i) - b_(i)| / n. n = 20,000 pixels drawn
+    with replacement. Rabin et al., Wasserstein Barycenter and its Application to Texture Mixing,
+    2011; Bonneel et al., Sliced and Radon Wasserstein Barycenters of Measures, 2015.
+    """
+    directions = np.random.default_rng(0).normal(size=(_DIRECTIONS, 3))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+
+    def projected(photo: Pixels) -> Floats:
+        colours = _as_bytes(photo).reshape(-1, 3)
+        rng = np.random.default_rng(1)
+        drawn = colours[rng.integers(len(colours), size=_SAMPLE)]
+        return np.sort(color.rgb2lab(drawn) @ directions.T, axis=0)
+
+    return float(np.abs(projected(result) - projected(style)).mean())
+
+
+def bc(result: Pixels, style: Pixels) -> float:
+    """Bhattacharyya coefficient of the chroma histograms, 0..1, higher is closer: sum sqrt(p q).
+
+    p and q: histograms of a* and b* over [-100, 100] in 40 x 40 bins, smoothed by a Gaussian with a
+    standard deviation of one bin, of sum 1. Bhattacharyya 1943.
+    """
+
+    def histogram(photo: Pixels) -> Floats:
+        lab = color.rgb2lab(_as_bytes(photo)).reshape(-1, 3).clip(-100, 100)
+        counts, _, _ = np.histogram2d(lab[:, 1], lab[:, 2], 40, [[-100, 100], [-100, 100]])
+        smooth: Floats = ndimage.gaussian_filter(counts, 1)
+        return smooth / smooth.sum()
+
+    return float(np.sqrt(histogram(result) * histogram(style)).sum())
+
+
+# Truth to the content.
+
+
+def grad(content: Pixels, result: Pixels) -> float:
+    """SSIM (see `ssim`) of the gradient magnitude of luma, up to 1, higher is truer.
+
+    The magnitude is sqrt(gx^2 + gy^2) with Sobel's kernels divided by 4, the data range 1.
+    """
+    a, b = (_sobel(luma) for luma in _lumas(content, result))
+    return _ssim(a, b)
+
+
+def struct(content: Pixels, result: Pixels) -> float:
+    """SSIM (see `ssim`) of luma, after the result's histogram of luma was matched to the content's.
+
+    Up to 1, higher is truer: any change of tone that keeps the order of the tones is free.
+    """
+    a, b = _lumas(content, result)
+    return _ssim(a, exposure.match_histograms(b, a))
+
+
+# Artefacts.
+
+
+def lip(content: Pixels, result: Pixels) -> float:
+    """Lipschitz figure, lower is calmer: how far the transfer tears apart what was alike.
+
+    The 99.9th percentile of |out_i - out_j| / |in_i - in_j| over 50,000 random pairs of pixels,
+    RGB in 0..1, of which those with |in_i - in_j| > 0.01 count; 1 where there is none.
+    """
+    before, after = (photo.reshape(-1, 3) / 255 for photo in _same_size(content, result))
+    i, j = np.random.default_rng(0).integers(len(before), size=(2, _PAIRS))
+    distance = np.linalg.norm(before[i] - before[j], axis=1)
+    counts = distance > 0.01
+    if not counts.any():
+        return 1.0
+    moved = np.linalg.norm(after[i] - after[j], axis=1)
+    return float(np.percentile(moved[counts] / distance[counts], 99.9))
+
+
+def clip(content: Pixels, result: Pixels) -> float:
+    """Percentage of the pixels with a channel that is 0 or 255 and was not in the content."""
+    before, after = ((photo == 0) | (photo == 255) for photo in _same_size(content, result))
+    return float(100 * (after & ~before).any(axis=2).mean())
+
+
+def noise(content: Pixels, result: Pixels) -> float:
+    """How much more the noise of flat areas was amplified than texture was; 1 is not at all.
+
+    (h_result / h_content where flat) / (h_result / h_content where textured), with h the RMS of
+    luma minus luma blurred by a Gaussian of sigma 1.5. Flat and textured are the two fifths of the
+    content where luma varies least and most, see `_flat`.
+    """
+    before, after = _lumas(content, result)
+    flat, textured = _flat(before, 0.4)
+    a, b = ((luma - ndimage.gaussian_filter(luma, 1.5)) ** 2 for luma in (before, after))
+    return float(np.sqrt(_gain(a, b, flat) / _gain(a, b, textured)))
+
+
+def halo(content: Pixels, result: Pixels) -> float:
+    """How much more flat areas beside strong edges were shaded than texture was; 1 is not at all.
+
+    As `noise`, with h the mean gradient magnitude of luma at sigma 2, and halves for fifths, as
+    nothing beside an edge is quite flat. Only what lies 3 to 20 pixels from a strong edge, which is
+    where that gradient is among the content's steepest 5 %, counts as flat.
+    """
+    before, after = _lumas(content, result)
+    flat, textured = _flat(before, 0.5)
+    a, b = (ndimage.gaussian_gradient_magnitude(luma, 2) for luma in (before, after))
+    away = ndimage.distance_transform_edt(a < np.percentile(a, 95))
+    beside = flat & (away >= 3) & (away <= 20)
+    return _gain(a, b, beside) / _gain(a, b, textured) if beside.any() else 1.0
+
+
+def _flat(luma: Floats, share: float) -> tuple[Mask, Mask]:
+    """Where luma varies least and where most, each a ``share`` of the pixels.
+
+    By the variance of luma under a Gaussian window of sigma 1.5.
+    """
+    mean, of_squares = (ndimage.gaussian_filter(values, 1.5) for values in (luma, luma**2))
+    variance = of_squares - mean**2
+    low, high = np.quantile(variance, [share, 1 - share])
+    return variance <= low, variance >= high
+
+
+def _gain(before: Floats, after: Floats, where: Mask) -> float:
+    # The floor keeps a photo of one colour from dividing by 0; it is far below an 8-bit step.
+    return float((after[where].mean() + _FLOOR) / (before[where].mean() + _FLOOR))
+
+
+# Against a target: what the result should have been.
+
+
+def against(target: Pixels, result: Pixels) -> dict[str, float]:
+    """psnr, ssim and ciede2000 of ``result``, by their names."""
+    return {function.__name__: function(target, result) for function in (psnr, ssim, ciede2000)}
+
+
+def psnr(target: Pixels, result: Pixels) -> float:
+    """Peak signal-to-noise ratio in dB, higher is closer: -10 log10 of the mean squared error.
+
+    Of RGB in 0..1; 100 for equal photos.
+    """
+    a, b = _same_size(target, result)
+    error = float(((a / 255 - b / 255) ** 2).mean())
+    return float(-10 * np.log10(max(error, 1e-10)))
+
+
+def ssim(target: Pixels, result: Pixels) -> float:
+    """Structural similarity, up to 1, higher is closer: the mean over R, G and B.
+
+    Gaussian window of sigma 1.5, K1 = 0.01, K2 = 0.03, population covariances: Wang et al., Image
+    Quality Assessment: From Error Visibility to Structural Similarity, 2004.
+    """
+    a, b = (photo / 255 for photo in _same_size(target, result))
+    return _ssim(a, b, channel_axis=2)
+
+
+def ciede2000(target: Pixels, result: Pixels) -> float:
+    """Mean colour difference Delta E 00, lower is closer; 1 is just noticeable.
+
+    Sharma, Wu and Dalal, The CIEDE2000 Color-Difference Formula, 2005, with kL = kC = kH = 1.
+    """
+    a, b = (color.rgb2lab(photo) for photo in _same_size(target, result))
+    return float(color.deltaE_ciede2000(a, b).mean())
+
+
+# What the measures are made of.
+
+
+def _as_bytes(photo: Pixels) -> npt.NDArray[np.uint8]:
+    if photo.ndim != 3 or photo.shape[2] != 3 or not photo.size:
+        raise PhotostyleError(f"A photo must be of shape (H, W, 3), not {photo.shape}.")
+    if photo.dtype == np.uint8:
+        return photo
+    if not np.issubdtype(photo.dtype, np.floating):
+        raise PhotostyleError(f"A photo must hold uint8 or floats in 0..1, not {photo.dtype}.")
+    return (photo.clip(0, 1) * 255).round().astype(np.uint8)
+
+
+def _same_size(a: Pixels, b: Pixels) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    if a.shape != b.shape:
+        sizes = " and ".join(f"{width} x {height}" for height, width, *_ in (a.shape, b.shape))
+        raise PhotostyleError(f"Photos that are compared must be of one size, not {sizes}.")
+    return _as_bytes(a), _as_bytes(b)
+
+
+def _lumas(a: Pixels, b: Pixels) -> tuple[Floats, Floats]:
+    first, second = _same_size(a, b)
+    return first @ _LUMA / 255, second @ _LUMA / 255
+
+
+def _sobel(luma: Floats) -> Floats:
+    magnitude: Floats = np.hypot(ndimage.sobel(luma, 0), ndimage.sobel(luma, 1)) / 4
+    return magnitude
+
+
+def _ssim(a: Floats, b: Floats, channel_axis: int | None = None) -> float:
+    return float(
+        structural_similarity(
+            a,
+            b,
+            data_range=1.0,
+            channel_axis=channel_axis,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+        )
+    )
+
+
+def _fitted(photo: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArray[np.uint8]:
+    """The content at the size of the result, if it is of the same shape up to rounding."""
+    high, wide, _ = photo.shape
+    if (high, wide) == (height, width):
+        return photo
+    if abs(width * high - height * wide) > max(width, height, wide, high):
+        raise PhotostyleError(
+            f"The content ({wide} x {high}) and the result ({width} x {height}) differ in shape."
+        )
+    return _lanczos(photo, height, width)
+
+
+def _resized(photo: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
+    """The photo with a long side of ``side`` pixels."""
+    height, width, _ = photo.shape
+    scale = side / max(height, width)
+    return _lanczos(photo, max(1, round(height * scale)), max(1, round(width * scale)))
+
+
+def _lanczos(photo: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArray[np.uint8]:
+    return np.asarray(Image.fromarray(photo).resize((width, height), Image.Resampling.LANCZOS))
+
+
+def _vgg_moments(photo: Pixels, teacher: Teacher) -> list[Moments]:
+    import torch
+
+    from photostyle.model.moments import Moments
+
+    small = np.array(_resized(_as_bytes(photo), _VGG_SIDE))
+    device = next(teacher.parameters()).device
+    pixels = torch.from_numpy(small).permute(2, 0, 1)[None].to(device).float() / 255
+    with torch.inference_mode():
+        return [Moments.of(features) for features in teacher(pixels, _LAYERS)]
+
+
+def _relative(a: Any, b: Any) -> float:
+    """|a - b| / (|a| + |b|) of two tensors; 0 when both are zero."""
+    total = float(a.norm() + b.norm())
+    return float((a - b).norm()) / total if total else 0.0

@@ -1,0 +1,207 @@
+"""Checkpoints in and out, recognised by their content; the bundled ones by name.
+
+A photostyle checkpoint is a safetensors file whose metadata hold everything needed to build its
+network: the architecture string, the five widths, how features are transferred, how it was made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as serialise
+from torch import Tensor
+
+from photostyle.errors import PhotostyleError
+from photostyle.files import new_file
+from photostyle.model.architecture import Architecture, Widths, parse_widths
+from photostyle.model.moments import METHODS
+from photostyle.model.network import PhotoNet
+
+FORMAT = "photostyle/1"
+
+# Inside a wheel the weights lie in the package, in a checkout beside src.
+_BUNDLED = [Path(__file__).parents[1] / "_weights", Path(__file__).parents[3] / "weights"]
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """How a network is made to transfer.
+
+    method, damping: arguments of `photostyle.model.moments.transfer_map`. refine: add to the result what
+    the auto-encoder loses of the content, so that every detail of the photo is kept, match its
+    colours to the style's, and keep them from clipping.
+    """
+
+    method: str = "monge"
+    damping: float = 1e-3
+    refine: bool = True
+
+
+PUBLISHED = Transfer("published", 0.0, refine=False)
+"""How the authors' program transfers."""
+
+
+@dataclass
+class Checkpoint:
+    """A network, how it transfers, and where it comes from.
+
+    provenance: what was trained or imported, how and on what, as JSON values.
+    """
+
+    network: PhotoNet
+    transfer: Transfer = field(default_factory=Transfer)
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+
+def bundled() -> dict[str, Path]:
+    """Names and files of the weights that come with photostyle."""
+    return {
+        path.stem: path
+        for folder in reversed(_BUNDLED)
+        for path in sorted(folder.glob("*.safetensors"))
+    }
+
+
+def load(
+    source: str | os.PathLike[str], build: Callable[[Architecture, Widths], PhotoNet] = PhotoNet
+) -> Checkpoint:
+    """Load bundled weights by name, or a safetensors file by path, in float32 on the CPU.
+
+    ``build`` makes the network that the weights are for. Raises PhotostyleError when there is no
+    such file or it is not a photostyle checkpoint.
+    """
+    path = bundled().get(str(source), Path(source))
+    metadata = read_metadata(path)
+    try:
+        architecture = Architecture.parse(metadata["architecture"])
+        widths = parse_widths(metadata["widths"])
+        checkpoint = Checkpoint(
+            # Nothing is allocated until the file has shown that it has as much to offer.
+            _empty_network(build, architecture, widths),
+            Transfer(**json.loads(metadata["transfer"])),
+            json.loads(metadata["provenance"]),
+        )
+        transfer = checkpoint.transfer
+        if transfer.method not in METHODS:
+            raise ValueError(f"unknown method {transfer.method}")
+        if not isinstance(transfer.damping, (int, float)) or not 0 <= transfer.damping < math.inf:
+            raise ValueError(f"damping {transfer.damping!r}")
+        if not isinstance(transfer.refine, bool):
+            raise ValueError(f"refine {transfer.refine!r}")
+    except (KeyError, ValueError, TypeError, RecursionError, PhotostyleError) as error:
+        raise _damaged(path, error) from None
+    tensors = {name: tensor.float() for name, tensor in read_tensors(path).items()}
+    fill(checkpoint.network, tensors, str(path))
+    return checkpoint
+
+
+def identify(source: str | os.PathLike[str]) -> str:
+    """Name and SHA-256 digest of weights, to say in other files which ones they were."""
+    path = bundled().get(str(source), Path(source))
+    _open(path)
+    return f"{path.name} sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The metadata of a photostyle checkpoint; raises PhotostyleError for any other file."""
+    with _open(path) as file:
+        metadata = file.metadata() or {}
+    if metadata.get("format") != FORMAT:
+        raise PhotostyleError(
+            f"{path} holds weights of another program; convert it with `photostyle weights import`."
+        )
+    return metadata
+
+
+def describe(path: Path) -> dict[str, str]:
+    """What a photostyle checkpoint says of itself, in a reader's order."""
+    metadata = read_metadata(path)
+    tensors = read_tensors(path).values()
+    try:
+        provenance = dict(json.loads(metadata.get("provenance", "{}")))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise _damaged(path, error) from None
+    facts = {name: metadata.get(name, "?") for name in ("architecture", "widths", "transfer")}
+    facts["parameters"] = f"{sum(tensor.numel() for tensor in tensors):,}"
+    facts["precision"] = ", ".join(sorted({str(t.dtype).removeprefix("torch.") for t in tensors}))
+    return facts | {name: str(value) for name, value in provenance.items()}
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """All tensors of a safetensors file; raises PhotostyleError when it is none."""
+    with _open(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+def save(
+    checkpoint: Checkpoint, path: Path, dtype: torch.dtype, *, overwrite: bool = False
+) -> None:
+    """Write a checkpoint as safetensors, with weights of ``dtype``.
+
+    Raises PhotostyleError as `photostyle.files.new_file` does.
+    """
+    network = checkpoint.network
+    metadata = {
+        "format": FORMAT,
+        "architecture": str(network.architecture),
+        "widths": ",".join(map(str, network.widths)),
+        "transfer": json.dumps(asdict(checkpoint.transfer)),
+        "provenance": json.dumps(checkpoint.provenance),
+    }
+    tensors = {
+        name: tensor.detach().cpu().to(dtype).contiguous()
+        for name, tensor in network.state_dict().items()
+    }
+    with new_file(path, overwrite=overwrite) as file:
+        file.write(serialise(tensors, metadata))
+
+
+def fill(network: torch.nn.Module, tensors: dict[str, Tensor], origin: str) -> None:
+    """Give a network (it may be on the meta device) its weights, all of them and no other."""
+    expected = network.state_dict()
+    for name, parameter in expected.items():
+        if name not in tensors:
+            raise PhotostyleError(f"{origin} lacks the weights {name} that its network needs.")
+        if tensors[name].shape != parameter.shape:
+            raise PhotostyleError(
+                f"{origin} holds {name} of shape {tuple(tensors[name].shape)}, "
+                f"but its network needs {tuple(parameter.shape)}."
+            )
+        if not torch.isfinite(tensors[name]).all():
+            raise PhotostyleError(f"{origin} holds values that are no numbers in {name}.")
+    if extra := sorted(tensors.keys() - expected.keys()):
+        raise PhotostyleError(
+            f"{origin} holds weights that its network has no use for: {extra[0]}."
+        )
+    network.load_state_dict(tensors, assign=True)
+    network.requires_grad_(False)
+
+
+def _empty_network(
+    build: Callable[[Architecture, Widths], PhotoNet], architecture: Architecture, widths: Widths
+) -> PhotoNet:
+    with torch.device("meta"):
+        return build(architecture, widths)
+
+
+def _damaged(path: Path, error: Exception) -> PhotostyleError:
+    return PhotostyleError(f"{path} has damaged metadata ({error}); get the file anew.")
+
+
+def _open(path: Path) -> Any:
+    if not path.is_file():
+        names = ", ".join(bundled()) or "none"
+        raise PhotostyleError(f"There are no weights {path}; bundled by name: {names}.")
+    try:
+        return safe_open(path, "pt")
+    except (SafetensorError, OSError) as error:
+        raise PhotostyleError(f"{path} is not a readable safetensors file ({error}).") from None

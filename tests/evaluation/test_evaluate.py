@@ -1,0 +1,201 @@
+"""`photostyle evaluate` from end to end, on photos made here."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from PIL import Image
+from safetensors.torch import save_file
+from scipy import ndimage
+
+from photostyle.cli import cli
+from photostyle.model.architecture import PHOTONAS
+from photostyle.model.checkpoint import Checkpoint, save
+from photostyle.model.network import Encoder, PhotoNet
+
+MEASURES = ["score", "swd", "bc", "grad", "struct", "lip", "clip", "noise", "halo"]
+NAMES = ["blurred", "same", "swapped"]
+
+
+def evaluate(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(cli, ["evaluate", *map(str, arguments)])
+
+
+def photo(seed: int, size: tuple[int, int] = (72, 96)) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    scene = ndimage.gaussian_filter(rng.normal(size=(*size, 3)), (3, 3, 0))
+    return (128 + 400 * scene).clip(0, 255).round().astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three contents and styles, and as results a good, a dull and a bad one."""
+    root = tmp_path_factory.mktemp("pairs")
+    for folder in ("content", "style", "results"):
+        (root / folder).mkdir()
+    for seed, name in enumerate(NAMES):
+        content, style = photo(seed), photo(seed + 10, (60, 96))
+        result = {
+            "same": content,
+            "blurred": ndimage.gaussian_filter(content, (4, 4, 0)),
+            "swapped": photo(99),
+        }[name]
+        Image.fromarray(content).save(root / "content" / f"{name}.png")
+        Image.fromarray(style).save(root / "style" / f"{name}.jpg")
+        Image.fromarray(result).save(root / "results" / f"{name}.png")
+    (root / "results" / "notes.txt").write_text("no photo")
+    return root
+
+
+@pytest.fixture(scope="module")
+def pairs(folders: Path) -> list[str | Path]:
+    return [folders / "results", "--content", folders / "content", "--style", folders / "style"]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small network that has learned nothing."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("model") / "model.safetensors"
+    checkpoint = Checkpoint(PhotoNet(PHOTONAS, (4, 4, 5, 6, 6)))
+    save(checkpoint, path, torch.float32)
+    return path
+
+
+def test_a_table_with_a_line_for_each_result_and_the_mean(pairs: list[str | Path]) -> None:
+    outcome = evaluate(*pairs, "--target", pairs[2])
+    assert outcome.exit_code == 0, outcome.output
+    header, *lines = (line.split() for line in outcome.stdout.splitlines())
+    assert header == ["name", *MEASURES, "psnr", "ssim", "ciede2000"]
+    assert [line[0] for line in lines] == [*NAMES, "mean"]
+    assert all(len([float(figure) for figure in line[1:]]) == len(header) - 1 for line in lines)
+    assert "--teacher" in outcome.stderr
+
+
+def test_json_and_csv_agree(pairs: list[str | Path], folders: Path) -> None:
+    pairs = [*pairs, "--target", folders / "content"]
+    report = json.loads(evaluate(*pairs, "--json").stdout)
+    rows = list(csv.DictReader(evaluate(*pairs, "--csv").stdout.splitlines()))
+    assert [row["name"] for row in rows] == [row["name"] for row in report["photos"]] == NAMES
+    assert list(rows[0]) == ["name", *MEASURES, "psnr", "ssim", "ciede2000"]
+    for row, expected in zip(rows, report["photos"], strict=True):
+        assert {k: float(v) for k, v in row.items() if k != "name"} == pytest.approx(
+            {k: v for k, v in expected.items() if k != "name"}
+        )
+    by_name = {row["name"]: row for row in report["photos"]}
+    assert by_name["same"]["grad"] == pytest.approx(1)
+    assert by_name["same"]["psnr"] == 100
+    assert report["mean"]["grad"] == pytest.approx(np.mean([r["grad"] for r in by_name.values()]))
+    assert by_name["same"]["score"] > by_name["blurred"]["score"] > by_name["swapped"]["score"]
+
+
+def test_a_teacher_adds_gram_and_style(pairs: list[str | Path], tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    tensors = Encoder((4, 6, 8)).state_dict()
+    file = tmp_path / "vgg.safetensors"
+    save_file({n: t.contiguous() for n, t in tensors.items() if not n.startswith("conv0")}, file)
+    outcome = evaluate(*pairs, "--teacher", file, "--device", "cpu", "--json")
+    assert outcome.exit_code == 0, outcome.output
+    mean = json.loads(outcome.stdout)["mean"]
+    assert {"gram", "style"} <= set(mean)
+    assert 0 < mean["gram"] < 1
+    assert not outcome.stderr
+
+
+def test_the_sheet_is_sorted_from_worst_to_best(pairs: list[str | Path], tmp_path: Path) -> None:
+    sheet = tmp_path / "sheet.png"
+    assert evaluate(*pairs, "--sheet", sheet).exit_code == 0
+    pixels = np.array(Image.open(sheet)).astype(int)
+    row = len(pixels) // 3
+    # In the last row, that of the best result, content and result are the same photo.
+    result_left = 4 + 2 * (4 + round(96 * 224 / 72)) + (round(96 * 224 / 60) - round(96 * 224 / 72))
+    for number, alike in enumerate([False, False, True]):
+        strip = pixels[number * row + 26 : number * row + 240]
+        difference = np.abs(strip[:, 4:300] - strip[:, result_left : result_left + 296]).mean()
+        assert (difference < 1) == alike
+
+    refused = evaluate(*pairs, "--sheet", sheet)
+    assert refused.exit_code == 1
+    assert "--force" in refused.stderr
+    assert evaluate(*pairs, "--sheet", sheet, "--force").exit_code == 0
+
+
+def test_errors_are_one_sentence(folders: Path, pairs: list[str | Path], tmp_path: Path) -> None:
+    def says(text: str, *arguments: str | Path) -> None:
+        outcome = evaluate(*arguments)
+        assert outcome.exit_code == 1, outcome.output
+        assert text in outcome.stderr
+        assert "Traceback" not in outcome.output
+
+    styles: list[str | Path] = ["--style", folders / "style"]
+    says("no folder", tmp_path / "absent", *pairs[1:])
+    says("holds no photos", tmp_path, *pairs[1:])
+    partial = tmp_path / "partial"
+    partial.mkdir()
+    Image.fromarray(photo(0)).save(partial / "same.png")
+    says("no photo named 'blurred'", folders / "results", "--content", partial, *styles)
+
+    other = tmp_path / "other"
+    other.mkdir()
+    Image.fromarray(photo(0, (96, 96))).save(other / "same.png")
+    says("differ in shape", other, *pairs[1:])
+    says("of one size", partial, *pairs[1:], "--target", other)
+    (other / "same.png").write_bytes(b"no photo")
+    says("same.png", other, *pairs[1:])
+    Image.fromarray(photo(0)).save(partial / "same.jpg")
+    says("two photos named 'same'", partial, *pairs[1:])
+    says("absent.pt", *pairs, "--teacher", tmp_path / "absent.pt")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["results"],
+        ["results", "--graded", "photos"],
+        ["--graded", "photos", "--content", "content"],
+        ["results", "--content", "a", "--style", "b", "--reconstruct"],
+        ["--graded", "photos", "--json", "--csv"],
+    ],
+)
+def test_options_that_do_not_go_together(arguments: list[str]) -> None:
+    assert evaluate(*arguments).exit_code == 2
+
+
+def test_graded_triples(folders: Path, model: Path, tmp_path: Path) -> None:
+    arguments: list[str | Path] = ["--graded", folders / "content", "--model", model]
+    arguments += ["--device", "cpu"]
+    first = json.loads(evaluate(*arguments, "--json").stdout)
+    assert evaluate(*arguments, "--json").stdout == json.dumps(first, indent=1) + "\n"
+    other = json.loads(evaluate(*arguments, "--json", "--seed", "1").stdout)
+    assert other["mean"]["content_psnr"] != first["mean"]["content_psnr"]
+    assert [row["name"] for row in first["photos"]] == NAMES
+    assert first["mean"]["improved"] in (0, 1 / 3, 2 / 3, 1)
+
+    table = evaluate(*arguments, "--sheet", tmp_path / "sheet.png")
+    assert table.exit_code == 0, table.output
+    assert "content unchanged" in table.stdout
+    assert "of 3" in table.stdout
+    assert (tmp_path / "sheet.png").stat().st_size
+
+
+def test_graded_with_a_cube_that_inverts(folders: Path, model: Path, tmp_path: Path) -> None:
+    corners = [(r, g, b) for b in (1, 0) for g in (1, 0) for r in (1, 0)]
+    lines = ["LUT_3D_SIZE 2", *(f"{r} {g} {b}" for r, g, b in corners)]
+    (tmp_path / "inverted.cube").write_text("\n".join(lines))
+    outcome = evaluate(
+        *("--graded", folders / "content", "--model", model, "--device", "cpu"),
+        *("--cube", tmp_path / "inverted.cube", "--plain-content", "--reconstruct", "--json"),
+    )
+    assert outcome.exit_code == 0, outcome.output
+    rows = json.loads(outcome.stdout)["photos"]
+    assert [row["look"] for row in rows] == ["random", "inverted.cube"] * 3
+    assert all(row["reconstruction"] > 5 for row in rows)
+    # A plain content is far from its negative.
+    assert all(row["content_psnr"] < 15 for row in rows[1::2])

@@ -1,0 +1,316 @@
+"""The measures against formulas worked out by hand, and that they go the right way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from PIL import Image
+from scipy import ndimage
+
+from photostyle import PhotostyleError, lut
+from photostyle.evaluation import graded_pairs, metrics
+from photostyle.photo.contact_sheet import save_sheet
+
+Pixels = npt.NDArray[np.uint8]
+TO_CONTENT = (
+    metrics.grad,
+    metrics.struct,
+    metrics.lip,
+    metrics.noise,
+    metrics.halo,
+)
+
+
+def plain(*colour: int) -> Pixels:
+    return np.full((48, 64, 3), colour, np.uint8)
+
+
+def scene(height: int = 128, width: int = 160, seed: int = 0) -> Pixels:
+    """A sky with a soft gradient above a dark, textured wood, with a little grain."""
+    rng = np.random.default_rng(seed)
+    sky = np.linspace(150, 190, width)[None, :, None] + np.array([-20, 0, 30])
+    photo = np.repeat(sky, height, axis=0)
+    leaves = ndimage.gaussian_filter(rng.normal(size=(height, width)), 1) * 60
+    photo[height // 2 :] = (np.array([50, 70, 40]) + leaves[..., None])[height // 2 :]
+    photo += rng.normal(scale=2, size=(height, width, 1))
+    return photo.clip(20, 235).round().astype(np.uint8)
+
+
+def noisy(photo: Pixels, sigma: float) -> Pixels:
+    grain = np.random.default_rng(1).normal(scale=sigma, size=photo.shape[:2])[..., None]
+    return (photo + grain).clip(0, 255).round().astype(np.uint8)
+
+
+class Colours(torch.nn.Module):
+    """A teacher whose three layers are the pixels themselves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unused = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, pixels: torch.Tensor, levels: int) -> list[torch.Tensor]:
+        return [pixels] * levels
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "difference"),
+    [
+        ((0, 0, 0), (255, 255, 255), 100.0),
+        ((255, 0, 0), (0, 255, 0), 86.608),
+        ((255, 0, 0), (0, 0, 255), 52.879),
+        ((0, 255, 0), (0, 0, 255), 83.186),
+    ],
+)
+def test_ciede2000_of_known_colours(
+    a: tuple[int, ...], b: tuple[int, ...], difference: float
+) -> None:
+    assert metrics.ciede2000(plain(*a), plain(*b)) == pytest.approx(difference, abs=0.01)
+
+
+def test_psnr_by_hand() -> None:
+    assert metrics.psnr(plain(100, 100, 100), plain(110, 90, 110)) == pytest.approx(
+        20 * np.log10(25.5)
+    )
+    assert metrics.psnr(scene(), scene()) == 100
+
+
+def test_ssim_of_flat_photos_is_their_luminance_term() -> None:
+    a, b = 100 / 255, 140 / 255
+    expected = (2 * a * b + 0.01**2) / (a * a + b * b + 0.01**2)
+    assert metrics.ssim(plain(100, 100, 100), plain(140, 140, 140)) == pytest.approx(expected)
+    assert metrics.ssim(scene(), scene()) == pytest.approx(1)
+
+
+def test_gram_by_hand() -> None:
+    teacher: object = Colours()
+    # Flat photos have no covariance, so that half the distance of the means is left.
+    distance = metrics.gram(plain(51, 51, 51), plain(102, 102, 102), teacher)  # type: ignore[arg-type]
+    assert distance == pytest.approx(1 / 3 / 2)
+
+    # Black and white halves: mean 1/2, and variance 1/4 or, at half the contrast, 1/16.
+    whole, half = plain(0, 0, 0), plain(64, 64, 64)
+    whole[:, :32], half[:, :32] = 255, 191
+    a, b = (photo / 255 for photo in (whole, half))
+    c, d = (np.cov(photo.reshape(-1, 3).T, bias=True) for photo in (a, b))
+    expected = np.linalg.norm(c - d) / (np.linalg.norm(c) + np.linalg.norm(d)) / 2
+    # The edge is softened when the photo is brought to 320 pixels.
+    assert metrics.gram(whole, half, teacher) == pytest.approx(expected, abs=0.01)  # type: ignore[arg-type]
+
+
+def test_swd_of_flat_photos_is_a_mean_projection() -> None:
+    white, black = plain(255, 255, 255), plain(0, 0, 0)
+    # The mean of |cos| over the sphere is 1/2; 64 directions come near it.
+    assert metrics.swd(white, black) == pytest.approx(50, rel=0.1)
+    assert metrics.swd(black, white) == metrics.swd(white, black)
+    assert metrics.swd(scene(), scene()) == 0
+
+
+def test_bc_of_same_and_of_disjoint_colours() -> None:
+    assert metrics.bc(scene(), scene()) == pytest.approx(1)
+    assert metrics.bc(plain(255, 0, 0), plain(0, 0, 255)) == pytest.approx(0, abs=1e-6)
+    assert metrics.bc(scene(), plain(128, 128, 128)) < metrics.bc(scene(), noisy(scene(), 5))
+
+
+@pytest.mark.parametrize("function", TO_CONTENT)
+def test_the_content_itself_is_without_fault(function: object) -> None:
+    assert function(scene(), scene()) == pytest.approx(1)  # type: ignore[operator]
+
+
+def test_grad_sees_edges_and_not_their_sign() -> None:
+    assert metrics.grad(scene(), 255 - scene()) == pytest.approx(1)
+    blurred = ndimage.gaussian_filter(scene(), (2, 2, 0))
+    assert metrics.grad(scene(), blurred) < 0.9
+
+
+def test_struct_ignores_a_change_of_tone() -> None:
+    grey = scene()[..., [1, 1, 1]]
+    darker = ((grey / 255) ** 1.5 * 255).round().astype(np.uint8)
+    assert metrics.struct(grey, darker) > 0.98 > metrics.ssim(grey, darker)
+    assert metrics.struct(grey, noisy(grey, 20)) < 0.8
+
+
+@pytest.mark.parametrize("gain", [0.6, 0.8, 1.0])
+def test_an_even_loss_of_contrast_is_no_artefact(gain: float) -> None:
+    duller = (scene() / 255 - 0.5) * gain + 0.5
+    assert metrics.lip(scene(), duller) < 1.01
+    assert metrics.noise(scene(), duller) == pytest.approx(1, abs=0.15)
+    assert metrics.halo(scene(), duller) == pytest.approx(1, abs=0.2)
+    assert metrics.clip(scene(), duller) == 0
+
+
+def test_lip_of_a_linear_change_is_its_factor() -> None:
+    rng = np.random.default_rng(0)
+    content = rng.integers(0, 120, (64, 64, 3), np.uint8)
+    assert metrics.lip(content, content * 2) == pytest.approx(2)
+    assert metrics.lip(plain(9, 9, 9), scene(48, 64)) == 1
+
+
+def test_clip_counts_pixels_newly_at_an_end() -> None:
+    content = plain(10, 10, 10)
+    content[0, :, 0] = 255
+    result = content.copy()
+    result[:3, :, 0] = 255  # in the first of these rows it was there before
+    result[3, :, 1] = 0
+    assert metrics.clip(content, result) == pytest.approx(100 * 3 / 48)
+
+
+def test_noise_in_the_sky_is_noise_and_in_the_wood_is_not() -> None:
+    content = scene()
+    sky, wood = content.copy(), content.copy()
+    sky[:64], wood[64:] = noisy(content, 3)[:64], noisy(content, 3)[64:]
+    assert metrics.noise(content, sky) > 1.3
+    assert metrics.noise(content, wood) < 1.1
+    more = [metrics.noise(content, noisy(content, sigma)) for sigma in (0, 1, 2, 4)]
+    assert more == sorted(more)
+
+
+def test_halo_is_a_glow_beside_an_edge() -> None:
+    content = scene()
+    glow = 25 * np.exp(-(((np.arange(128) - 64) / 8) ** 2))[:, None, None]
+    haloed = content.copy()
+    haloed[:64] = (content + glow).clip(0, 255).astype(np.uint8)[:64]
+    assert metrics.halo(content, haloed) > 1.5
+    assert metrics.halo(content, noisy(content, 2)) < 1.15
+
+
+def test_style_and_score_by_hand() -> None:
+    measures = {"gram": 0.2, "swd": 15 * np.log(2), "bc": 0.9, "grad": 0.8, "struct": 0.7}
+    measures |= {"lip": 6.0, "clip": 5.0, "noise": 1.2, "halo": 0.9}
+    assert metrics.style_score(measures) == pytest.approx((0.8 * 0.5 * 0.9) ** (1 / 3))
+    clean = np.exp(-(0.1 + 0.1 + 0.2))
+    with_gram = (0.8 * 0.5 * 0.9 * 0.8 * 0.7 * clean) ** (1 / 6)
+    assert metrics.score(measures) == pytest.approx(with_gram)
+    del measures["gram"]
+    assert metrics.score(measures) == pytest.approx((0.5 * 0.9 * 0.8 * 0.7 * clean) ** (1 / 5))
+
+
+def test_measure_brings_everything_to_the_size_of_the_result() -> None:
+    content, style = scene(), scene(90, 200, seed=3)[..., ::-1]
+    half = np.asarray(Image.fromarray(content).resize((80, 64), Image.Resampling.LANCZOS))
+    measures = metrics.measure(content, style, half)
+    assert list(measures)[:3] == ["score", "swd", "bc"]
+    assert {"gram", "style", "psnr"}.isdisjoint(measures)
+    assert measures["grad"] == pytest.approx(1)
+    assert metrics.measure(content / 255, style / 255, half / 255) == pytest.approx(measures)
+
+    teacher: object = Colours()
+    full = metrics.measure(content, style, content, content, teacher)  # type: ignore[arg-type]
+    assert {"gram", "style", "psnr", "ssim", "ciede2000"} <= set(full)
+    assert full["psnr"] == 100
+    assert full["ciede2000"] == 0
+
+
+def test_a_worse_result_scores_less() -> None:
+    scores = [
+        metrics.measure(scene(), scene(), noisy(scene(), sigma))["score"] for sigma in (0, 2, 5, 20)
+    ]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_mean_takes_the_median_of_lip() -> None:
+    rows = [{"lip": lip, "clip": lip} for lip in (1.0, 2.0, 9.0)]
+    assert metrics.mean(rows) == {"lip": 2, "clip": 4}
+
+
+@pytest.mark.parametrize(
+    ("content", "result"),
+    [
+        (scene(), scene(128, 128)),
+        (scene(), scene()[:8]),
+        (scene()[..., 0], scene()),
+        (scene().astype(np.int32), scene()),
+    ],
+)
+def test_what_cannot_be_measured_is_said(content: Pixels, result: Pixels) -> None:
+    with pytest.raises(PhotostyleError):
+        metrics.measure(content, scene(), result)
+    with pytest.raises(PhotostyleError):
+        metrics.ssim(content, result[:40])
+
+
+def cube(path: Path, table: npt.NDArray[np.float64], header: str = "") -> Path:
+    """Writes a table [red, green, blue] as a .cube file."""
+    size = len(table)
+    lines = [f"{r} {g} {b}" for r, g, b in table.transpose(2, 1, 0, 3).reshape(-1, 3)]
+    path.write_text("\n".join(['TITLE "a # look"', f"LUT_3D_SIZE {size}", header, "", *lines]))
+    return path
+
+
+def identity(size: int) -> npt.NDArray[np.float64]:
+    steps = np.linspace(0, 1, size)
+    return np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1)
+
+
+def test_an_identity_cube_changes_nothing(tmp_path: Path) -> None:
+    look = lut.read(cube(tmp_path / "a.cube", identity(5)))
+    np.testing.assert_array_equal(look(scene()), scene())
+    np.testing.assert_allclose(look(scene() / 255), scene() / 255, atol=1e-12)
+
+
+def test_a_cube_of_squares_is_interpolated_along_each_axis(tmp_path: Path) -> None:
+    look = lut.read(cube(tmp_path / "a.cube", identity(3)[..., [2, 0, 1]] ** 2))
+    # Blue, red, green become the channels; on a grid of 3 points 0.25 lies halfway to 0.5^2.
+    colours = look(np.array([[[0.25, 0.5, 0.75]]]))
+    np.testing.assert_allclose(colours[0, 0], [(0.25 + 1) / 2, 0.125, 0.25])
+
+
+def test_a_cube_may_have_another_domain(tmp_path: Path) -> None:
+    header = "DOMAIN_MIN 0.2 0.2 0.2\nDOMAIN_MAX 0.8 0.8 0.8"
+    look = lut.read(cube(tmp_path / "a.cube", identity(2), header))
+    np.testing.assert_allclose(look(np.array([[0.1, 0.5, 0.9]])), [[0, 0.5, 1]], atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "LUT_1D_SIZE 2\n0 0 0\n1 1 1", "LUT_3D_SIZE 2\n0 0 0", "LUT_3D_SIZE x", "LUT_3D_SIZE",
+     "LUT_3D_SIZE 1\n0 0 0", "LUT_3D_SIZE 2\n" + "0 0 nan\n" * 8,
+     "LUT_3D_SIZE 2\nDOMAIN_MAX 0 0 0\n" + "0 0 0\n" * 8],
+)  # fmt: skip
+def test_a_broken_cube_is_said(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "broken.cube"
+    path.write_text(text)
+    with pytest.raises(PhotostyleError, match=r"broken\.cube"):
+        lut.read(path)
+    with pytest.raises(PhotostyleError, match="none"):
+        lut.read(tmp_path / "none.cube")
+
+
+def test_a_triple_is_two_crops_in_two_looks() -> None:
+    def inverted(pixels: Pixels) -> Pixels:
+        return 255 - pixels
+
+    photo = scene()
+    triple = graded_pairs.triple(photo, np.random.default_rng(4), inverted, graded_pairs.plain)
+    assert triple.content.shape == triple.style.shape == (96, 120, 3)
+    np.testing.assert_array_equal(triple.target, 255 - triple.content)
+    assert not np.array_equal(triple.style, triple.target)
+
+    figures = graded_pairs.compare(triple, triple.target)
+    assert figures["psnr"] == 100
+    assert figures["improved"] == 1
+    assert graded_pairs.compare(triple, triple.content)["improved"] == 0
+
+
+def test_triples_follow_the_seed() -> None:
+    first, again, other = (
+        graded_pairs.triple(scene(), np.random.default_rng(seed)) for seed in (1, 1, 2)
+    )
+    for one, same in zip(first, again, strict=True):
+        np.testing.assert_array_equal(one, same)
+    assert not np.array_equal(first.target, other.target)
+
+
+def test_a_sheet_holds_rows_and_captions(tmp_path: Path) -> None:
+    rows = [[plain(255, 0, 0), plain(0, 255, 0)], [plain(0, 0, 255), plain(0, 0, 0)]]
+    save_sheet(rows, tmp_path / "a.png", height=48)
+    save_sheet(rows, tmp_path / "b.png", ["first", "x" * 100], height=48)
+    bare, captioned = (np.array(Image.open(tmp_path / name)) for name in ("a.png", "b.png"))
+    assert bare.shape == (4 + 2 * 52, 4 + 2 * 68, 3)
+    assert captioned.shape[0] == bare.shape[0] + 36
+    assert captioned.shape[1] > 300
+    assert bare[20, 20].tolist() == [255, 0, 0]
+    assert bare[80, 20].tolist() == [0, 0, 255]

@@ -1,0 +1,228 @@
+"""Damaged files through the real command: one sentence and exit code 1, or a whole result.
+
+`make fuzz` runs thousands of them, the tests a part. The command runs in this process. A file that
+brings the process down can be found under the name that --keep gives.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import resource
+import signal
+import struct
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+
+import torch
+from click.testing import CliRunner
+from support.photos import example_files, tiny_model
+from support.t7 import VALUES, integer, storage, string, tensor, thing
+
+from photostyle import photo
+from photostyle.cli import cli
+
+SECONDS = 60
+"""A file that takes longer hangs."""
+
+_EXTREMES = [
+    b"\0\0\0\0",
+    b"\xff\xff\xff\xff",
+    b"\x7f\xff\xff\xff",
+    b"\0\0\0\x80",
+    b"\0\1",
+    b"\xff\xff",
+]
+
+
+def mutate(data: bytes, others: list[bytes], rng: random.Random) -> bytes:
+    """A file damaged in one to three ways."""
+    damaged = bytearray(data)
+    for _ in range(rng.choice((1, 1, 1, 2, 3))):
+        # Half of the damage where headers are.
+        reach = min(len(damaged), 256) if rng.random() < 0.5 else len(damaged)
+        at = rng.randrange(max(1, reach))
+        length = rng.choice((1, 2, 4, 16, 256))
+        kind = rng.randrange(9)
+        if kind == 0:
+            del damaged[at:]
+        elif kind == 1 and damaged:
+            for _ in range(rng.choice((1, 1, 8))):
+                damaged[rng.randrange(reach)] ^= 1 << rng.randrange(8)
+        elif kind == 2 and damaged:
+            damaged[at % len(damaged)] = rng.randrange(256)
+        elif kind == 3:
+            extreme = rng.choice(_EXTREMES)
+            damaged[at : at + len(extreme)] = extreme
+        elif kind == 4:
+            damaged[at : at + length] = bytes(length)
+        elif kind == 5:
+            del damaged[at : at + length]
+        elif kind == 6:
+            damaged[at:at] = rng.randbytes(length)
+        elif kind == 7:
+            damaged[at:at] = damaged[at : at + length]
+        else:
+            other = rng.choice(others)
+            from_ = rng.randrange(len(other))
+            damaged[at : at + length] = other[from_ : from_ + length]
+    return bytes(damaged)
+
+
+class Trial:
+    """A folder where damaged files are given to the command."""
+
+    def __init__(self, folder: Path):
+        os.chdir(folder)
+        self.folder = folder
+        tiny_model(Path("model.safetensors"))
+        files = example_files()
+        Path("good.png").write_bytes(files["plain.png"])
+        self.files = dict(sorted(files.items()))
+        self.files["model.safetensors"] = Path("model.safetensors").read_bytes()
+        self.files["encoder.pth"] = _checkpoint()
+        self.files["encoder.t7"] = _lua()
+
+    def mutated(self, count: int, seed: int) -> Iterator[tuple[str, bytes]]:
+        """Damaged files of every kind in turn, by names that end in the extension."""
+        rng = random.Random(seed)
+        names, contents = list(self.files), list(self.files.values())
+        for number in range(count):
+            name = names[number % len(names)]
+            yield f"bad-{name}", mutate(self.files[name], contents, rng)
+
+    def run(self, name: str, data: bytes) -> str:
+        """ "read" or "refused"; AssertionError for everything that must not be."""
+        bad = self.folder / name
+        bad.write_bytes(data)
+        before = {path.name for path in self.folder.iterdir()}
+        start = time.monotonic()
+        with _at_most(SECONDS), _stderr_of_libraries() as noise:
+            result = CliRunner().invoke(cli, self.words(name))
+        assert noise == [""], noise
+        after = {path.name for path in self.folder.iterdir()} - before
+        said = result.stderr.splitlines()
+        assert bad.read_bytes() == data, "the input was changed"
+        assert result.exception is None or isinstance(result.exception, SystemExit), (
+            result.exception
+        )
+        if result.exit_code == 0:
+            assert all(line.startswith(("Mode: ", "Note: ")) for line in said), said
+            for made in after:
+                if not made.endswith("safetensors"):
+                    assert photo.read(self.folder / made).size[0] > 0
+                (self.folder / made).unlink()
+        else:
+            assert result.exit_code == 1, result.output
+            assert len(said) == 1, said
+            assert said[0].startswith("Error: "), said
+            assert "memory" not in said[0], said
+            assert result.stdout == ""
+            assert not after, after
+        bad.unlink()
+        assert time.monotonic() - start < SECONDS
+        return "refused" if result.exit_code else "read"
+
+    @staticmethod
+    def words(name: str) -> list[str]:
+        if name.endswith(("pth", "t7")):
+            encoder = ["weights", "import", "encoder.pth", "--encoder", name, "--arch", "photonas"]
+            return [*encoder, "-o", "out.safetensors"]
+        common = ["image", "--device", "cpu", "--still", "--model"]
+        if name.endswith("safetensors"):
+            return [*common, name, "good.png", "good.png", "-o", "out.png"]
+        # As content and as style in turn, which are read alike.
+        pair = [name, "good.png"] if len(name) % 2 else ["good.png", name]
+        words = [*common, "model.safetensors", *pair, "-o", "out.png"]
+        return [word for word in words if word != "--still" or "moving" not in name]
+
+
+def _checkpoint() -> bytes:
+    stream = BytesIO()
+    torch.save({"conv15.weight": torch.zeros(3, 3), "a": torch.ones(2).half()}, stream)
+    return stream.getvalue()
+
+
+def _lua() -> bytes:
+    weight = integer(2) + string(b"weight") + tensor([2, 3, 4], [12, 4, 1], 0, storage(VALUES))
+    layer = thing(9, b"nn.SpatialConvolution", integer(3) + integer(8) + integer(1) + weight)
+    number = integer(1) + struct.pack("<d", 1)
+    modules = integer(3) + integer(7) + integer(1) + number + layer
+    fields = integer(3) + integer(6) + integer(1) + integer(2) + string(b"modules") + modules
+    return thing(5, b"nn.Sequential", fields)
+
+
+@contextmanager
+def _stderr_of_libraries() -> Iterator[list[str]]:
+    """What code in C prints on stderr past Python, told at the end."""
+    printed: list[str] = []
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield printed
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+        file.seek(0)
+        printed.append(file.read().decode(errors="replace"))
+
+
+@contextmanager
+def _at_most(seconds: int) -> Iterator[None]:
+    def stop(*_: object) -> None:
+        raise AssertionError(f"longer than {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def main(count: int, seed: int, keep: Path | None) -> int:
+    found: Counter[tuple[str, str]] = Counter()
+    failures = slowest = 0.0
+    with tempfile.TemporaryDirectory() as name:
+        trial = Trial(Path(name))
+        for number, (file, data) in enumerate(trial.mutated(count, seed)):
+            if keep:
+                (keep / file).write_bytes(data)
+            start = time.monotonic()
+            try:
+                outcome = trial.run(file, data)
+            except AssertionError as error:
+                outcome, failures = "FAILED", failures + 1
+                print(f"{number} {file}: {error!r}", flush=True)
+                if keep:
+                    (keep / f"{number}-{file}").write_bytes(data)
+            slowest = max(slowest, time.monotonic() - start)
+            found[file.removeprefix("bad-"), outcome] += 1
+        os.chdir("/")
+    for kind in sorted({kind for kind, _ in found}):
+        parts = (f"{found[kind, o]:4} {o}" for o in ("read", "refused", "FAILED") if found[kind, o])
+        print(f"{kind:20} {', '.join(parts)}")
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    print(
+        f"{count} files, seed {seed}: {failures:.0f} failures, slowest {slowest:.1f} s, {memory} MB"
+    )
+    return int(failures > 0)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=3000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--keep", type=Path, help="folder for the files that fail")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    sys.exit(main(given.count, given.seed, given.keep and given.keep.resolve()))

@@ -1,0 +1,124 @@
+"""Coverage-guided fuzzing (atheris) of what parses foreign bytes in our own Python code.
+
+    python tests/fuzz_readers.py corpus/ -max_total_time=600
+
+The first byte of an input chooses the reader: weights (safetensors, torch, t7), EXIF and XMP, the
+sizes of JPEG XL, damaged PNG and TIFF with 16 bits. Whatever is raised besides PhotostyleError (and
+ValueError, where callers expect it) is a finding.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from io import BytesIO
+from pathlib import Path
+
+import atheris
+
+with atheris.instrument_imports(include=["photostyle", "tifffile", "PIL"]):
+    from PIL import Image
+
+    from photostyle import PhotostyleError, photo
+    from photostyle.model import checkpoint, reference, t7
+    from photostyle.photo import limits, metadata
+
+FILE = Path(tempfile.gettempdir()) / f"fuzz-{os.getpid()}"
+
+
+def in_file(read: Callable[[Path], object], data: bytes) -> None:
+    FILE.write_bytes(data)
+    with suppress(PhotostyleError):
+        read(FILE)
+
+
+def read_weights(data: bytes) -> None:
+    in_file(checkpoint.load, data)
+
+
+def describe_weights(data: bytes) -> None:
+    in_file(checkpoint.describe, data)
+
+
+def read_checkpoint(data: bytes) -> None:
+    in_file(reference.read_state, data)
+
+
+def read_t7(data: bytes) -> None:
+    with suppress(ValueError):
+        t7.parse(data)
+
+
+def read_metadata(data: bytes) -> None:
+    exif = Image.Exif()
+    with suppress(Exception):
+        exif.load(b"Exif\0\0" + data)
+    found, orientation, _ = metadata.read(exif, {"xmp": data, "dpi": (data, 1)})
+    assert 1 <= orientation <= 8
+    found.stamped("settings")
+    metadata.names_adobe_rgb(exif)
+
+
+def read_jxl_size(data: bytes) -> None:
+    with suppress(ValueError, Image.DecompressionBombError):
+        limits.check_jxl(BytesIO(data))
+
+
+def read_photo(data: bytes) -> None:
+    with suppress(PhotostyleError):
+        photo.read(BytesIO(data))
+
+
+READERS = (
+    read_weights,
+    describe_weights,
+    read_checkpoint,
+    read_t7,
+    read_metadata,
+    read_jxl_size,
+    read_photo,
+)
+
+
+def one_input(data: bytes) -> None:
+    if data:
+        READERS[data[0] % len(READERS)](data[1:])
+
+
+def write_seeds(folder: Path) -> None:
+    """One small file of every kind to begin with."""
+    import torch
+    from fuzz import corruption
+    from support.photos import XMP, camera_exif, example_files, tiny_model
+
+    folder.mkdir(parents=True, exist_ok=True)
+    tiny_model(FILE)
+    tiny = FILE.read_bytes()
+    stream = BytesIO()
+    torch.save({"conv15.weight": torch.zeros(3, 3)}, stream)
+    files = example_files()
+    seeds = [
+        (0, tiny),
+        (1, tiny),
+        (2, stream.getvalue()),
+        (3, corruption._lua()),
+        (4, camera_exif(6).removeprefix(b"Exif\0\0")),
+        (4, XMP),
+        (5, files["plain.jxl"]),
+        *((6, files[name]) for name in ("deep.png", "deep.tif", "plain.png", "plain.tif")),
+    ]
+    for number, (reader, data) in enumerate(seeds):
+        (folder / f"seed-{number}").write_bytes(bytes((reader,)) + data)
+
+
+if __name__ == "__main__":
+    folders = [Path(word) for word in sys.argv[1:] if not word.startswith("-")]
+    if folders and not any(folders[0].glob("*")):
+        write_seeds(folders[0])
+    warnings.simplefilter("ignore")
+    atheris.Setup(sys.argv, one_input)
+    atheris.Fuzz()

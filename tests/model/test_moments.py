@@ -1,0 +1,204 @@
+"""The statistics against NumPy and SciPy-free formulas, and against what must never happen."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from photostyle.model import moments
+from photostyle.model.moments import METHODS, Moments, normalisation, transfer_map
+
+
+def features(channels: int, height: int, width: int, seed: int = 0, batch: int = 1) -> Tensor:
+    """Correlated, skewed features as after a ReLU."""
+    generator = torch.Generator().manual_seed(seed)
+    mix = torch.randn(channels, channels, generator=generator)
+    noise = torch.randn(batch, channels, height, width, generator=generator)
+    return torch.relu(torch.einsum("ij,bjhw->bihw", mix, noise) + 0.5)
+
+
+def cov(x: Tensor) -> np.ndarray:
+    return np.cov(x[0].flatten(1).double().numpy(), bias=True)
+
+
+def test_moments_are_numpys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(moments, "CHUNK", {"cpu": 37})  # several chunks, the last one short
+    x = features(8, 20, 30)
+    ours = Moments.of(x)
+    assert ours.count.item() == 600
+    np.testing.assert_allclose(ours.mean[0], x[0].flatten(1).double().mean(1), rtol=1e-6)
+    np.testing.assert_allclose(ours.covariance[0], cov(x), atol=3e-7 * cov(x).max())
+    exact = Moments.of(x.double())
+    np.testing.assert_allclose(exact.covariance[0], cov(x), rtol=1e-10, atol=1e-12)
+
+
+def test_merged_moments_are_those_of_the_union() -> None:
+    x = features(5, 17, 40).double()
+    merged = Moments.merge(Moments.of(part) for part in (x[..., :3], x[..., 3:21], x[..., 21:]))
+    whole = Moments.of(x)
+    torch.testing.assert_close(merged.count, whole.count)
+    torch.testing.assert_close(merged.mean, whole.mean)
+    torch.testing.assert_close(merged.covariance, whole.covariance)
+
+
+def test_a_huge_offset_does_not_cancel() -> None:
+    x = features(4, 50, 50).double()
+    torch.testing.assert_close(
+        Moments.of(x + 1e7).covariance, Moments.of(x).covariance, rtol=1e-6, atol=1e-7
+    )
+
+
+@pytest.mark.parametrize("method", ["monge", "classic"])
+def test_a_map_gives_the_style_moments(method: str) -> None:
+    content, style = features(6, 40, 40, 1).double(), features(6, 30, 50, 2).double() * 3 + 1
+    mapped = transfer_map(Moments.of(content), Moments.of(style), method, 0.0)(content)
+    np.testing.assert_allclose(cov(mapped), cov(style), rtol=1e-6, atol=1e-8)
+    torch.testing.assert_close(mapped.mean((2, 3)), style.mean((2, 3)))
+
+
+def test_classic_is_the_formula_of_li_et_al() -> None:
+    """E_s D_s^1/2 E_s^T E_c D_c^-1/2 E_c^T, by singular value decomposition in NumPy."""
+    content, style = features(6, 40, 40, 1).double(), features(6, 30, 50, 2).double()
+    (ec, dc, _), (es, ds, _) = np.linalg.svd(cov(content)), np.linalg.svd(cov(style))
+    expected = es @ np.diag(ds**0.5) @ es.T @ ec @ np.diag(dc**-0.5) @ ec.T
+    ours = METHODS["classic"](Moments.of(content), Moments.of(style), 0.0)
+    np.testing.assert_allclose(ours[0], expected, rtol=1e-7, atol=1e-9)
+
+
+def test_monge_is_symmetric_positive_and_solves_riccati() -> None:
+    """The optimal map is the one symmetric positive T with T C T = S."""
+    content, style = features(6, 40, 40, 1).double(), features(6, 30, 50, 2).double()
+    t = METHODS["monge"](Moments.of(content), Moments.of(style), 0.0)[0].numpy()
+    np.testing.assert_allclose(t, t.T, atol=1e-10)
+    assert np.linalg.eigvalsh(t).min() > 0
+    np.testing.assert_allclose(t @ cov(content) @ t, cov(style), rtol=1e-7, atol=1e-9)
+
+
+def test_published_damps_the_content() -> None:
+    content, style = features(6, 40, 40, 1).double(), features(6, 30, 50, 2).double()
+    n = 1600 / 1599
+    damped = cov(content) * n * (1.5 + np.eye(6))
+    (ec, dc, _), (es, ds, _) = np.linalg.svd(damped), np.linalg.svd(cov(style) * 1500 / 1499)
+    expected = es @ np.diag(ds**0.5) @ es.T @ ec @ np.diag(dc**-0.5) @ ec.T
+    ours = METHODS["published"](Moments.of(content), Moments.of(style), 0.0)
+    np.testing.assert_allclose(ours[0], expected, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("method", ["monge", "classic"])
+def test_equal_moments_give_the_identity(method: str) -> None:
+    x = features(16, 3, 3)  # rank-deficient: fewer pixels than channels
+    mapped = transfer_map(Moments.of(x), Moments.of(x), method, 1e-3)(x)
+    torch.testing.assert_close(mapped, x, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("method", list(METHODS))
+@settings(max_examples=60, deadline=None)
+@given(
+    channels=st.integers(1, 12),
+    sizes=st.tuples(*[st.integers(1, 6)] * 4),
+    scales=st.tuples(*[st.sampled_from([0.0, 1e-30, 1e-6, 1.0, 1e6, 1e15])] * 2),
+    rank=st.integers(0, 12),
+    seed=st.integers(0, 99),
+)
+def test_maps_are_always_finite(
+    method: str,
+    channels: int,
+    sizes: tuple[int, int, int, int],
+    scales: tuple[float, float],
+    rank: int,
+    seed: int,
+) -> None:
+    content = features(channels, *sizes[:2], seed) * scales[0]
+    style = features(channels, *sizes[2:], seed + 1) * scales[1]
+    content[:, rank:] = content[:, :1]
+    mapping = transfer_map(Moments.of(content), Moments.of(style), method, 1e-3)
+    assert torch.isfinite(mapping.matrix).all()
+    assert torch.isfinite(mapping(content)).all()
+
+
+def test_strength_blends_with_the_identity() -> None:
+    content, style = features(6, 9, 9, 1), features(6, 9, 9, 2)
+    mapping = transfer_map(Moments.of(content), Moments.of(style), "monge", 1e-3)
+    torch.testing.assert_close(mapping.blend(0.0)(content), content)
+    torch.testing.assert_close(mapping.blend(1.0)(content), mapping(content))
+    torch.testing.assert_close(
+        mapping.blend(0.3)(content), 0.7 * content + 0.3 * mapping(content), rtol=1e-4, atol=1e-4
+    )
+
+
+def test_a_batch_is_mapped_sample_by_sample() -> None:
+    content, style = features(4, 8, 8, 1, batch=3), features(4, 5, 9, 2, batch=3)
+    content = content.contiguous(memory_format=torch.channels_last)
+    together = transfer_map(Moments.of(content), Moments.of(style), "monge", 1e-3)(content)
+    for i in range(3):
+        c, s = content[i : i + 1], style[i : i + 1]
+        alone = transfer_map(Moments.of(c), Moments.of(s), "monge", 1e-3)(c)
+        torch.testing.assert_close(together[i : i + 1], alone, rtol=1e-4, atol=1e-4)
+
+
+def test_instance_norm_is_torchs() -> None:
+    x = features(7, 12, 11, batch=2) * 4 + 3
+    expected = torch.nn.functional.instance_norm(x)
+    torch.testing.assert_close(normalisation(Moments.of(x))(x), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_gradients_of_matrix_roots(which: int) -> None:
+    factor = torch.randn(2, 5, 5, dtype=torch.double, generator=torch.Generator().manual_seed(0))
+    matrix = factor @ factor.mT
+    matrix[1] = torch.eye(5)  # equal eigenvalues, where the gradient of eigh is infinite
+    matrix.requires_grad_()
+
+    def root(a: Tensor) -> Tensor:
+        return moments.matrix_roots((a + a.mT) / 2, 0.0)[which]
+
+    assert torch.autograd.gradcheck(root, matrix)
+
+
+@given(
+    st.integers(1, 40),
+    st.floats(-7, 0),
+    st.floats(-12, 12),
+    st.sampled_from(["spread", "one small", "one large", "equal"]),
+    st.integers(0, 99),
+)
+def test_iterated_roots_are_those_of_the_eigenvalues(
+    size: int, least: float, magnitude: float, kind: str, seed: int
+) -> None:
+    generator = np.random.default_rng(seed)
+    values = {
+        "spread": 10 ** generator.uniform(least, 0, (2, size)),
+        "one small": np.r_[10**least, np.ones(size - 1)] * np.ones((2, 1)),
+        "one large": np.r_[1, np.full(size - 1, 10**least)] * np.ones((2, 1)),
+        "equal": np.ones((2, size)),
+    }[kind]
+    vectors, _ = np.linalg.qr(generator.standard_normal((2, size, size)))
+    values = values * 10**magnitude
+
+    def power(exponent: float) -> np.ndarray:
+        return (vectors * values[:, None] ** exponent) @ vectors.swapaxes(1, 2)
+
+    floor = float((values.min(1) / values.sum(1)).min())
+    found = moments._iterated_roots(torch.from_numpy(power(1)), 0.99 * floor)
+    for root, exponent in zip(found, (0.5, -0.5), strict=True):
+        expected = power(exponent)
+        np.testing.assert_allclose(root, expected, atol=1e-7 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("method", ["monge", "classic"])
+@pytest.mark.parametrize("damping", [1e-3, 1e-2])
+def test_maps_are_the_same_without_eigenvalues(
+    method: str, damping: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU, with features that have hardly any variance in some directions."""
+    content, style = features(24, 5, 4, 1), 30 * features(24, 40, 30, 2)
+    style[:, :12] = 0
+    expected = transfer_map(Moments.of(content), Moments.of(style), method, damping)
+    monkeypatch.setattr(moments, "matrix_roots", moments._iterated_roots)
+    found = transfer_map(Moments.of(content), Moments.of(style), method, damping)
+    scale = expected.matrix.abs().max()
+    torch.testing.assert_close(found.matrix / scale, expected.matrix / scale, atol=1e-6, rtol=0)

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from photostyle.model.architecture import FULL_WIDTHS, PHOTONAS, PHOTONET, Architecture
+from photostyle.model.moments import AffineMap
+from photostyle.model.network import PhotoNet, Seen, Visitor, pad
+
+WIDTHS = (4, 6, 5, 7, 8)
+
+
+def parameters(module: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+@pytest.mark.parametrize(
+    ("architecture", "decoder", "whole"),
+    [(PHOTONET, 16_723_203, 29_668_175), (PHOTONAS, 6_140_995, 19_085_967)],
+)
+def test_published_numbers_of_parameters(
+    architecture: Architecture, decoder: int, whole: int
+) -> None:
+    with torch.device("meta"):
+        network = PhotoNet(architecture, FULL_WIDTHS)
+    assert parameters(network) == whole
+    assert parameters(network) - parameters(network.encoder) == decoder
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    string=st.text("01", min_size=32, max_size=32),
+    widths=st.tuples(*[st.integers(1, 9)] * 5),
+    height=st.integers(1, 50),
+    width=st.integers(1, 50),
+)
+@torch.no_grad()
+def test_any_architecture_width_and_size(
+    string: str, widths: tuple[int, int, int, int, int], height: int, width: int
+) -> None:
+    network = PhotoNet(Architecture.parse(string), widths)
+    seen = {}
+
+    class Looking(Visitor):
+        def visit(self, place: str, features: Tensor) -> None:
+            seen[place] = features.shape[1]
+
+    result = network(torch.rand(2, 3, height, width), Looking())
+    assert result.shape == (2, 3, height, width)
+    assert torch.isfinite(result).all()
+    places = network.architecture.places
+    assert list(seen.items()) == [(place, network.channels(place)) for place in places]
+
+
+class Mapping(Visitor):
+    """One map for each place that is named."""
+
+    def __init__(self, maps: dict[str, AffineMap]):
+        self.maps = maps
+
+    def visit(self, place: str, features: Tensor) -> AffineMap | None:  # noqa: ARG002
+        return self.maps.get(place)
+
+
+def some_map(channels: int, batch: int = 1) -> AffineMap:
+    matrix = torch.eye(channels) + 0.3 * torch.randn(batch, channels, channels) / channels**0.5
+    return AffineMap(matrix.double(), torch.randn(batch, channels).double())
+
+
+@torch.no_grad()
+def test_what_visit_returns_is_what_goes_on() -> None:
+    torch.manual_seed(0)
+    network, pixels = PhotoNet(PHOTONET, (16, 16, 16, 16, 16)), torch.rand(1, 3, 32, 48)
+    plain = network(pixels)
+    for place in PHOTONET.places:
+        changed = network(pixels, Mapping({place: some_map(16)}))
+        assert not torch.equal(changed, plain), place
+
+
+@settings(max_examples=25, deadline=None)
+@given(string=st.text("01", min_size=32, max_size=32), seed=st.integers(0, 99))
+@torch.no_grad()
+def test_folded_maps_and_shared_work_change_nothing(string: str, seed: int) -> None:
+    """A map for each sample is applied to the features, one for all is folded into kernels."""
+    torch.manual_seed(seed)
+    network, pixels = PhotoNet(Architecture.parse(string), WIDTHS), torch.rand(2, 3, 33, 40)
+    maps = {place: some_map(network.channels(place)) for place in network.architecture.places}
+    each = {
+        place: AffineMap(m.matrix.repeat(2, 1, 1), m.bias.repeat(2, 1)) for place, m in maps.items()
+    }
+
+    def decode(maps: dict[str, AffineMap], keep: bool) -> tuple[Tensor, Tensor]:
+        levels = network.encode(pad(pixels))
+        return network.decode(levels, pixels.shape, Mapping(maps), keep)
+
+    folded, kept = decode(maps, keep=True)
+    applied, _ = decode(each, keep=False)
+    torch.testing.assert_close(folded, applied, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(kept, network(pixels), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 5), (7, 4)])
+@pytest.mark.parametrize("mapped", [False, True])
+def test_a_convolution_of_what_is_enlarged(height: int, width: int, mapped: bool) -> None:
+    torch.manual_seed(0)
+    features = torch.randn(2, 5, height, width, dtype=torch.float64, requires_grad=True)
+    weight, bias = torch.randn(4, 5, 3, 3).double().requires_grad_(), torch.randn(4).double()
+    mapping = some_map(5) if mapped else None
+    found = Seen(features, mapping, enlarged=True).convolve(weight, bias)
+    enlarged = features if mapping is None else mapping(features)
+    enlarged = enlarged.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    expected = F.conv2d(F.pad(enlarged, (1, 1, 1, 1), mode="reflect"), weight, bias)
+    torch.testing.assert_close(found, expected)
+    along = torch.randn_like(found)
+    gradients = [torch.autograd.grad(x, (features, weight), along) for x in (found, expected)]
+    torch.testing.assert_close(*gradients)
+
+
+@torch.no_grad()
+def test_channels_last_changes_nothing() -> None:
+    network, pixels = PhotoNet(PHOTONET, WIDTHS), torch.rand(2, 3, 33, 47)
+    expected = network(pixels)
+    network.to(memory_format=torch.channels_last)
+    result = network(pixels.contiguous(memory_format=torch.channels_last))
+    torch.testing.assert_close(result, expected, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_padding_does_not_reach_into_a_photo_that_fits() -> None:
+    """The batch and a size that needs no padding: each sample alone gives the same."""
+    network, pixels = PhotoNet(PHOTONAS, WIDTHS), torch.rand(3, 3, 32, 64)
+    together = network(pixels)
+    for i in range(3):
+        torch.testing.assert_close(together[i], network(pixels[i : i + 1])[0], rtol=1e-4, atol=1e-5)

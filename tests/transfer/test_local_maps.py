@@ -1,0 +1,159 @@
+"""The fast way: strips, smoothness, and what the maps are fitted by."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+import photostyle
+from photostyle.bench.scene import scene
+from photostyle.transfer import local_maps
+from photostyle.transfer.canvas import STRIP, Pixels
+from photostyle.transfer.local_maps import Upsampled
+from photostyle.transfer.style import Style
+from photostyle.transfer.stylizer import Stylizer
+
+Floats = npt.NDArray[np.float64]
+
+
+@pytest.fixture(scope="module")
+def stylizer() -> Stylizer:
+    return photostyle.load("photonas", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def evening(stylizer: Stylizer) -> Style:
+    return stylizer.learn(scene(240, 160, evening=True))
+
+
+def fast(stylizer: Stylizer, photo: Floats, style: Style, working_size: int = 128) -> Floats:
+    result: Floats = stylizer.apply(photo, style, mode="fast", working_size=working_size)
+    return result
+
+
+@pytest.mark.parametrize("size", [(511, 333), (640, 97), (130, 700)])
+def test_strips_give_what_the_whole_gives(
+    stylizer: Stylizer, evening: Style, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = scene(*size) / 255
+    results = []
+    for strip in (1 << 30, 5000, 1):
+        monkeypatch.setitem(STRIP, "cpu", strip)
+        results.append(fast(stylizer, photo, evening))
+    assert np.abs(results[0] - photo).max() > 0.1
+    for result in results[1:]:
+        np.testing.assert_allclose(result, results[0], atol=1e-4)
+
+
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_in_place_gives_what_a_copy_gives(
+    stylizer: Stylizer, evening: Style, depth: type[np.uint8] | type[np.uint16]
+) -> None:
+    photo = scene(400, 300).astype(depth) * (257 if depth == np.uint16 else 1)
+    before = photo.copy()
+    copied = stylizer.apply(photo, evening, mode="fast", working_size=128)
+    assert np.array_equal(photo, before)
+    overwritten = stylizer.apply(photo, evening, mode="fast", working_size=128, in_place=True)
+    assert overwritten is photo
+    assert np.array_equal(overwritten, copied)
+
+
+def test_a_gradient_stays_smooth(stylizer: Stylizer, evening: Style) -> None:
+    """No bands, no grid: from pixel to pixel the slope of a clear sky hardly changes."""
+    y, x = np.mgrid[0:1:500j, 0:1:800j]
+    sky = np.stack([0.35 + 0.3 * y, 0.5 + 0.25 * y, 0.8 + 0.1 * y - 0.1 * x], -1)
+    result = fast(stylizer, sky, evening)
+    assert np.abs(result - sky).mean() > 0.05
+    for axis in (0, 1):
+        slope = np.diff(result, axis=axis)
+        assert np.abs(np.diff(slope, axis=axis)).max() < 0.25 / 255
+        assert np.abs(slope).max() < 3 / 255
+
+
+def test_flat_regions_stay_flat_and_halos_are_bounded(stylizer: Stylizer, evening: Style) -> None:
+    """At a hard edge between flat colours exact rings a little, and fast at most twice as much."""
+    photo = np.empty((160, 1280, 3))
+    photo[:, :640], photo[:, 640:] = (0.2, 0.22, 0.25), (0.6, 0.75, 0.9)
+    results = (
+        fast(stylizer, photo, evening, 640),
+        stylizer.apply(photo, evening, mode="exact"),
+    )
+    assert np.abs(results[0][:, 0] - results[0][:, -1]).max() > 0.2
+    for half, far in ((np.s_[:, :640], np.s_[:, :400]), (np.s_[:, 640:], np.s_[:, -400:])):
+        ringing = [np.abs(result[half] - result[far].mean((0, 1))) for result in results]
+        assert ringing[0].max() < 2 * ringing[1].max()
+        assert ringing[0].mean() < 3 * ringing[1].mean()
+        assert np.abs(results[0][far] - results[0][far].mean((0, 1))).max() < 1 / 255
+
+
+def test_detail_is_carried_over(stylizer: Stylizer, evening: Style) -> None:
+    """Lines a pixel wide, which the reduced copy cannot hold, come out as they went in."""
+    photo = scene(900, 600) / 255
+    photo[::7] *= 0.8
+    result = fast(stylizer, photo, evening)
+    detail, kept = ((x[1:] - x[:-1]).mean(-1).ravel() for x in (photo, result))
+    assert np.corrcoef(detail, kept)[0, 1] > 0.95
+
+
+def test_fast_is_near_exact(stylizer: Stylizer, evening: Style) -> None:
+    photo = scene(720, 480) / 255
+    exact: Floats = stylizer.apply(photo, evening, mode="exact")
+    error = ((fast(stylizer, photo, evening, 360) - exact) ** 2).mean()
+    assert -10 * np.log10(error) > 30
+
+
+def test_a_fit_finds_the_map_that_was_applied() -> None:
+    generator = torch.Generator().manual_seed(0)
+    content = torch.rand(1, 3, 60, 80, generator=generator)
+    matrix = torch.tensor([[0.9, 0.1, 0.0], [0.0, 0.7, 0.2], [0.1, 0.0, 1.1]])
+    bias = torch.tensor([0.05, -0.02, 0.1])
+    result = torch.einsum("ij,bjhw->bihw", matrix, content) + bias[:, None, None]
+    maps = local_maps.fit(content, result, 2e-3)
+    expected = torch.cat([matrix.flatten(), bias])[:, None, None].expand_as(maps)
+    torch.testing.assert_close(maps, expected, atol=2e-3, rtol=0)
+
+
+def test_fitted_is_what_the_maps_make_of_the_content(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(STRIP, "cpu", 1000)  # several strips
+    generator = torch.Generator().manual_seed(0)
+    content = torch.rand(2, 3, 60, 80, generator=generator)
+    result = content**1.5 + 0.1 * torch.rand(2, 3, 60, 80, generator=generator)
+    expected = [
+        local_maps.maps_between(c[None], r[None], 0.01)(c, 0)
+        for c, r in zip(content, result, strict=True)
+    ]
+    found = local_maps.fitted(content, result, 0.01)
+    assert found.data_ptr() == result.data_ptr()
+    torch.testing.assert_close(found, torch.stack(expected))
+    # What maps made of the content, maps can make of it again.
+    again = local_maps.fitted(content, found.clone(), 1e-6)
+    assert (again - found).abs().mean() < 5e-3
+
+
+@pytest.mark.parametrize(("width", "height", "ratio"), [(70, 53, 1), (301, 200, 3), (640, 9, 10)])
+def test_maps_enlarged_at_once_are_those_of_each_row(width: int, height: int, ratio: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    shape = (-(-size // (local_maps.BLOCK * ratio)) for size in (height, width))
+    maps = Upsampled(torch.randn(12, *shape, generator=generator), ratio)
+    for top in range(0, height, 7):
+        count = min(7, height - top)
+        expected = maps._interpolated(top, count, width)
+        found = maps._interpolated_at_once(top, count, width)
+        torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1000, 667), (333, 1234), (4000, 3), (50, 40)])
+def test_the_reduced_copy_is_the_photo_in_small(width: int, height: int) -> None:
+    """Each pixel of the copy is near the mean of what it covers: nothing is shifted or cut off."""
+    y, x = np.mgrid[0:height, 0:width]
+    photo = np.stack([x / width, y / height, np.full(x.shape, 0.5)], -1)
+    small, ratio = local_maps.reduce(Pixels(photo), 200)
+    assert max(small.shape[-2:]) <= 200
+    assert small.shape[-2:] == (height, width) or ratio > 1
+    for axis, (channel, size) in enumerate([(1, height), (0, width)]):
+        count = small.shape[2 + axis]
+        centres = ((np.arange(count) + 0.5) * ratio).clip(0.5, size - 0.5)
+        found = small[0, channel].mean(1 - axis).numpy() * size + 0.5
+        assert np.abs(found - centres)[1:-1].max(initial=0) < 0.5 * ratio

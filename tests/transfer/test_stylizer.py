@@ -1,0 +1,239 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import photostyle
+from photostyle import PhotostyleError
+from photostyle.model.architecture import PHOTONAS
+from photostyle.model.checkpoint import Checkpoint
+from photostyle.model.network import PhotoNet
+from photostyle.transfer.style import Masked
+from photostyle.transfer.stylizer import Stylizer, choose_device
+
+
+@pytest.fixture(scope="module", params=["photonas", "photonet"])
+def stylizer(request: pytest.FixtureRequest) -> Stylizer:
+    return photostyle.load(request.param, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def content() -> np.ndarray:
+    """A smooth scene with a little texture, 75 x 110, floats."""
+    y, x = np.mgrid[0:75, 0:110] / 110
+    rng = np.random.default_rng(0)
+    scene = np.stack([0.2 + 0.5 * x, 0.3 + 0.4 * y, 0.7 - 0.5 * x * y], -1)
+    return np.clip(scene + 0.05 * rng.standard_normal((75, 110, 1)), 0, 1).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def warm() -> np.ndarray:
+    """Another scene in evening light, 64 x 40, 8 bits."""
+    y, x = np.mgrid[0:64, 0:40] / 64
+    rng = np.random.default_rng(1)
+    scene = np.stack([0.95 - 0.3 * y, 0.5 - 0.3 * y + 0.1 * x, 0.2 + 0.1 * x], -1)
+    scene = scene + 0.08 * rng.standard_normal((64, 40, 1))
+    return (255 * np.clip(scene, 0, 1)).round().astype(np.uint8)
+
+
+def test_a_mask_lies_on_the_padded_photo_at_every_place_but_its_own_pixels() -> None:
+    """Also where features happen to be of the photo's size: 16 pixels are padded to 32."""
+    mask = torch.zeros(1, 1, 16, 16)
+    mask[..., :8, :] = 1
+    masked = Masked(mask)
+    for place, size, share in (("pixels", 16, 1 / 2), ("skip1", 32, 1 / 4), ("d5", 16, 1 / 4)):
+        weights = masked.weights(place, torch.empty(1, 3, size, size))
+        assert weights is not None
+        assert weights.mean() == share
+        assert weights.shape[-2:] == (size, size)
+
+
+def test_every_kind_comes_back_as_itself(
+    stylizer: Stylizer, content: np.ndarray, warm: np.ndarray
+) -> None:
+    style = stylizer.learn(warm)
+    expected = stylizer.apply(content, style)
+    assert expected.shape == content.shape
+    assert expected.dtype == np.float32
+
+    double = stylizer.apply(content.astype(np.float64), style)
+    assert double.dtype == np.float64
+    np.testing.assert_allclose(double, expected, atol=1e-5)
+
+    tensor = stylizer.apply(torch.from_numpy(content).permute(2, 0, 1).double(), style)
+    assert tensor.dtype == torch.float32
+    np.testing.assert_allclose(tensor.permute(1, 2, 0), expected, atol=1e-5)
+
+    deep = stylizer.apply((65535 * content).round().astype(np.uint16), style)
+    assert deep.dtype == np.uint16
+    np.testing.assert_allclose(deep / 65535, expected, atol=1e-3)
+
+    eight = (255 * content).round().astype(np.uint8)
+    array = stylizer.apply(eight, style)
+    assert array.dtype == np.uint8
+    np.testing.assert_allclose(array / 255, expected, atol=0.02)
+
+    image = stylizer.apply(Image.fromarray(eight), style)
+    assert image.mode == "RGB"
+    np.testing.assert_array_equal(np.asarray(image), array)
+
+
+def test_every_kind_teaches_the_same(
+    stylizer: Stylizer, content: np.ndarray, warm: np.ndarray
+) -> None:
+    expected = stylizer.apply(content, stylizer.learn(warm))
+    tensor = torch.from_numpy(warm).permute(2, 0, 1) / 255
+    styles = [
+        stylizer.learn(Image.fromarray(warm)),
+        stylizer.learn(warm / 255),
+        stylizer.learn(tensor),
+        stylizer.learn(warm.astype(np.uint16) * 257),
+    ]
+    for style in styles:
+        np.testing.assert_allclose(stylizer.apply(content, style), expected, atol=1e-4)
+
+
+def test_alpha_is_kept(stylizer: Stylizer, content: np.ndarray, warm: np.ndarray) -> None:
+    image = Image.fromarray((255 * content).astype(np.uint8))
+    alpha = Image.fromarray(np.tile(np.linspace(0, 255, 110).astype(np.uint8), (75, 1)))
+    image.putalpha(alpha)
+    result = stylizer.apply(image, stylizer.learn(warm))
+    assert result.mode == "RGBA"
+    np.testing.assert_array_equal(np.asarray(result)[..., 3], np.asarray(alpha))
+
+
+def test_the_look_is_taken_over(stylizer: Stylizer, content: np.ndarray, warm: np.ndarray) -> None:
+    """Mean and spread of each channel come much closer to the style's than they were."""
+
+    def statistics(photo: np.ndarray) -> np.ndarray:
+        return np.concatenate([photo.mean((0, 1)), photo.std((0, 1))])
+
+    goal = statistics(warm / 255)
+    before = np.abs(statistics(content) - goal).sum()
+    result = stylizer.apply(content, stylizer.learn(warm))
+    assert np.abs(statistics(result) - goal).sum() < 0.4 * before
+
+
+def test_strength_goes_from_the_photo_to_the_result(
+    stylizer: Stylizer, content: np.ndarray, warm: np.ndarray
+) -> None:
+    style = stylizer.learn(warm)
+    np.testing.assert_array_equal(stylizer.apply(content, style, strength=0), content)
+    almost = stylizer.apply(content, style, strength=1e-3)
+    assert np.abs(almost - content).max() < 2 / 255
+    full = stylizer.apply(content, style)
+    distances = [
+        np.abs(stylizer.apply(content, style, strength=s) - full).mean() for s in (0, 0.3, 0.6, 1)
+    ]
+    assert distances == sorted(distances, reverse=True)
+    for strength in (-0.1, 1.1, float("nan")):
+        with pytest.raises(PhotostyleError, match="between 0 and 1"):
+            stylizer.apply(content, style, strength=strength)
+
+
+@pytest.mark.parametrize("content_size", [(1, 1), (1, 300), (40, 2), (33, 47)])
+@pytest.mark.parametrize("constant", [False, True])
+def test_photos_without_information(
+    stylizer: Stylizer, content_size: tuple[int, int], constant: bool, warm: np.ndarray
+) -> None:
+    rng = np.random.default_rng(0)
+    photo = np.full((*content_size, 3), 0.4) if constant else rng.random((*content_size, 3))
+    for style in (warm, np.zeros((1, 1, 3), np.uint8), np.full((50, 20, 3), 255, np.uint8)):
+        result = stylizer.apply(photo, stylizer.learn(style))
+        assert result.shape == photo.shape
+        assert np.isfinite(result).all()
+
+
+def test_the_photo_is_not_changed(stylizer: Stylizer) -> None:
+    tensor = torch.rand(3, 32, 32)
+    before = tensor.clone()
+    stylizer.apply(tensor, stylizer.learn(tensor))
+    assert torch.equal(tensor, before)
+
+
+@pytest.mark.parametrize(
+    "turned",
+    [np.s_[::-1], np.s_[:, ::-1], np.s_[..., ::-1], np.s_[::2, 3::3]],
+    ids=["upside down", "mirrored", "channels", "strided"],
+)
+def test_views_of_arrays_are_photos(
+    stylizer: Stylizer, warm: np.ndarray, turned: tuple[slice, ...]
+) -> None:
+    """Such as OpenCV's BGR, reversed."""
+    style, view = stylizer.learn(warm), warm[turned]
+    expected = stylizer.apply(view.copy(), style)
+    np.testing.assert_array_equal(stylizer.apply(view, style), expected)
+    np.testing.assert_array_equal(stylizer.apply(view, style, in_place=True), expected)
+
+
+@pytest.mark.parametrize(
+    "photo",
+    [
+        np.zeros((4, 4), np.uint8),
+        np.zeros((4, 4, 4), np.uint8),
+        np.zeros((4, 4, 3), np.int32),
+        np.zeros((0, 4, 3), np.uint8),
+        np.full((4, 4, 3), np.nan),
+        torch.zeros(4, 4, 3),
+        torch.zeros(3, 4, 4, dtype=torch.uint8),
+        torch.full((3, 4, 4), torch.inf),
+        "photo.jpg",
+    ],
+)
+def test_what_is_no_photo_is_refused(photo: object) -> None:
+    checkpoint = Checkpoint(PhotoNet(PHOTONAS, (2, 2, 2, 2, 2)))
+    stylizer = Stylizer(checkpoint, torch.device("cpu"))
+    with pytest.raises(PhotostyleError):
+        stylizer.learn(photo)  # type: ignore[type-var]
+
+
+def test_a_style_of_another_model_is_refused(content: np.ndarray) -> None:
+    ours, theirs = (
+        Stylizer(Checkpoint(PhotoNet(PHOTONAS, widths)), torch.device("cpu"))
+        for widths in [(2, 2, 2, 2, 2), (3, 2, 2, 2, 2)]
+    )
+    with pytest.raises(PhotostyleError, match="another model"):
+        ours.apply(content, theirs.learn(content))
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:99", "mps", ""])
+def test_other_devices_are_refused(name: str) -> None:
+    with pytest.raises(PhotostyleError, match="device"):
+        choose_device(name)
+
+
+@pytest.mark.parametrize("limit", [600, 100])
+def test_too_little_memory_of_a_gpu_means_smaller_tiles(
+    monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    """A device that has room for so many rows and columns: smaller tiles, or a sentence."""
+    from photostyle.transfer import stylizer as engine
+    from photostyle.transfer import tiling
+    from photostyle.transfer.style import Transferring, compose
+
+    sides: list[int] = []
+
+    def limited(
+        network: PhotoNet, pixels: torch.Tensor, transferring: Transferring
+    ) -> torch.Tensor:
+        sides.append(max(pixels.shape[-2:]))
+        if sides[-1] > limit:
+            raise torch.OutOfMemoryError
+        return compose(network, pixels, transferring)
+
+    stylizer = photostyle.load("photonas", device="cpu")
+    photo = np.random.default_rng(0).random((64, 900, 3)).astype(np.float32)
+    style = stylizer.learn(photo[:, :99])
+    expected = stylizer.apply(photo, style, mode="exact")
+    for module in (engine, tiling):
+        monkeypatch.setattr(module, "compose", limited)
+    if limit < 200:
+        with pytest.raises(PhotostyleError, match="--device cpu"):
+            stylizer.apply(photo, style, mode="exact")
+        return
+    found = stylizer.apply(photo, style, mode="exact")
+    assert sides[0] == 900
+    assert sides[-1] <= limit
+    np.testing.assert_allclose(found, expected, atol=1 / 255)
