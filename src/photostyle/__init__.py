@@ -11,12 +11,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from photostyle.version import __version__
+
 if TYPE_CHECKING:
     from photostyle.errors import PhotostyleError
     from photostyle.transfer.style import Style
     from photostyle.transfer.stylizer import Stylizer, load
 
-__version__ = "0.1.0"
 __all__ = ["PhotostyleError", "Style", "Stylizer", "__version__", "load"]
 
 # Imported when first asked for: torch takes seconds to import, and `--help` needs none of it.

@@ -25,7 +25,7 @@ from photostyle.bench.stopwatch import PHASES, Stopwatch
 from photostyle.cli import cli
 from photostyle.model import checkpoint
 from photostyle.model.architecture import PHOTONAS
-from photostyle.model.checkpoint import PUBLISHED, Checkpoint
+from photostyle.model.checkpoint import REFERENCE, Checkpoint
 from photostyle.model.moments import Moments
 from photostyle.model.network import PhotoNet
 from photostyle.transfer.style import record, transfer
@@ -167,7 +167,7 @@ def test_the_baseline_computes_what_the_published_program_computes() -> None:
     )
     with torch.inference_mode():
         learned, _ = record(baseline.network, style)
-        expected = transfer(baseline.network, content, learned, PUBLISHED)
+        expected = transfer(baseline.network, content, learned, REFERENCE)
         result = baseline(content, style)
     assert expected.std() > 0.1
     torch.testing.assert_close(result, expected, atol=1e-3 * float(expected.std()), rtol=1e-3)

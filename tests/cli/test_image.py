@@ -34,7 +34,8 @@ from support.photos import (
 
 from photostyle import photo
 from photostyle.cli import cli
-from photostyle.transfer.stylizer import TILE, WORKING_SIZE, load
+from photostyle.transfer.options import TILE, WORKING_SIZE
+from photostyle.transfer.stylizer import load
 
 RENDER = Path(__file__).parents[2] / "examples" / "render.py"
 COMMAND = [sys.executable, "-m", "photostyle"]

@@ -27,8 +27,8 @@ import photostyle
 from photostyle import video
 from photostyle.cli import cli
 from photostyle.model.moments import Moments
-from photostyle.transfer.video_stylizer import Cue, Programme, Restyling
-from photostyle.video import Frame
+from photostyle.transfer.video_stylizer import StyleCue, StyleTimeline, VideoStylizer
+from photostyle.video import VideoFrame
 
 COMMAND = [sys.executable, "-m", "photostyle"]
 SOUND = ["-f", "lavfi", "-i", "sine=440:duration=1"]
@@ -412,9 +412,9 @@ def test_a_full_disk_leaves_nothing(folder: Path) -> None:
     assert sorted(p.name for p in folder.iterdir()) == ["dusk.png", "in.mp4", "tiny.safetensors"]
 
 
-def frames_of(*scenes: npt.NDArray[np.uint8]) -> list[Frame]:
+def frames_of(*scenes: npt.NDArray[np.uint8]) -> list[VideoFrame]:
     return [
-        Frame(number, pixels.copy(), number, 1, Fraction(1, 10))
+        VideoFrame(number, pixels.copy(), number, 1, Fraction(1, 10))
         for number, pixels in enumerate(scenes)
     ]
 
@@ -435,23 +435,25 @@ def test_shots_are_found_and_have_moments_of_their_own(stylizer: photostyle.Styl
     one, other = scene(160, 96), np.ascontiguousarray(255 - scene(160, 96)[::-1])
     style = stylizer.learn(scene(120, 80)[..., ::-1].copy())
     clip = frames_of(one, one, one, other, other, one)
-    restyling = Restyling(stylizer, Programme([Cue(0, style)]))
-    assert len(list(restyling.survey(clip))) == 6
+    restyling = VideoStylizer(stylizer, StyleTimeline([StyleCue(0, style)]))
+    assert len(list(restyling.analyze_shots(clip))) == 6
     assert restyling.cuts == [3, 5]
     assert len(list(restyling.run(clip))) == len(clip)
     np.testing.assert_array_equal(clip[0].pixels, clip[2].pixels)
     # The first shot is one picture: as good as a photo on its own.
     alone = frames_of(one)[0]
-    Restyling(stylizer, Programme([Cue(0, style)]), temporal="frame")(alone)
+    VideoStylizer(stylizer, StyleTimeline([StyleCue(0, style)]), temporal="frame")(alone)
     assert difference(alone.pixels, clip[0].pixels) < 0.5
-    assert Restyling(stylizer, Programme([Cue(0, style)]), temporal="smooth").cuts == []
+    assert (
+        VideoStylizer(stylizer, StyleTimeline([StyleCue(0, style)]), temporal="smooth").cuts == []
+    )
 
 
 def test_motion_is_no_cut(stylizer: photostyle.Stylizer) -> None:
     style = stylizer.learn(scene(120, 80))
-    restyling = Restyling(stylizer, Programme([Cue(0, style)]))
+    restyling = VideoStylizer(stylizer, StyleTimeline([StyleCue(0, style)]))
     panned = [np.ascontiguousarray(np.roll(scene(160, 96), 4 * k, 1)) for k in range(8)]
-    assert len(list(restyling.survey(frames_of(*panned)))) == 8
+    assert len(list(restyling.analyze_shots(frames_of(*panned)))) == 8
     assert restyling.cuts == []
 
 
@@ -461,9 +463,12 @@ def test_what_does_not_move_does_not_flicker(stylizer: photostyle.Stylizer) -> N
     flicker = {}
     for temporal in ("shot", "smooth", "frame"):
         clip = frames_of(*(wandering(k) for k in range(9)))
-        restyling = Restyling(stylizer, Programme([Cue(0, style)]), temporal=temporal)
+        restyling = VideoStylizer(stylizer, StyleTimeline([StyleCue(0, style)]), temporal=temporal)
         if temporal == "shot":
-            assert len(list(restyling.survey(frames_of(*(wandering(k) for k in range(9)))))) == 9
+            assert (
+                len(list(restyling.analyze_shots(frames_of(*(wandering(k) for k in range(9))))))
+                == 9
+            )
         assert len(list(restyling.run(clip))) == len(clip)
         corner = np.array([frame.pixels[60:, :60].mean((0, 1)) for frame in clip])
         flicker[temporal] = np.abs(np.diff(corner, axis=0)).mean()
@@ -473,7 +478,7 @@ def test_what_does_not_move_does_not_flicker(stylizer: photostyle.Stylizer) -> N
 
 def test_a_programme_fades_from_one_style_to_the_next(stylizer: photostyle.Stylizer) -> None:
     styles = [stylizer.learn(np.ascontiguousarray(scene(99, 80) // k)) for k in (1, 3)]
-    programme = Programme([Cue(0, styles[0]), Cue(1.0, styles[1])], fade=0.5)
+    programme = StyleTimeline([StyleCue(0, styles[0]), StyleCue(1.0, styles[1])], fade=0.5)
     assert programme.at(0.9) == [(0, 1.0)]
     assert programme.at(1.25) == [(0, 0.5), (1, 0.5)]
     assert programme.at(2) == [(1, 1.0)]
@@ -482,8 +487,8 @@ def test_a_programme_fades_from_one_style_to_the_next(stylizer: photostyle.Styli
     assert list(programme.between(1.6, 9)) == [1]
 
     clip = frames_of(*([scene(160, 96)] * 20))
-    restyling = Restyling(stylizer, programme)
-    assert len(list(restyling.survey(frames_of(*([scene(160, 96)] * 20))))) == 20
+    restyling = VideoStylizer(stylizer, programme)
+    assert len(list(restyling.analyze_shots(frames_of(*([scene(160, 96)] * 20))))) == 20
     assert len(list(restyling.run(clip))) == len(clip)
     light = [frame.pixels.mean() for frame in clip]
     assert light[9] == light[0]

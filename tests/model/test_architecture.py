@@ -25,7 +25,7 @@ def test_the_unread_bit_makes_no_difference(string: str) -> None:
 
 def test_photonet_has_everything() -> None:
     assert all(getattr(PHOTONET, part.name) for part in fields(PHOTONET))
-    assert PHOTONET.places == (
+    assert PHOTONET.wct_layers == (
         *("level5", "skip4", "skip3", "skip2", "skip1"),
         *("d1", "d2", "d3", "d4", "d5"),
     )
@@ -34,12 +34,12 @@ def test_photonet_has_everything() -> None:
 def test_photonas_is_what_the_paper_describes() -> None:
     on = {part.name for part in fields(PHOTONAS) if getattr(PHOTONAS, part.name)}
     assert on == {"bfa4", "bfa2", "skip4", "wct_d5", "norm1", "skip1", "wct_skip1"}
-    assert PHOTONAS.places == ("skip1", "d5")
+    assert PHOTONAS.wct_layers == ("skip1", "d5")
 
 
 def test_a_place_on_a_level_that_nothing_uses_is_no_place() -> None:
-    assert Architecture(wct_skip2=True).places == ()
-    assert Architecture(wct_skip2=True, bfa2=True).places == ("skip2",)
+    assert Architecture(wct_skip2=True).wct_layers == ()
+    assert Architecture(wct_skip2=True, bfa2=True).wct_layers == ("skip2",)
 
 
 @pytest.mark.parametrize("string", ["", "0" * 31, "0" * 33, "0" * 31 + "2", "photonas"])

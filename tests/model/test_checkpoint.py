@@ -16,9 +16,9 @@ from photostyle import PhotostyleError
 from photostyle.cli import cli
 from photostyle.model import checkpoint as checkpoints
 from photostyle.model.architecture import PHOTONET, Architecture
-from photostyle.model.checkpoint import Checkpoint, Transfer
+from photostyle.model.checkpoint import Checkpoint, TransferSettings
 from photostyle.model.network import PhotoNet
-from photostyle.model.reference import published_name, read_state
+from photostyle.model.reference import read_state, reference_name
 
 WIDTHS = (2, 3, 4, 5, 6)
 
@@ -27,7 +27,9 @@ WIDTHS = (2, 3, 4, 5, 6)
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "tiny.safetensors"
     torch.manual_seed(0)
-    checkpoint = Checkpoint(PhotoNet(PHOTONET, WIDTHS), Transfer("classic", 0.5), {"photos": 7})
+    checkpoint = Checkpoint(
+        PhotoNet(PHOTONET, WIDTHS), TransferSettings("classic", 0.5), {"photos": 7}
+    )
     checkpoints.save(checkpoint, path, torch.float16)
     return path
 
@@ -38,7 +40,7 @@ def test_a_checkpoint_comes_back(file: Path) -> None:
     loaded = checkpoints.load(file)
     assert loaded.network.architecture == PHOTONET
     assert loaded.network.widths == WIDTHS
-    assert (loaded.transfer, loaded.provenance) == (Transfer("classic", 0.5), {"photos": 7})
+    assert (loaded.transfer, loaded.provenance) == (TransferSettings("classic", 0.5), {"photos": 7})
     for name, tensor in loaded.network.state_dict().items():
         assert tensor.dtype == torch.float32
         assert torch.equal(tensor, network.state_dict()[name].half().float()), name
@@ -48,7 +50,7 @@ def test_bundled_weights() -> None:
     """PHOTONET, and the faster network that the search found."""
     photonet, photonas = (checkpoints.load(name) for name in ("photonet", "photonas"))
     assert photonet.network.architecture == PHOTONET
-    assert photonas.network.architecture.places
+    assert photonas.network.architecture.wct_layers
     assert str(photonas.network.architecture).count("1") < 16
     for checkpoint in (photonet, photonas):
         assert checkpoint.provenance["recipe"]["start"]
@@ -184,9 +186,9 @@ def test_published_names(string: str) -> None:
     architecture = Architecture.parse(string)
     known = {"0", "11", "12", "13", "14", "212", "213", "214", "223", "224", "234"}
     known |= {"3123", "3124", "3134", "3234", "4"}
-    assert published_name("aggregate", architecture).removeprefix("conv_pyramid") in known
-    assert published_name("conv17", architecture) == ("conv17" if string[11] == "1" else "conv17_2")
-    assert published_name("conv23", architecture) == ("conv23" if string[20] == "1" else "conv23_2")
+    assert reference_name("aggregate", architecture).removeprefix("conv_pyramid") in known
+    assert reference_name("conv17", architecture) == ("conv17" if string[11] == "1" else "conv17_2")
+    assert reference_name("conv23", architecture) == ("conv23" if string[20] == "1" else "conv23_2")
 
 
 def test_provenance_is_json(file: Path) -> None:

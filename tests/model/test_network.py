@@ -9,7 +9,7 @@ from torch import Tensor
 
 from photostyle.model.architecture import FULL_WIDTHS, PHOTONAS, PHOTONET, Architecture
 from photostyle.model.moments import AffineMap
-from photostyle.model.network import PhotoNet, Seen, Visitor, pad
+from photostyle.model.network import MappedFeatures, PhotoNet, Visitor, pad
 
 WIDTHS = (4, 6, 5, 7, 8)
 
@@ -46,24 +46,24 @@ def test_any_architecture_width_and_size(
     seen = {}
 
     class Looking(Visitor):
-        def visit(self, place: str, features: Tensor) -> None:
-            seen[place] = features.shape[1]
+        def visit(self, layer: str, features: Tensor) -> None:
+            seen[layer] = features.shape[1]
 
     result = network(torch.rand(2, 3, height, width), Looking())
     assert result.shape == (2, 3, height, width)
     assert torch.isfinite(result).all()
-    places = network.architecture.places
-    assert list(seen.items()) == [(place, network.channels(place)) for place in places]
+    layers = network.architecture.wct_layers
+    assert list(seen.items()) == [(layer, network.channels(layer)) for layer in layers]
 
 
 class Mapping(Visitor):
-    """One map for each place that is named."""
+    """One map for each layer that is named."""
 
     def __init__(self, maps: dict[str, AffineMap]):
         self.maps = maps
 
-    def visit(self, place: str, features: Tensor) -> AffineMap | None:  # noqa: ARG002
-        return self.maps.get(place)
+    def visit(self, layer: str, features: Tensor) -> AffineMap | None:  # noqa: ARG002
+        return self.maps.get(layer)
 
 
 def some_map(channels: int, batch: int = 1) -> AffineMap:
@@ -76,9 +76,9 @@ def test_what_visit_returns_is_what_goes_on() -> None:
     torch.manual_seed(0)
     network, pixels = PhotoNet(PHOTONET, (16, 16, 16, 16, 16)), torch.rand(1, 3, 32, 48)
     plain = network(pixels)
-    for place in PHOTONET.places:
-        changed = network(pixels, Mapping({place: some_map(16)}))
-        assert not torch.equal(changed, plain), place
+    for layer in PHOTONET.wct_layers:
+        changed = network(pixels, Mapping({layer: some_map(16)}))
+        assert not torch.equal(changed, plain), layer
 
 
 @settings(max_examples=25, deadline=None)
@@ -88,9 +88,9 @@ def test_folded_maps_and_shared_work_change_nothing(string: str, seed: int) -> N
     """A map for each sample is applied to the features, one for all is folded into kernels."""
     torch.manual_seed(seed)
     network, pixels = PhotoNet(Architecture.parse(string), WIDTHS), torch.rand(2, 3, 33, 40)
-    maps = {place: some_map(network.channels(place)) for place in network.architecture.places}
+    maps = {layer: some_map(network.channels(layer)) for layer in network.architecture.wct_layers}
     each = {
-        place: AffineMap(m.matrix.repeat(2, 1, 1), m.bias.repeat(2, 1)) for place, m in maps.items()
+        layer: AffineMap(m.matrix.repeat(2, 1, 1), m.bias.repeat(2, 1)) for layer, m in maps.items()
     }
 
     def decode(maps: dict[str, AffineMap], keep: bool) -> tuple[Tensor, Tensor]:
@@ -110,7 +110,7 @@ def test_a_convolution_of_what_is_enlarged(height: int, width: int, mapped: bool
     features = torch.randn(2, 5, height, width, dtype=torch.float64, requires_grad=True)
     weight, bias = torch.randn(4, 5, 3, 3).double().requires_grad_(), torch.randn(4).double()
     mapping = some_map(5) if mapped else None
-    found = Seen(features, mapping, enlarged=True).convolve(weight, bias)
+    found = MappedFeatures(features, mapping, enlarged=True).convolve(weight, bias)
     enlarged = features if mapping is None else mapping(features)
     enlarged = enlarged.repeat_interleave(2, 2).repeat_interleave(2, 3)
     expected = F.conv2d(F.pad(enlarged, (1, 1, 1, 1), mode="reflect"), weight, bias)

@@ -32,7 +32,7 @@ from support.photos import (
 )
 
 from photostyle import PhotostyleError, photo
-from photostyle.photo import Animation, Frame, Photo
+from photostyle.photo import Animation, AnimationFrame, Photo
 from photostyle.photo.formats import FORMATS
 from photostyle.photo.metadata import Metadata
 
@@ -77,7 +77,7 @@ def test_the_table_of_formats(name: str) -> None:
     deep = Photo(
         deep_scene(), None, p3, p3, Metadata(exif, XMP.replace(b'"6"', b'"1"'), (300.0, 300.0))
     )
-    frames = tuple(Frame(deep_scene() // n, None, 100.0) for n in (2, 3))
+    frames = tuple(AnimationFrame(deep_scene() // n, None, 100.0) for n in (2, 3))
 
     def back(picture: Photo) -> Photo:
         return photo.read(BytesIO(encoded(picture, format)))
@@ -290,7 +290,7 @@ def test_every_frame_of_an_animation_and_its_timing(format: str) -> None:
         alpha[:, : 10 * number + 5] = 0
     later = zip(frames[1:], alphas[1:], (50.0, 60.0, 70.0), strict=True)
     given = Photo(
-        frames[0], alphas[0], animation=Animation(tuple(Frame(*f) for f in later), 90.0, 3)
+        frames[0], alphas[0], animation=Animation(tuple(AnimationFrame(*f) for f in later), 90.0, 3)
     )
     stream = BytesIO(encoded(given, format))
     read = photo.read(stream)
@@ -379,14 +379,16 @@ def test_heic_is_turned_once() -> None:
 
 
 def test_what_a_format_does_not_hold_is_told() -> None:
-    frame = Frame(scene(), None, 40.0)
+    frame = AnimationFrame(scene(), None, 40.0)
     full = Photo(
         scene(),
         np.full((40, 60), 9, np.uint8),
         metadata=Metadata(camera_exif()),
         animation=Animation((frame,), 40.0, 0),
     )
-    assert [len(photo.losses(full, format)) for format in ("JPEG", "PNG", "TIFF", "BMP")] == [
+    assert [
+        len(photo.unsupported_features(full, format)) for format in ("JPEG", "PNG", "TIFF", "BMP")
+    ] == [
         2,
         0,
         1,
@@ -412,7 +414,7 @@ def test_depth_changes_round_to_the_nearest() -> None:
 
 def test_the_same_photo_makes_the_same_file() -> None:
     given = photo.read(saved(Image.new("CMYK", (9, 9), (9, 99, 9, 9)), "TIFF")).written_in_srgb()
-    code = "from photostyle.photo import colour as c; import sys, time; time.sleep(1.1);"
+    code = "from photostyle.photo import color as c; import sys, time; time.sleep(1.1);"
     code += "sys.stdout.buffer.write(c.SRGB + c.adobe_rgb())"
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
     assert other == photo.color.SRGB + photo.color.adobe_rgb()

@@ -145,8 +145,8 @@ def test_stripped_of_metadata() -> None:
 
 def test_what_is_too_long_for_jpeg_does_not_break_the_file() -> None:
     content = Photo(scene(), metadata=Metadata(b"Exif\0\0" + bytes(70_000), bytes(70_000)))
-    assert len(photo.losses(content, "JPEG")) == 1
-    assert photo.losses(content, "PNG") == []
+    assert len(photo.unsupported_features(content, "JPEG")) == 1
+    assert photo.unsupported_features(content, "PNG") == []
     assert photo.read(BytesIO(encoded(content, "JPEG"))).size == (60, 40)
 
 

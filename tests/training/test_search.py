@@ -25,7 +25,7 @@ from photostyle import PhotostyleError
 from photostyle.cli import cli
 from photostyle.model import checkpoint
 from photostyle.model.architecture import PHOTONAS, PHOTONET, Architecture
-from photostyle.model.checkpoint import Checkpoint, Transfer
+from photostyle.model.checkpoint import Checkpoint, TransferSettings
 from photostyle.model.moments import Moments
 from photostyle.model.network import Encoder, PhotoNet
 from photostyle.training.data import Photos
@@ -48,7 +48,7 @@ from photostyle.training.supernet import (
     sample,
 )
 from photostyle.transfer.style import Style
-from photostyle.transfer.tone_curves import Tones
+from photostyle.transfer.tone_curves import ToneHistogram
 
 WIDTHS = (4, 5, 6, 7, 8)
 ARCHITECTURES = st.lists(st.booleans(), min_size=32, max_size=32).map(
@@ -75,7 +75,7 @@ def test_there_are_31_parts() -> None:
 def test_the_canonical_architecture_is_the_same_network(architecture: Architecture) -> None:
     same = canonical(architecture)
     assert canonical(same) == same
-    assert same.places == architecture.places
+    assert same.wct_layers == architecture.wct_layers
     with torch.device("meta"):
         a, b = PhotoNet(architecture, WIDTHS), PhotoNet(same, WIDTHS)
     assert {n: t.shape for n, t in a.state_dict().items()} == {
@@ -93,11 +93,11 @@ def test_bits_without_effect_are_dropped_and_others_kept() -> None:
 def test_samples_cover_all_sizes_and_transfer_something() -> None:
     rng = np.random.default_rng(0)
     samples = [sample(rng) for _ in range(300)]
-    assert all(a.places and canonical(a) == a for a in samples)
+    assert all(a.wct_layers and canonical(a) == a for a in samples)
     parts = [str(a).count("1") for a in samples]
     assert min(parts) < 5
     assert max(parts) > 27
-    assert len(SMALLEST.places) == 1
+    assert len(SMALLEST.wct_layers) == 1
 
 
 @settings(max_examples=40, deadline=None)
@@ -222,14 +222,14 @@ def test_feature_error_by_hand() -> None:
     assert feature_error(teacher, teacher) == 0
 
 
-def outcome(value: float, **places: Tensor) -> Outcome:
+def outcome(value: float, **layers: Tensor) -> Outcome:
     pixels = torch.full((1, 3, 4, 4), value)
-    moments = {n: Moments.of(f) for n, f in places.items()}
-    return Outcome(Style(moments, Tones.of(pixels)), pixels, pixels)
+    moments = {n: Moments.of(f) for n, f in layers.items()}
+    return Outcome(Style(moments, ToneHistogram.of(pixels)), pixels, pixels)
 
 
 def test_distillation_by_hand() -> None:
-    """Results and reconstructions 0.3 apart; means 1 and 3, variances 4 and 1 at one place."""
+    """Results and reconstructions 0.3 apart; means 1 and 3, variances 4 and 1 at one layer."""
     pattern = torch.tensor([1.0, -1.0]).repeat(8).view(1, 1, 4, 4)
     student = outcome(0.2, d5=1 + 2 * pattern, d2=pattern, pixels=pattern)
     teacher = outcome(0.5, d5=3 + pattern, d2=pattern.expand(-1, 2, -1, -1), d1=pattern)
@@ -258,7 +258,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_judge_compares_with_the_teacher(supernet: Supernet, photos: Path) -> None:
     pairs = make_pairs(Photos([photos]), 4, 64, 0)
     assert [pair.target is not None for pair in pairs] == [True, False, True, False]
-    judge = Judge(supernet, Transfer(), pairs, latency_size=64)
+    judge = Judge(supernet, TransferSettings(), pairs, latency_size=64)
     with supernet.shared_encodings():
         itself = [judge.compare(supernet.subnetwork(PHOTONET), n) for n in range(4)]
         other = [judge.compare(supernet.subnetwork(SMALLEST), n) for n in range(4)]
@@ -269,14 +269,14 @@ def test_the_judge_compares_with_the_teacher(supernet: Supernet, photos: Path) -
     assert ["target" in figures for figures in other] == [True, False, True, False]
 
     # Another teacher: its results are what a candidate is compared with.
-    reference = Checkpoint(supernet.extract(SMALLEST), Transfer())
-    judge = Judge(supernet, Transfer(), pairs, reference=reference, latency_size=64)
+    reference = Checkpoint(supernet.extract(SMALLEST), TransferSettings())
+    judge = Judge(supernet, TransferSettings(), pairs, reference=reference, latency_size=64)
     assert judge.compare(supernet.subnetwork(SMALLEST), 1)["pixel"] < 1e-9
     assert judge.compare(supernet.subnetwork(PHOTONET), 1)["pixel"] > 1e-6
 
 
 def test_latency_is_the_median_ratio(supernet: Supernet, monkeypatch: pytest.MonkeyPatch) -> None:
-    judge = Judge(supernet, Transfer(), [], latency_size=64)
+    judge = Judge(supernet, TransferSettings(), [], latency_size=64)
     seconds = iter([3.0, 8.0, 3.0, 4.0, 9.0, 5.0])  # candidate, teacher, in turn
     monkeypatch.setattr(judge, "_time", lambda *_: next(seconds))
     assert judge.latency(SMALLEST) == pytest.approx(3 / 4)
@@ -329,7 +329,7 @@ def test_search_finds_the_front(supernet: Supernet, tmp_path: Path) -> None:
     assert len(candidates) == 40
     assert len(set(judge.judged)) == len(judge.judged) == 40  # none twice
     assert judge.judged[:3] == [canonical(anchor) for anchor in ANCHORS]
-    assert all(c.architecture.places for c in candidates)
+    assert all(c.architecture.wct_layers for c in candidates)
 
     front = found.front()
     points = [(c.figures["latency"], c.figures["distance"]) for c in candidates]

@@ -18,7 +18,7 @@ from photostyle import PhotostyleError
 from photostyle.cli import cli
 from photostyle.evaluation import grades
 from photostyle.model.network import Encoder
-from photostyle.model.vgg import Teacher
+from photostyle.model.vgg import VGGFeatures
 from photostyle.training import losses
 from photostyle.training.data import Photos, random_crop
 
@@ -116,7 +116,7 @@ def test_losses_vanish_where_they_should() -> None:
     for comparison in (losses.feature, losses.style, losses.structure):
         assert comparison(features, features).item() < 1e-6
         assert comparison(features, others).item() > 0.01
-    assert losses.style(features, shuffled).item() < 1e-6  # statistics know no places
+    assert losses.style(features, shuffled).item() < 1e-6  # statistics know no layers
     assert losses.structure([3 * f + 1 for f in features], features).item() < 1e-2
     assert losses.edges(0.5 * a + 0.2, a).item() < 0.01  # contrast and brightness may change
 
@@ -153,7 +153,7 @@ def test_clipping_by_hand() -> None:
 
 
 def test_teacher_widths_come_from_the_file(teacher: Path) -> None:
-    network = Teacher.load(teacher)
+    network = VGGFeatures.load(teacher)
     assert network.widths == [4, 6, 8]
     shapes = [tuple(f.shape) for f in network(torch.rand(2, 3, 32, 48))]
     assert shapes == [(2, 4, 32, 48), (2, 6, 16, 24), (2, 8, 8, 12)]
@@ -180,15 +180,15 @@ def test_train_end_to_end_and_resume(shard: Path, teacher: Path, tmp_path: Path)
 
     from photostyle.training import trainer
 
-    stop = trainer.Run.advance
+    stop = trainer.Trainer.advance
 
-    def interrupted(run: trainer.Run) -> dict[str, float]:
+    def interrupted(run: trainer.Trainer) -> dict[str, float]:
         if run.step == 27:
             raise KeyboardInterrupt
         return stop(run)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trainer.Run, "advance", interrupted)
+        patch.setattr(trainer.Trainer, "advance", interrupted)
         assert CliRunner().invoke(cli, arguments(shard, teacher, halved, 40)).exit_code == 130
     assert not (halved / "weights.safetensors").exists()
     outcome = CliRunner().invoke(cli, arguments(shard, teacher, halved, 40))

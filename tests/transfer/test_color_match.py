@@ -14,8 +14,8 @@ from torch import Tensor
 from photostyle.bench.scene import scene
 from photostyle.model.moments import Moments
 from photostyle.transfer import tone_curves
-from photostyle.transfer.color_match import KNEE, Palette, match, roll_off, sampled
-from photostyle.transfer.tone_curves import SLOPES, Curves, Tones
+from photostyle.transfer.color_match import KNEE, Palette, match_colors, roll_off, sampled
+from photostyle.transfer.tone_curves import SLOPES, ToneCurves, ToneHistogram
 
 
 def photo(seed: int, height: int = 60, width: int = 80, power: float = 1.0) -> Tensor:
@@ -27,41 +27,43 @@ def photo(seed: int, height: int = 60, width: int = 80, power: float = 1.0) -> T
 def test_quantiles_are_numpys() -> None:
     pixels = photo(1)
     levels = (np.arange(tone_curves.QUANTILES) + 0.5) / tone_curves.QUANTILES
-    found = Tones.of(pixels).quantiles()[0]
+    found = ToneHistogram.of(pixels).quantiles()[0]
     for channel in range(3):
         expected = np.quantile(pixels[0, channel].numpy(), levels, method="hazen")
         bin_width = (tone_curves.HIGH - tone_curves.LOW) / tone_curves.BINS
         np.testing.assert_allclose(found[channel], expected, atol=2 * bin_width)
     torch.testing.assert_close(
-        Tones.of(pixels).mean()[0].float(), pixels.mean((0, 2, 3)), atol=0.002, rtol=0
+        ToneHistogram.of(pixels).mean()[0].float(), pixels.mean((0, 2, 3)), atol=0.002, rtol=0
     )
 
 
 def test_histograms_merge_and_weigh() -> None:
     pixels, other = photo(0), photo(1)
-    joined = Tones.of(torch.cat([pixels, other], 2))
-    merged = Tones.merge([Tones.of(pixels), Tones.of(other)])
+    joined = ToneHistogram.of(torch.cat([pixels, other], 2))
+    merged = ToneHistogram.merge([ToneHistogram.of(pixels), ToneHistogram.of(other)])
     torch.testing.assert_close(merged.counts, joined.counts)
 
     mask = torch.zeros(1, 1, 120, 80)
     mask[:, :, :60] = 1
-    weighted = Tones.of(torch.cat([pixels, other], 2), mask)
-    torch.testing.assert_close(weighted.counts, Tones.of(pixels).counts)
+    weighted = ToneHistogram.of(torch.cat([pixels, other], 2), mask)
+    torch.testing.assert_close(weighted.counts, ToneHistogram.of(pixels).counts)
 
 
 def test_its_own_curves_change_nothing() -> None:
     pixels = photo(0)
-    own = Tones.of(pixels)
+    own = ToneHistogram.of(pixels)
     torch.testing.assert_close(own.curves(own)(pixels), pixels, atol=1e-6, rtol=0)
 
 
 def test_curves_bring_tones_closer() -> None:
     """A gamma is undone by more than half, in the shape of the histogram as in its mean."""
     pixels, target = photo(0, power=2.0), photo(0)
-    curved = Tones.of(pixels).curves(Tones.of(target))(pixels)
+    curved = ToneHistogram.of(pixels).curves(ToneHistogram.of(target))(pixels)
 
     def distance(a: Tensor, b: Tensor) -> float:
-        return float((Tones.of(a).quantiles() - Tones.of(b).quantiles()).abs().mean())
+        return float(
+            (ToneHistogram.of(a).quantiles() - ToneHistogram.of(b).quantiles()).abs().mean()
+        )
 
     assert distance(curved, target) < 0.5 * distance(pixels, target)
     torch.testing.assert_close(curved.mean((2, 3)), target.mean((2, 3)), atol=0.004, rtol=0)
@@ -73,7 +75,7 @@ def test_curves_are_monotone_and_not_too_steep(seed: int, spread: float) -> None
     generator = torch.Generator().manual_seed(seed)
     source = torch.rand(1, 2, 8, 8, generator=generator) * spread
     target = torch.rand(1, 2, 8, 8, generator=generator) ** 3
-    curves = Tones.of(source).curves(Tones.of(target))
+    curves = ToneHistogram.of(source).curves(ToneHistogram.of(target))
     grid = torch.linspace(-0.5, 1.5, 1000).double().expand(1, 2, 1, -1)
     slope = curves(grid).diff(dim=-1) / (2 / 999)
     assert slope.min() > SLOPES[0] - 1e-4
@@ -82,14 +84,14 @@ def test_curves_are_monotone_and_not_too_steep(seed: int, spread: float) -> None
 
 def test_curves_are_differentiable() -> None:
     pixels = photo(0).double()
-    curves = Tones.of(pixels).curves(Tones.of(photo(1)))
+    curves = ToneHistogram.of(pixels).curves(ToneHistogram.of(photo(1)))
     one = pixels[..., ::20, ::20].clone().requires_grad_(True)
     assert torch.autograd.gradcheck(curves, (one,), eps=1e-7)
 
 
 def test_a_match_gives_the_palette_of_the_style_after_the_roll_off() -> None:
     content, target = photo(0), photo(1, power=0.7)
-    found = match(content, content, Palette.of(target), "monge")
+    found = match_colors(content, content, Palette.of(target), "monge")
     result = roll_off(found(content), content).clamp(0, 1)
 
     def figures(pixels: Tensor) -> Tensor:
@@ -102,15 +104,15 @@ def test_a_match_gives_the_palette_of_the_style_after_the_roll_off() -> None:
 
 def test_a_photo_matches_itself() -> None:
     content = photo(0)
-    found = match(content, content, Palette.of(content), "monge")
+    found = match_colors(content, content, Palette.of(content), "monge")
     torch.testing.assert_close(found(content), content, atol=1e-5, rtol=0)
 
 
 def test_what_is_sampled_matches_like_the_whole() -> None:
     content, target = photo(0, 700, 900), photo(1, 300, 400)
     assert 40_000 < sampled(content)[0, 0].numel() < 200_000
-    whole = match(content, content, Palette.of(target), "monge")(content)
-    part = match(sampled(content), sampled(content), Palette.of(target), "monge")(content)
+    whole = match_colors(content, content, Palette.of(target), "monge")(content)
+    part = match_colors(sampled(content), sampled(content), Palette.of(target), "monge")(content)
     assert (whole - part).abs().max() < 1 / 255
 
 
@@ -120,9 +122,9 @@ def test_masked_pixels_do_not_count() -> None:
     spoiled[..., 30:, :] = torch.rand(1, 3, 30, 80, generator=torch.Generator().manual_seed(0))
     mask = torch.ones(1, 1, 60, 80)
     mask[..., 30:, :] = 0
-    masked = match(spoiled, spoiled, Palette.of(target), "monge", mask)
+    masked = match_colors(spoiled, spoiled, Palette.of(target), "monge", mask)
     half = content[..., :30, :]
-    alone = match(half, half, Palette.of(target), "monge")
+    alone = match_colors(half, half, Palette.of(target), "monge")
     torch.testing.assert_close(masked(content), alone(content), atol=1e-4, rtol=0)
 
 
@@ -150,4 +152,4 @@ def test_the_roll_off_keeps_to_the_range(value: float, result: float) -> None:
 def test_curves_leave_what_is_beyond_at_the_last_shift() -> None:
     shift = torch.linspace(0.1, 0.3, tone_curves.BINS + 1)[None, None]
     far = torch.tensor([-3.0, 5.0])[None, None, None]
-    torch.testing.assert_close(Curves(shift)(far), far + torch.tensor([0.1, 0.3]))
+    torch.testing.assert_close(ToneCurves(shift)(far), far + torch.tensor([0.1, 0.3]))

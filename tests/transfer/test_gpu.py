@@ -23,10 +23,16 @@ import photostyle
 from photostyle.bench.scene import scene
 from photostyle.model import moments
 from photostyle.transfer import replay
-from photostyle.transfer.local_maps import Upsampled
+from photostyle.transfer.local_maps import LocalAffineMaps
 from photostyle.transfer.stylizer import Stylizer
-from photostyle.transfer.video_stylizer import Cue, Programme, Restyling, _CutWatch, _Look
-from photostyle.video import Frame
+from photostyle.transfer.video_stylizer import (
+    StyleCue,
+    StyleTimeline,
+    VideoStylizer,
+    _CutWatch,
+    _Look,
+)
+from photostyle.video import VideoFrame
 
 WAITING = re.compile(
     r"aten::(_?linalg_(?!cross)|_local_scalar_dense|item|is_nonzero|equal$|nonzero|masked_select"
@@ -87,7 +93,7 @@ def test_all_is_on_the_device_that_it_is_needed_on(
 ) -> None:
     """Under masks, for photos of every kind, in tiles: some of it in the CPU's memory."""
     monkeypatch.setattr(Tensor, "__bool__", lambda _: True)
-    monkeypatch.setattr(Upsampled, "_interpolated", Upsampled._interpolated_at_once)
+    monkeypatch.setattr(LocalAffineMaps, "_interpolated", LocalAffineMaps._interpolated_at_once)
     monkeypatch.setattr(replay, "_recorded", lambda *_: None)
     mask = np.ones((170, 540), np.uint8)
     array = np.zeros((170, 540, 3), np.uint8)
@@ -99,9 +105,9 @@ def test_all_is_on_the_device_that_it_is_needed_on(
         assert stylizer.apply(array, style, mode=mode, tile=tile).shape == array.shape
 
 
-def frames(count: int) -> Iterator[Frame]:
+def frames(count: int) -> Iterator[VideoFrame]:
     for number in range(count):
-        yield Frame(number, np.zeros((120, 200, 3), np.uint8), number, 1, Fraction(1, 25))
+        yield VideoFrame(number, np.zeros((120, 200, 3), np.uint8), number, 1, Fraction(1, 25))
 
 
 @pytest.mark.parametrize("temporal", ["shot", "smooth", "frame"])
@@ -113,10 +119,10 @@ def test_a_clip_is_on_the_device_that_it_is_needed_on(
     monkeypatch.setattr(replay, "_recorded", lambda *_: None)
     with on_gpu() as stylizer:
         style = stylizer.learn(torch.empty(3, 200, 170, device="cuda"))
-        programme = Programme([Cue(0.0, style), Cue(0.2, style)], 0.1)
-        clip = Restyling(stylizer, programme, temporal=temporal)
+        programme = StyleTimeline([StyleCue(0.0, style), StyleCue(0.2, style)], 0.1)
+        clip = VideoStylizer(stylizer, programme, temporal=temporal)
         if temporal == "shot":
-            for _ in clip.survey(frames(8)):
+            for _ in clip.analyze_shots(frames(8)):
                 pass
         assert len(list(clip.run(frames(8)))) == 8
 

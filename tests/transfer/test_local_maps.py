@@ -10,8 +10,8 @@ import torch
 import photostyle
 from photostyle.bench.scene import scene
 from photostyle.transfer import local_maps
-from photostyle.transfer.canvas import STRIP, Pixels
-from photostyle.transfer.local_maps import Upsampled
+from photostyle.transfer.canvas import STRIP, Canvas
+from photostyle.transfer.local_maps import LocalAffineMaps
 from photostyle.transfer.style import Style
 from photostyle.transfer.stylizer import Stylizer
 
@@ -124,11 +124,11 @@ def test_fitted_is_what_the_maps_make_of_the_content(monkeypatch: pytest.MonkeyP
         local_maps.maps_between(c[None], r[None], 0.01)(c, 0)
         for c, r in zip(content, result, strict=True)
     ]
-    found = local_maps.fitted(content, result, 0.01)
+    found = local_maps.project_to_maps(content, result, 0.01)
     assert found.data_ptr() == result.data_ptr()
     torch.testing.assert_close(found, torch.stack(expected))
     # What maps made of the content, maps can make of it again.
-    again = local_maps.fitted(content, found.clone(), 1e-6)
+    again = local_maps.project_to_maps(content, found.clone(), 1e-6)
     assert (again - found).abs().mean() < 5e-3
 
 
@@ -136,7 +136,7 @@ def test_fitted_is_what_the_maps_make_of_the_content(monkeypatch: pytest.MonkeyP
 def test_maps_enlarged_at_once_are_those_of_each_row(width: int, height: int, ratio: int) -> None:
     generator = torch.Generator().manual_seed(0)
     shape = (-(-size // (local_maps.BLOCK * ratio)) for size in (height, width))
-    maps = Upsampled(torch.randn(12, *shape, generator=generator), ratio)
+    maps = LocalAffineMaps(torch.randn(12, *shape, generator=generator), ratio)
     for top in range(0, height, 7):
         count = min(7, height - top)
         expected = maps._interpolated(top, count, width)
@@ -149,7 +149,7 @@ def test_the_reduced_copy_is_the_photo_in_small(width: int, height: int) -> None
     """Each pixel of the copy is near the mean of what it covers: nothing is shifted or cut off."""
     y, x = np.mgrid[0:height, 0:width]
     photo = np.stack([x / width, y / height, np.full(x.shape, 0.5)], -1)
-    small, ratio = local_maps.reduce(Pixels(photo), 200)
+    small, ratio = local_maps.reduce(Canvas(photo), 200)
     assert max(small.shape[-2:]) <= 200
     assert small.shape[-2:] == (height, width) or ratio > 1
     for axis, (channel, size) in enumerate([(1, height), (0, width)]):

@@ -43,8 +43,8 @@ def test_a_mask_lies_on_the_padded_photo_at_every_place_but_its_own_pixels() -> 
     mask = torch.zeros(1, 1, 16, 16)
     mask[..., :8, :] = 1
     masked = Masked(mask)
-    for place, size, share in (("pixels", 16, 1 / 2), ("skip1", 32, 1 / 4), ("d5", 16, 1 / 4)):
-        weights = masked.weights(place, torch.empty(1, 3, size, size))
+    for layer, size, share in (("pixels", 16, 1 / 2), ("skip1", 32, 1 / 4), ("d5", 16, 1 / 4)):
+        weights = masked.weights(layer, torch.empty(1, 3, size, size))
         assert weights is not None
         assert weights.mean() == share
         assert weights.shape[-2:] == (size, size)

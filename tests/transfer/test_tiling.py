@@ -11,7 +11,7 @@ import photostyle
 from photostyle import PhotostyleError
 from photostyle.bench.scene import scene
 from photostyle.model.architecture import PHOTONAS, PHOTONET, Architecture
-from photostyle.model.checkpoint import PUBLISHED, Checkpoint, Transfer
+from photostyle.model.checkpoint import REFERENCE, Checkpoint, TransferSettings
 from photostyle.model.network import PhotoNet
 from photostyle.transfer.stylizer import Stylizer
 from photostyle.transfer.tiling import OVERLAP, tiles
@@ -75,10 +75,10 @@ def test_tiled_equals_untiled_under_a_mask(photonas: Stylizer) -> None:
     assert np.abs(plain - masked).max() > 10
 
 
-@pytest.mark.parametrize("settings", [Transfer(), PUBLISHED], ids=["ours", "published"])
+@pytest.mark.parametrize("settings", [TransferSettings(), REFERENCE], ids=["ours", "published"])
 @pytest.mark.parametrize("architecture", [PHOTONET, PHOTONAS], ids=["photonet", "photonas"])
 def test_every_place_waits_for_the_whole_photo(
-    architecture: Architecture, settings: Transfer
+    architecture: Architecture, settings: TransferSettings
 ) -> None:
     torch.manual_seed(0)
     network = PhotoNet(architecture, (3, 4, 5, 6, 7)).requires_grad_(False)

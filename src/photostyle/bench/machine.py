@@ -21,8 +21,8 @@ def machine(device: str) -> dict[str, str]:
 def _machine(name: str) -> dict[str, str]:
     import torch
 
-    from photostyle import __version__
     from photostyle.transfer.stylizer import choose_device
+    from photostyle.version import __version__
 
     device = choose_device(name)
     on_gpu = device.type == "cuda"

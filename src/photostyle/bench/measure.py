@@ -19,8 +19,9 @@ from photostyle.bench.process import free_memory, in_fresh_process, peak_memory
 from photostyle.bench.resolution import Resolution
 from photostyle.bench.scene import scene
 from photostyle.bench.stopwatch import PHASES, Stopwatch
+from photostyle.transfer.options import Mode
 from photostyle.transfer.replay import CALLS
-from photostyle.transfer.stylizer import Mode, Stylizer
+from photostyle.transfer.stylizer import Stylizer
 
 STYLE = Resolution(1200, 800)
 """Of the photo that styles are learned from."""

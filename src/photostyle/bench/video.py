@@ -20,9 +20,10 @@ from skimage.registration import optical_flow_ilk
 from photostyle.bench.process import peak_memory
 from photostyle.bench.scene import scene
 from photostyle.errors import PhotostyleError
+from photostyle.transfer.options import TEMPORALS, Temporal
 from photostyle.transfer.style import Style
 from photostyle.transfer.stylizer import Stylizer
-from photostyle.transfer.video_stylizer import TEMPORALS, Cue, Programme, Restyling, Temporal
+from photostyle.transfer.video_stylizer import StyleCue, StyleTimeline, VideoStylizer
 from photostyle.video import Clip, Reader, Source, probe
 from photostyle.video.process import address, executable
 
@@ -115,9 +116,9 @@ def _steadiness(
     own = _measured(before, motions)
     found: dict[Temporal, Steadiness] = {}
     for temporal in TEMPORALS:
-        restyling = Restyling(stylizer, Programme([Cue(0, style)]), temporal=temporal)
+        restyling = VideoStylizer(stylizer, StyleTimeline([StyleCue(0, style)]), temporal=temporal)
         if temporal == "shot":
-            for _ in restyling.survey(source):
+            for _ in restyling.analyze_shots(source):
                 pass
         copies = (replace(frame, pixels=frame.pixels.copy()) for frame in source)
         after = [frame.pixels / 255 for frame in restyling.run(copies)]

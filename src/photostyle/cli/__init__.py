@@ -17,8 +17,8 @@ from typing import Any, NoReturn
 
 import click
 
-from photostyle import __version__
 from photostyle.errors import PhotostyleError
+from photostyle.version import __version__
 
 _received: list[int] = []
 """The signals that are to end the command."""

@@ -160,10 +160,10 @@ def _matched(
                 )
     network = None
     if teacher:
-        from photostyle.model.vgg import Teacher
+        from photostyle.model.vgg import VGGFeatures
         from photostyle.transfer.stylizer import choose_device
 
-        network = Teacher.load(teacher).to(choose_device(device))
+        network = VGGFeatures.load(teacher).to(choose_device(device))
     else:
         click.echo("Without --teacher, gram and style are left out.", err=True)
 

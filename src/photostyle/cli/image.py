@@ -120,10 +120,10 @@ def image(
                 if file:
                     check_target(file, overwrite=force, inputs={content, style} - {"-"})
     with phases("load"):
-        from photostyle.transfer import stylizer
+        import photostyle
 
         keep_freed_memory()
-        stylizer = stylizer.load(model, device=device)
+        stylizer = photostyle.load(model, device=device)
     with phases("learn"):
         style_photo = style_photo.in_profile(content_photo.profile).with_depth(8)
         learned = stylizer.learn(*style_photo.visible())
@@ -162,7 +162,11 @@ def image(
                     photo.write(row, compared, overwrite=force, quality=quality)
 
     click.echo(f"Mode: {way}.", err=True)
-    for note in (*content_photo.notes, *style_photo.notes, *photo.losses(result, format)):
+    for note in (
+        *content_photo.notes,
+        *style_photo.notes,
+        *photo.unsupported_features(result, format),
+    ):
         click.echo(f"Note: {note}", err=True)
     if to_stdout:
         return

@@ -101,7 +101,7 @@ def search(
     from photostyle.allocator import keep_freed_memory
     from photostyle.model.architecture import ARCHITECTURES, Architecture
     from photostyle.model.checkpoint import Checkpoint, identify, load, save
-    from photostyle.model.vgg import Teacher
+    from photostyle.model.vgg import VGGFeatures
     from photostyle.training.data import Photos
     from photostyle.training.judge import Judge, make_pairs
     from photostyle.training.pareto import save_plot
@@ -114,7 +114,7 @@ def search(
     override = None
     if choose:
         override = canonical(ARCHITECTURES.get(choose) or Architecture.parse(choose))
-        if not override.places:
+        if not override.wct_layers:
             raise PhotostyleError(f"{choose} transfers nothing: none of its wct parts has effect.")
     keep_freed_memory()
     network, transfer = load_supernet(supernet)
@@ -142,7 +142,7 @@ def search(
         transfer,
         make_pairs(collection, pairs, size, seed),
         reference=load(reference) if reference else None,
-        vgg=Teacher.load(teacher).to(place) if score == "paper" else None,
+        vgg=VGGFeatures.load(teacher).to(place) if score == "paper" else None,
         latency_size=latency_size,
     )
     console = Console(stderr=True)

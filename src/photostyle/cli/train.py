@@ -83,12 +83,12 @@ def train(
 
     from photostyle.allocator import keep_freed_memory
     from photostyle.model.architecture import ARCHITECTURES, PHOTONET, Architecture, parse_widths
-    from photostyle.model.checkpoint import Transfer, identify, load
-    from photostyle.model.vgg import Teacher
+    from photostyle.model.checkpoint import TransferSettings, identify, load
+    from photostyle.model.vgg import VGGFeatures
     from photostyle.training.data import Photos
     from photostyle.training.supernet import load_start
-    from photostyle.training.supernet_trainer import SupernetRun
-    from photostyle.training.trainer import Loss, Recipe, Run
+    from photostyle.training.supernet_trainer import SupernetTrainer
+    from photostyle.training.trainer import Loss, Recipe, Trainer
     from photostyle.transfer.stylizer import choose_device
 
     context = click.get_current_context()
@@ -100,7 +100,7 @@ def train(
     recipe = Recipe(
         architecture=str(architecture),
         widths=parse_widths(widths),
-        transfer=Transfer(method=method),
+        transfer=TransferSettings(method=method),
         steps=steps,
         batch=batch,
         size=size,
@@ -113,10 +113,10 @@ def train(
     network = None
     if start:
         network = load_start(start, None if supernet else architecture, recipe.widths)
-    teacher_network = Teacher.load(teacher)
-    guide_network = Teacher.load(guide) if guide else teacher_network
+    teacher_network = VGGFeatures.load(teacher)
+    guide_network = VGGFeatures.load(guide) if guide else teacher_network
     loss = Loss(recipe, teacher_network, guide_network, load(distil) if distil else None)
-    kind = SupernetRun if supernet else Run
+    kind = SupernetTrainer if supernet else Trainer
     run = kind(output, recipe, Photos(photos), loss, choose_device(device), network)
     run.resume()
     console = Console(stderr=True)

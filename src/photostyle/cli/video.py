@@ -18,8 +18,9 @@ from photostyle import cli
 from photostyle.cli import _options
 
 if TYPE_CHECKING:
-    from photostyle.transfer.video_stylizer import Programme, Restyling, Temporal
-    from photostyle.video import Clip, Frame
+    from photostyle.transfer.options import Temporal
+    from photostyle.transfer.video_stylizer import StyleTimeline, VideoStylizer
+    from photostyle.video import Clip, VideoFrame
 
 
 class Timecode(click.ParamType):  # type: ignore[type-arg]
@@ -200,7 +201,7 @@ def video(
     )
     total = found.frames
     if temporal == "shot" and strength > 0:
-        survey = restyling.survey(clips.Reader(found, restyling.working_size))
+        survey = restyling.analyze_shots(clips.Reader(found, restyling.working_size))
         total = sum(1 for _ in _shown("looking", survey, total))
     if preview:
         _write_preview(target, found, restyling, preview, total or preview, force)
@@ -249,7 +250,7 @@ def video(
 
 
 class Sink(Protocol):
-    def add(self, frame: Frame) -> None: ...
+    def add(self, frame: VideoFrame) -> None: ...
 
 
 class _Folder:
@@ -259,7 +260,7 @@ class _Folder:
         self._folder = folder
         folder.mkdir(exist_ok=True)
 
-    def add(self, frame: Frame) -> None:
+    def add(self, frame: VideoFrame) -> None:
         from photostyle import photo
 
         path = self._folder / f"{frame.number + 1:06}.png"
@@ -287,18 +288,20 @@ def _restyling(
     strength: float,
     working_size: int | None,
     start: float | None,
-) -> Restyling:
+) -> VideoStylizer:
     """Styles are learned; times are those of the clip, of which ``start`` becomes 0."""
     import photostyle
     from photostyle import photo
-    from photostyle.transfer.video_stylizer import Cue, Programme, Restyling
+    from photostyle.transfer.video_stylizer import StyleCue, StyleTimeline, VideoStylizer
 
     photos = [photo.read(path, still=True) for path in paths]
     stylizer = photostyle.load(model, device=device)
     learned = [stylizer.learn(*p.in_profile(None).with_depth(8).visible()) for p in photos]
-    cues = [Cue(time - (start or 0), style) for time, style in zip(times, learned, strict=True)]
-    programme: Programme = Programme(cues, fade)
-    return Restyling(
+    cues = [
+        StyleCue(time - (start or 0), style) for time, style in zip(times, learned, strict=True)
+    ]
+    programme: StyleTimeline = StyleTimeline(cues, fade)
+    return VideoStylizer(
         stylizer,
         programme,
         temporal=temporal,
@@ -308,7 +311,7 @@ def _restyling(
 
 
 def _write_preview(
-    target: Path, clip: Clip, restyling: Restyling, count: int, total: int, overwrite: bool
+    target: Path, clip: Clip, restyling: VideoStylizer, count: int, total: int, overwrite: bool
 ) -> None:
     """A sheet of ``count`` of ``total`` frames: the clip above, the result below."""
     from photostyle import video as clips
@@ -369,7 +372,7 @@ def _progress(text: str, total: int | None) -> Iterator[Any]:
         yield advance
 
 
-def _shown(text: str, frames: Any, total: int | None) -> Iterator[Frame]:
+def _shown(text: str, frames: Any, total: int | None) -> Iterator[VideoFrame]:
     """The frames, with their progress on a terminal."""
     with _progress(text, total) as advance:
         for frame in frames:

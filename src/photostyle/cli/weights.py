@@ -55,13 +55,13 @@ def import_(
 
     from photostyle.files import check_target
     from photostyle.model.architecture import ARCHITECTURES, Architecture
-    from photostyle.model.checkpoint import PUBLISHED, Checkpoint, save
-    from photostyle.model.reference import read_published
+    from photostyle.model.checkpoint import REFERENCE, Checkpoint, save
+    from photostyle.model.reference import read_reference_checkpoint
 
     check_target(output, overwrite=force)
     architecture = ARCHITECTURES.get(arch) or Architecture.parse(arch)
     provenance = {"imported from": decoder.name, "encoder": encoder.name}
-    network = read_published(decoder, encoder, architecture)
-    checkpoint = Checkpoint(network, PUBLISHED, provenance)
+    network = read_reference_checkpoint(decoder, encoder, architecture)
+    checkpoint = Checkpoint(network, REFERENCE, provenance)
     save(checkpoint, output, torch.float32 if float32 else torch.float16, overwrite=force)
     click.echo(f"Wrote {output}; use it with: photostyle image --model {output} CONTENT STYLE")

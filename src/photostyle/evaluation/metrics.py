@@ -26,7 +26,7 @@ from photostyle.errors import PhotostyleError
 
 if TYPE_CHECKING:
     from photostyle.model.moments import Moments
-    from photostyle.model.vgg import Teacher
+    from photostyle.model.vgg import VGGFeatures
 
 Pixels = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
@@ -49,7 +49,7 @@ def measure(
     style: Pixels,
     result: Pixels,
     target: Pixels | None = None,
-    teacher: Teacher | None = None,
+    teacher: VGGFeatures | None = None,
 ) -> dict[str, float]:
     """All measures of ``result`` by their names, and their aggregate `score` first.
 
@@ -123,7 +123,7 @@ def _style_factors(measures: Mapping[str, float]) -> list[float]:
 # Closeness to the style. The two photos may differ in size.
 
 
-def gram(result: Pixels, style: Pixels, teacher: Teacher) -> float:
+def gram(result: Pixels, style: Pixels, teacher: VGGFeatures) -> float:
     """Distance of the moments of VGG-19 features, 0..1, lower is closer.
 
     Mean over relu1_1, relu2_1 and relu3_1, of photos reduced to 320 pixels on the long side, of
@@ -370,7 +370,7 @@ def _lanczos(photo: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArr
     return np.asarray(Image.fromarray(photo).resize((width, height), Image.Resampling.LANCZOS))
 
 
-def _vgg_moments(photo: Pixels, teacher: Teacher) -> list[Moments]:
+def _vgg_moments(photo: Pixels, teacher: VGGFeatures) -> list[Moments]:
     import torch
 
     from photostyle.model.moments import Moments

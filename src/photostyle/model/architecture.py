@@ -91,12 +91,12 @@ class Architecture:
         return level == 5 or self.aggregates(level) or self.skips(level)
 
     @property
-    def places(self) -> tuple[str, ...]:
-        """Names of the WCT places in the order in which the network reaches them."""
+    def wct_layers(self) -> tuple[str, ...]:
+        """Names of the WCT layers in the order in which the network reaches them."""
         on_levels = [level for level in (4, 3, 2, 1) if self.uses(level)]
         candidates = ["level5", *(f"skip{level}" for level in on_levels)]
         candidates += [f"d{stage}" for stage in (1, 2, 3, 4, 5)]
-        return tuple(place for place in candidates if getattr(self, f"wct_{place}"))
+        return tuple(layer for layer in candidates if getattr(self, f"wct_{layer}"))
 
 
 PHOTONET = Architecture.parse("1" * 32)

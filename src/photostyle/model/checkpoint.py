@@ -33,7 +33,7 @@ _BUNDLED = [Path(__file__).parents[1] / "_weights", Path(__file__).parents[3] / 
 
 
 @dataclass(frozen=True)
-class Transfer:
+class TransferSettings:
     """How a network is made to transfer.
 
     method, damping: arguments of `photostyle.model.moments.transfer_map`. refine: add to the result what
@@ -46,7 +46,7 @@ class Transfer:
     refine: bool = True
 
 
-PUBLISHED = Transfer("published", 0.0, refine=False)
+REFERENCE = TransferSettings("published", 0.0, refine=False)
 """How the authors' program transfers."""
 
 
@@ -58,7 +58,7 @@ class Checkpoint:
     """
 
     network: PhotoNet
-    transfer: Transfer = field(default_factory=Transfer)
+    transfer: TransferSettings = field(default_factory=TransferSettings)
     provenance: dict[str, Any] = field(default_factory=dict)
 
 
@@ -87,7 +87,7 @@ def load(
         checkpoint = Checkpoint(
             # Nothing is allocated until the file has shown that it has as much to offer.
             _empty_network(build, architecture, widths),
-            Transfer(**json.loads(metadata["transfer"])),
+            TransferSettings(**json.loads(metadata["transfer"])),
             json.loads(metadata["provenance"]),
         )
         transfer = checkpoint.transfer

@@ -84,7 +84,7 @@ class Moments:
             )
         return merged
 
-    def towards(self, other: Moments, share: float) -> Moments:
+    def lerp(self, other: Moments, share: float) -> Moments:
         """A ``share`` of the way from these moments to others, each of them by itself."""
         return Moments(
             torch.lerp(self.count, other.count, share),
@@ -131,7 +131,7 @@ class AffineMap:
         bias = (after.matrix @ self.bias[..., None])[..., 0] + after.bias
         return AffineMap(after.matrix @ self.matrix, bias)
 
-    def towards(self, other: AffineMap, share: float) -> AffineMap:
+    def lerp(self, other: AffineMap, share: float) -> AffineMap:
         """A ``share`` of the way from this map to another."""
         return AffineMap(
             torch.lerp(self.matrix, other.matrix, share), torch.lerp(self.bias, other.bias, share)

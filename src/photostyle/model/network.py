@@ -31,14 +31,14 @@ class Visitor:
     A visitor that records moments learns a style, one that returns maps transfers it.
     """
 
-    def visit(self, place: str, features: Tensor) -> AffineMap | None:  # noqa: ARG002
-        """Called at every WCT place with features (B, C, H, W): the map to go on with, or None.
+    def visit(self, layer: str, features: Tensor) -> AffineMap | None:  # noqa: ARG002
+        """Called at every WCT layer with features (B, C, H, W): the map to go on with, or None.
 
         Features that are enlarged by repetition come as they were before it.
         """
         return None
 
-    def normalise(self, place: str, features: Tensor, mapping: AffineMap | None) -> AffineMap:  # noqa: ARG002
+    def normalise(self, layer: str, features: Tensor, mapping: AffineMap | None) -> AffineMap:  # noqa: ARG002
         """The instance normalisation of features that ``mapping`` has changed, with that map."""
         return normalise(Moments.of(features), mapping)
 
@@ -50,7 +50,7 @@ def normalise(moments: Moments, mapping: AffineMap | None) -> AffineMap:
     return mapping.then(normalisation(moments.mapped(mapping)))
 
 
-class Seen(NamedTuple):
+class MappedFeatures(NamedTuple):
     """Features as seen through a map, perhaps enlarged; the convolution that reads them does both.
 
     What leaves the encoder is never enlarged.
@@ -71,7 +71,7 @@ class Seen(NamedTuple):
         return convolution(*self._fold(weight, bias))
 
     @staticmethod
-    def convolve_all(x: list[Seen], weight: Tensor) -> list[Tensor]:
+    def convolve_all(x: list[MappedFeatures], weight: Tensor) -> list[Tensor]:
         """The convolutions of an encoder's features as seen through several maps, without bias."""
         folded = [seen._fold(weight, weight.new_zeros(len(weight))) for seen in x]
         (features, *others), weights, biases = zip(*folded, strict=True)
@@ -117,7 +117,7 @@ def _of_enlarged(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def _even_and_odd(kernels: Tensor, dim: int) -> Tensor:
-    """What becomes of 3 weights along a dimension, for even and for odd places: (2, ...)."""
+    """What becomes of 3 weights along a dimension, for even and for odd layers: (2, ...)."""
     before, here, after = kernels.unbind(dim)
     even, odd = (before, here + after), (before + here, after)
     return torch.stack([torch.stack(weights, dim) for weights in (even, odd)])
@@ -129,11 +129,11 @@ def conv(
     return nn.Conv2d(channels_in, channels_out, size, padding=size // 2, padding_mode=padding)
 
 
-def pool(seen: Seen, window: int, increasing: bool) -> Seen:
+def pool(seen: MappedFeatures, window: int, increasing: bool) -> MappedFeatures:
     """Max-pooling of mapped features; it may as well come before an increasing map."""
     if increasing:
-        return Seen(F.max_pool2d(seen.features, window), seen.mapping)
-    return Seen(F.max_pool2d(seen.resolve(), window))
+        return MappedFeatures(F.max_pool2d(seen.features, window), seen.mapping)
+    return MappedFeatures(F.max_pool2d(seen.resolve(), window))
 
 
 class Encoder(nn.Module):
@@ -209,18 +209,18 @@ class PhotoNet(nn.Module):
     def forward(self, pixels: Tensor, visitor: Visitor | None = None) -> Tensor:
         """RGB (B, 3, H, W), 0..1, of any size from 1x1 up, to RGB of the same size, not clamped.
 
-        ``visitor`` sees the features at every WCT place of the architecture.
+        ``visitor`` sees the features at every WCT layer of the architecture.
         """
         return self.decode(self.encode(pad(pixels)), pixels.shape, visitor or Visitor())[0]
 
-    def channels(self, place: str) -> int:
-        """Channels of the features at a WCT place."""
+    def channels(self, layer: str) -> int:
+        """Channels of the features at a WCT layer."""
         w1, w2, w3, w4, w5 = self.widths
-        if place.startswith(("level", "skip")):
-            return self.widths[int(place[-1]) - 1]
+        if layer.startswith(("level", "skip")):
+            return self.widths[int(layer[-1]) - 1]
         # Stage 2 is entered by what leaves stage 1, whose last convolution may be off.
         narrowed = w4 if self.architecture.conv16 else w5
-        return {"d1": w5, "d2": narrowed, "d3": w3, "d4": w2, "d5": w1}[place]
+        return {"d1": w5, "d2": narrowed, "d3": w3, "d4": w2, "d5": w1}[layer]
 
     def encode(self, pixels: Tensor) -> dict[int, Tensor]:
         """Levels 1 to 5 of padded pixels; those that nothing but the encoder uses are left out."""
@@ -243,29 +243,29 @@ class PhotoNet(nn.Module):
         """
         a = self.architecture
 
-        def at(place: str, x: list[Seen]) -> list[Seen]:
-            if place not in a.places:
+        def at(layer: str, x: list[MappedFeatures]) -> list[MappedFeatures]:
+            if layer not in a.wct_layers:
                 return x
             features, enlarged = x[0].resolve(), x[0].enlarged
-            mapping = visitor.visit(place, features)
+            mapping = visitor.visit(layer, features)
             if mapping is None:
                 return x
-            rest = x[1:] or [Seen(features, None, enlarged)]
-            return [Seen(features, mapping, enlarged), *(rest if keep else [])]
+            rest = x[1:] or [MappedFeatures(features, None, enlarged)]
+            return [MappedFeatures(features, mapping, enlarged), *(rest if keep else [])]
 
-        def activate(x: list[Tensor]) -> list[Seen]:
-            return [Seen(F.relu_(features)) for features in x]
+        def activate(x: list[Tensor]) -> list[MappedFeatures]:
+            return [MappedFeatures(F.relu_(features)) for features in x]
 
-        def convolve(name: str, x: list[Seen]) -> list[Seen]:
+        def convolve(name: str, x: list[MappedFeatures]) -> list[MappedFeatures]:
             if not hasattr(self, name):
                 return x
             layer = getattr(self, name)
             return activate([seen.convolve(layer.weight, layer.bias) for seen in x])
 
-        def enlarge(x: list[Seen]) -> list[Seen]:
+        def enlarge(x: list[MappedFeatures]) -> list[MappedFeatures]:
             return [seen._replace(enlarged=True) for seen in x]
 
-        def link(name: str, x: list[Seen], level: int) -> list[Tensor]:
+        def link(name: str, x: list[MappedFeatures], level: int) -> list[Tensor]:
             """A convolution of the concatenation of x and the skip link of ``level``.
 
             Computed as a sum over the two, because a large photo's concatenation is gigabytes.
@@ -275,28 +275,28 @@ class PhotoNet(nn.Module):
             results = [seen.convolve(layer.weight[:, :own], layer.bias) for seen in x]
             if not a.skips(level):
                 return results
-            added = Seen.convolve_all(skips.pop(level), layer.weight[:, own:])
+            added = MappedFeatures.convolve_all(skips.pop(level), layer.weight[:, own:])
             if len(results) < len(added):
                 return [results[0] + skip for skip in added]
             return [result.add_(skip) for result, skip in zip(results, 2 * added, strict=False)]
 
-        def aggregate(parts: list[list[Seen]]) -> list[Seen]:
+        def aggregate(parts: list[list[MappedFeatures]]) -> list[MappedFeatures]:
             count = max(len(part) for part in parts)
             joined = [
                 torch.cat([(2 * part)[i].resolve() for part in parts], 1) for i in range(count)
             ]
-            return [Seen(self.aggregate(features)) for features in joined]
+            return [MappedFeatures(self.aggregate(features)) for features in joined]
 
-        parts = [at("level5", [Seen(levels.pop(5))])]
-        skips: dict[int, list[Seen]] = {}
+        parts = [at("level5", [MappedFeatures(levels.pop(5))])]
+        skips: dict[int, list[MappedFeatures]] = {}
         for level in (4, 3, 2, 1):
             if level not in levels:
                 continue
-            features, place = levels.pop(level), f"skip{level}"
-            skip = at(place, [Seen(features)])
+            features, layer = levels.pop(level), f"skip{level}"
+            skip = at(layer, [MappedFeatures(features)])
             if a.normalises(level) or a.aggregates(level):
                 normalised = [
-                    Seen(features, visitor.normalise(place, features, seen.mapping))
+                    MappedFeatures(features, visitor.normalise(layer, features, seen.mapping))
                     for seen in skip
                 ]
             if a.aggregates(level):

@@ -68,7 +68,7 @@ def read_vgg(path: Path) -> tuple[dict[str, Tensor], Padding]:
     )
 
 
-def read_published(decoder: Path, encoder: Path, architecture: Architecture) -> PhotoNet:
+def read_reference_checkpoint(decoder: Path, encoder: Path, architecture: Architecture) -> PhotoNet:
     """The network of a checkpoint of the authors' program and a VGG-19 encoder (see `read_vgg`).
 
     decoder: a torch state dict with the names ``conv15``, ``conv17_2``, ``conv_pyramid213``, ...;
@@ -87,7 +87,7 @@ def read_published(decoder: Path, encoder: Path, architecture: Architecture) -> 
         network = PhotoNet(architecture, (w1, w2, w3, w4, w5))
     for ours in dict.fromkeys(name.split(".")[0] for name, _ in network.named_parameters()):
         if ours != "encoder":
-            theirs = published_name(ours, architecture)
+            theirs = reference_name(ours, architecture)
             for kind in ("weight", "bias"):
                 if f"{theirs}.{kind}" in state:
                     tensors[f"{ours}.{kind}"] = state[f"{theirs}.{kind}"].float()
@@ -95,7 +95,7 @@ def read_published(decoder: Path, encoder: Path, architecture: Architecture) -> 
     return network
 
 
-def published_name(layer: str, architecture: Architecture) -> str:
+def reference_name(layer: str, architecture: Architecture) -> str:
     """What the authors' checkpoints call a decoder layer of ours.
 
     They hold a layer ``_2`` for each choice between two shapes, and a 1x1 convolution for every

@@ -11,7 +11,7 @@ from photostyle.model.network import Encoder
 from photostyle.model.reference import read_vgg, torchvision_vgg
 
 
-class Teacher(nn.Module):
+class VGGFeatures(nn.Module):
     """A frozen VGG-19, down to the deepest reluN_1 that its file holds.
 
     Pixels are RGB (B, 3, H, W), 0..1; the sides must not be under 2**(levels - 1).
@@ -23,7 +23,7 @@ class Teacher(nn.Module):
         self.levels = levels
 
     @classmethod
-    def load(cls, path: Path | None = None) -> Teacher:
+    def load(cls, path: Path | None = None) -> VGGFeatures:
         """From a file (see `photostyle.model.reference.read_vgg`), or torchvision's weights for None."""
         tensors, padding = read_vgg(path) if path else torchvision_vgg()
         widths: list[int] = []

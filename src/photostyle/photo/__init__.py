@@ -9,21 +9,21 @@ from __future__ import annotations
 
 from photostyle.photo.decode import read
 from photostyle.photo.encode import encode, write
-from photostyle.photo.formats import check_depth, format_of, losses, suffix_for
+from photostyle.photo.formats import check_depth, format_of, suffix_for, unsupported_features
 from photostyle.photo.limits import MAX_PIXELS
-from photostyle.photo.photo import Animation, Frame, Photo, side_by_side
+from photostyle.photo.photo import Animation, AnimationFrame, Photo, side_by_side
 
 __all__ = [
     "MAX_PIXELS",
     "Animation",
-    "Frame",
+    "AnimationFrame",
     "Photo",
     "check_depth",
     "encode",
     "format_of",
-    "losses",
     "read",
     "side_by_side",
     "suffix_for",
+    "unsupported_features",
     "write",
 ]

@@ -21,7 +21,7 @@ from photostyle.errors import PhotostyleError
 from photostyle.photo import color, high_bit_depth, limits, metadata, raster
 from photostyle.photo.formats import READABLE
 from photostyle.photo.metadata import Metadata
-from photostyle.photo.photo import Animation, Frame, Photo
+from photostyle.photo.photo import Animation, AnimationFrame, Photo
 from photostyle.photo.raster import Raster
 
 _RAW_SUFFIXES = re.compile(
@@ -138,7 +138,7 @@ def _decode_animation(image: Image.Image, format: str) -> Photo:
     if not others:
         return first
     frames = tuple(
-        Frame(photo.pixels, photo.alpha, duration)
+        AnimationFrame(photo.pixels, photo.alpha, duration)
         for photo, duration in zip(others, durations[1:], strict=True)
     )
     return replace(first, animation=Animation(frames, durations[0], loop))

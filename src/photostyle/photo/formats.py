@@ -115,7 +115,7 @@ def suffix_for(photo: Photo, wanted: str = "") -> str:
     return ".png"
 
 
-def losses(photo: Photo, format: str) -> list[str]:
+def unsupported_features(photo: Photo, format: str) -> list[str]:
     """Sentences on what a format cannot hold of a photo."""
     holds, found = FORMATS[format], []
     if photo.animation and not holds.animation:

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from photostyle import __version__
 from photostyle.photo import color
 from photostyle.photo.color import Pixels
 from photostyle.photo.metadata import Metadata
+from photostyle.version import __version__
 
 Mask = npt.NDArray[np.uint8]
 
@@ -20,7 +20,7 @@ _STRIP = 1 << 21  # values that are worked on at once
 
 
 @dataclass(frozen=True)
-class Frame:
+class AnimationFrame:
     """One frame of an animation: pixels and alpha as in `Photo`, duration in milliseconds."""
 
     pixels: Pixels
@@ -35,7 +35,7 @@ class Animation:
     loop is None where the file says nothing of it: the frames are shown once.
     """
 
-    frames: tuple[Frame, ...]
+    frames: tuple[AnimationFrame, ...]
     duration: float
     loop: int | None
 
@@ -82,7 +82,7 @@ class Photo:
         animation = self.animation
         if animation:
             frames = [
-                Frame(*change(frame.pixels, frame.alpha), frame.duration)
+                AnimationFrame(*change(frame.pixels, frame.alpha), frame.duration)
                 for frame in animation.frames
             ]
             animation = replace(animation, frames=tuple(frames))

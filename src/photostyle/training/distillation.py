@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from photostyle.model.checkpoint import Transfer
+from photostyle.model.checkpoint import TransferSettings
 from photostyle.model.network import PhotoNet
 from photostyle.training import losses
 from photostyle.transfer.style import Style, record, transfer
@@ -22,24 +22,26 @@ class Outcome:
     result: Tensor
 
     @classmethod
-    def of(cls, network: PhotoNet, content: Tensor, style: Tensor, settings: Transfer) -> Outcome:
+    def of(
+        cls, network: PhotoNet, content: Tensor, style: Tensor, settings: TransferSettings
+    ) -> Outcome:
         """content, style: RGB (B, 3, H, W), 0..1."""
         learned, reconstruction = record(network, style)
         return cls(learned, reconstruction, transfer(network, content, learned, settings))
 
     def detach(self) -> Outcome:
         """The same without its way back to the weights: a teacher's."""
-        moments = {place: moments.detach() for place, moments in self.style.moments.items()}
+        moments = {layer: moments.detach() for layer, moments in self.style.moments.items()}
         style = replace(self.style, moments=moments)
         return Outcome(style, self.reconstruction.detach(), self.result.detach())
 
 
-def distillation(student: Outcome, teacher: Outcome, places: tuple[str, ...]) -> dict[str, Tensor]:
+def distillation(student: Outcome, teacher: Outcome, layers: tuple[str, ...]) -> dict[str, Tensor]:
     """How far a student is from its teacher, by name (both on the same photos).
 
     output: Charbonnier and gradient distance of the results, plus that of the reconstructions.
     moments: relative distance of the style's means and covariances (`losses.moments`), mean over
-    the WCT ``places`` of the student that the teacher has too, with as many channels.
+    the WCT ``layers`` of the student that the teacher has too, with as many channels.
     """
     output = torch.stack(
         [
@@ -52,9 +54,9 @@ def distillation(student: Outcome, teacher: Outcome, places: tuple[str, ...]) ->
     ).sum()
     pairs = [
         (mine, theirs)
-        for place in places
-        if (theirs := teacher.style.moments.get(place))
-        and (mine := student.style.moments[place]).mean.shape == theirs.mean.shape
+        for layer in layers
+        if (theirs := teacher.style.moments.get(layer))
+        and (mine := student.style.moments[layer]).mean.shape == theirs.mean.shape
     ]
     if not pairs:
         return {"output": output}

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from photostyle.evaluation import metrics
 from photostyle.model.architecture import PHOTONET, Architecture
-from photostyle.model.checkpoint import Checkpoint, Transfer
+from photostyle.model.checkpoint import Checkpoint, TransferSettings
 from photostyle.model.network import PhotoNet
-from photostyle.model.vgg import Teacher
+from photostyle.model.vgg import VGGFeatures
 from photostyle.training.data import Photos
 from photostyle.training.distillation import Outcome
 from photostyle.training.supernet import Supernet, canonical
@@ -67,11 +67,11 @@ class Judge:
     def __init__(
         self,
         supernet: Supernet,
-        settings: Transfer,
+        settings: TransferSettings,
         pairs: Sequence[Batch],
         *,
         reference: Checkpoint | None = None,
-        vgg: Teacher | None = None,
+        vgg: VGGFeatures | None = None,
         latency_size: int = 192,
     ):
         self.supernet, self.settings, self.vgg = supernet, settings, vgg
@@ -125,7 +125,7 @@ class Judge:
             ]
         return statistics.median(ratios)
 
-    def _time(self, network: PhotoNet, settings: Transfer) -> float:
+    def _time(self, network: PhotoNet, settings: TransferSettings) -> float:
         self._wait()
         start = time.perf_counter()
         self._result(network, settings, self._timed)
@@ -137,5 +137,5 @@ class Judge:
             torch.cuda.synchronize(self.device)
 
     @staticmethod
-    def _result(network: PhotoNet, settings: Transfer, pair: Batch) -> Tensor:
+    def _result(network: PhotoNet, settings: TransferSettings, pair: Batch) -> Tensor:
         return Outcome.of(network, pair.content, pair.style, settings).result.clamp(0, 1)

@@ -214,7 +214,7 @@ class Search:
     def _judge(self, trial: Trial, judge: Judge) -> Candidate | None:
         """Judge a trial's network unless it is known already, and tell the study."""
         architecture = architecture_of(trial.params)
-        if not architecture.places:
+        if not architecture.wct_layers:
             # Nothing would be transferred: no candidate.
             self.study.tell(trial, state=TrialState.PRUNED)
             return None

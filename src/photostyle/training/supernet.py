@@ -23,7 +23,7 @@ from torch import Tensor
 
 from photostyle.errors import PhotostyleError
 from photostyle.model.architecture import PHOTONET, Architecture, Widths
-from photostyle.model.checkpoint import Transfer, bundled, fill, load, read_tensors
+from photostyle.model.checkpoint import TransferSettings, bundled, fill, load, read_tensors
 from photostyle.model.network import PhotoNet, conv
 
 SKIP_LINKS = {"conv17": 4, "conv21": 3, "conv25": 2, "conv27": 1}
@@ -33,7 +33,7 @@ PARTS = tuple(part.name for part in fields(Architecture) if part.name != "unread
 """Names of the 31 parts that a network may have or not, in the order of the string."""
 
 SMALLEST = Architecture(wct_d5=True)
-"""No part but one place at which features are transferred: without any it transfers nothing."""
+"""No part but one layer at which features are transferred: without any it transfers nothing."""
 
 
 def canonical(architecture: Architecture) -> Architecture:
@@ -50,14 +50,14 @@ def canonical(architecture: Architecture) -> Architecture:
 
 
 def sample(rng: np.random.Generator) -> Architecture:
-    """Each part is on with the same probability, itself drawn from 0..1; some place is always on.
+    """Each part is on with the same probability, itself drawn from 0..1; some layer is always on.
 
     So that small and large networks are as frequent as middling ones.
     """
     while True:
         share = rng.uniform()
         architecture = canonical(Architecture(*(bool(on) for on in rng.uniform(size=32) < share)))
-        if architecture.places:
+        if architecture.wct_layers:
             return architecture
 
 
@@ -65,7 +65,7 @@ class Supernet(PhotoNet):
     """The largest network, PHOTONET, with the kernels that smaller ones need in place of its own.
 
     conv17_wide: what conv17 sees of conv16's input where conv16 is off; conv19_1x1, conv23_1x1: in
-    place of conv19 and conv23 where these are off.
+    layer of conv19 and conv23 where these are off.
     """
 
     def __init__(self, widths: Widths):
@@ -182,7 +182,7 @@ class _Subnetwork(PhotoNet):
         return {n: features for n, features in levels.items() if self.architecture.uses(n)}
 
 
-def load_supernet(source: str | os.PathLike[str]) -> tuple[Supernet, Transfer]:
+def load_supernet(source: str | os.PathLike[str]) -> tuple[Supernet, TransferSettings]:
     """A supernet from its file, or around a PHOTONET (a file or a bundled name), and its transfer.
 
     Raises PhotostyleError as `photostyle.model.checkpoint.load`, and for weights of a smaller network.
@@ -218,7 +218,7 @@ def load_start(
     return supernet.extract(architecture) if architecture else supernet
 
 
-def _load(path: Path) -> tuple[PhotoNet, Transfer]:
+def _load(path: Path) -> tuple[PhotoNet, TransferSettings]:
     if "conv17_wide.weight" in read_tensors(path):
         checkpoint = load(path, lambda _, widths: Supernet(widths))
     else:

@@ -15,10 +15,10 @@ from photostyle.model.network import PhotoNet
 from photostyle.training import losses
 from photostyle.training.distillation import Outcome, distillation
 from photostyle.training.supernet import SMALLEST, Supernet, sample
-from photostyle.training.trainer import Batch, Run, weighted
+from photostyle.training.trainer import Batch, Trainer, weighted
 
 
-class SupernetRun(Run):
+class SupernetTrainer(Trainer):
     """A run that trains a `Supernet`: all networks at once."""
 
     def terms(self, batch: Batch) -> dict[str, Tensor]:
@@ -37,7 +37,7 @@ class SupernetRun(Run):
             for name, architecture in (("smallest", SMALLEST), ("sampled", sample(rng))):
                 network = supernet.subnetwork(architecture)
                 smaller = Outcome.of(network, batch.content, batch.style, settings)
-                learned = distillation(smaller, taught, architecture.places)
+                learned = distillation(smaller, taught, architecture.wct_layers)
                 learned["reconstruction"] = losses.pixel(smaller.reconstruction, batch.style)
                 if batch.target is not None:
                     learned["pixel"] = losses.pixel(smaller.result, batch.target)

@@ -21,9 +21,9 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from photostyle.errors import PhotostyleError
 from photostyle.evaluation import grades
 from photostyle.model.architecture import Architecture, Widths
-from photostyle.model.checkpoint import Checkpoint, Transfer, save
+from photostyle.model.checkpoint import Checkpoint, TransferSettings, save
 from photostyle.model.network import PhotoNet, conv, pad
-from photostyle.model.vgg import Teacher
+from photostyle.model.vgg import VGGFeatures
 from photostyle.photo.contact_sheet import save_sheet
 from photostyle.training import losses
 from photostyle.training.data import Photos, random_crop
@@ -40,7 +40,7 @@ class Recipe:
 
     architecture: str
     widths: Widths
-    transfer: Transfer = field(default_factory=Transfer)
+    transfer: TransferSettings = field(default_factory=TransferSettings)
     steps: int = 6000
     batch: int = 4
     size: int = 96
@@ -144,7 +144,11 @@ class Loss(nn.Module):
     """
 
     def __init__(
-        self, recipe: Recipe, teacher: Teacher, guide: Teacher, distil: Checkpoint | None = None
+        self,
+        recipe: Recipe,
+        teacher: VGGFeatures,
+        guide: VGGFeatures,
+        distil: Checkpoint | None = None,
     ):
         super().__init__()
         self.recipe, self.distil = recipe, distil
@@ -163,7 +167,7 @@ class Loss(nn.Module):
             larger, settings = self.distil.network, self.distil.transfer
             with torch.no_grad():
                 taught = Outcome.of(larger, batch.content, batch.style, settings)
-            terms |= distillation(outcome, taught, network.architecture.places)
+            terms |= distillation(outcome, taught, network.architecture.wct_layers)
         return weighted(terms)
 
     def terms(self, network: PhotoNet, batch: Batch, outcome: Outcome) -> dict[str, Tensor]:
@@ -200,7 +204,7 @@ class Loss(nn.Module):
         )
 
 
-class Run:
+class Trainer:
     """A training run in a folder.
 
     ``checkpoint.pt`` holds its state, ``log.jsonl`` the terms of the loss, ``samples`` sheets of

@@ -13,13 +13,13 @@ from torch import Tensor
 
 from photostyle.errors import PhotostyleError
 
-Photo = TypeVar("Photo", Image.Image, np.ndarray, Tensor)
+ImageLike = TypeVar("ImageLike", Image.Image, np.ndarray, Tensor)
 """A PIL image, an (H, W, 3) array (uint8, uint16, or float 0..1), or a (3, H, W) tensor 0..1."""
 
 CPU = torch.device("cpu")
 
 STRIP = {"cpu": 1 << 18, "cuda": 1 << 21}
-"""Pixels in a strip, by the kind of device: few enough for a CPU's cache or a small GPU's memory,
+"""Canvas in a strip, by the kind of device: few enough for a CPU's cache or a small GPU's memory,
 enough for all its threads."""
 
 
@@ -28,8 +28,8 @@ def strip_rows(width: int, device: torch.device) -> int:
     return max(1, STRIP[device.type] // width)
 
 
-class Pixels:
-    """The pixels of a photo, and of the result that takes its place, as float32 in 0..1.
+class Canvas:
+    """The pixels of a photo, and of the result that takes its layer, as float32 in 0..1.
 
     The result is of the photo's kind and type, but a PIL image comes back in RGB, or RGBA with its
     alpha, and a tensor as float32, where it was. in_place: let the result overwrite the photo, an

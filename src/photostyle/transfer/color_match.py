@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from photostyle.model.moments import AffineMap, Moments, transfer_map
-from photostyle.transfer.tone_curves import Curves, Tones
+from photostyle.transfer.tone_curves import ToneCurves, ToneHistogram
 
 DAMPING = 1e-3
 """Damping of the maps that match colours, which are near the identity."""
@@ -30,20 +30,20 @@ class Palette:
     """The colours of a photo: the moments and the tones of its pixels."""
 
     moments: Moments
-    tones: Tones
+    tones: ToneHistogram
 
     @classmethod
     def of(cls, pixels: Tensor, weights: Tensor | None = None) -> Palette:
         """Of RGB (B, 3, H, W), 0..1; weights as in `Moments.of`."""
-        return cls(Moments.of(pixels, weights), Tones.of(pixels, weights))
+        return cls(Moments.of(pixels, weights), ToneHistogram.of(pixels, weights))
 
 
 @dataclass(frozen=True)
-class Match:
+class ColorMatch:
     """An affine map of colours, then tone curves, then another affine map."""
 
     before: AffineMap
-    curves: Curves
+    curves: ToneCurves
     after: AffineMap
     strength: float = 1.0
 
@@ -52,19 +52,19 @@ class Match:
         matched = self.after(self.curves(self.before(pixels)))
         return matched if self.strength == 1 else torch.lerp(pixels, matched, self.strength)
 
-    def towards(self, other: Match, share: float) -> Match:
+    def lerp(self, other: ColorMatch, share: float) -> ColorMatch:
         """A ``share`` of the way from this match to another."""
         return replace(
             self,
-            before=self.before.towards(other.before, share),
-            curves=Curves(torch.lerp(self.curves.shift, other.curves.shift, share)),
-            after=self.after.towards(other.after, share),
+            before=self.before.lerp(other.before, share),
+            curves=ToneCurves(torch.lerp(self.curves.shift, other.curves.shift, share)),
+            after=self.after.lerp(other.after, share),
         )
 
 
-def match(
+def match_colors(
     result: Tensor, content: Tensor, style: Palette, method: str, weights: Tensor | None = None
-) -> Match:
+) -> ColorMatch:
     """What gives a transferred photo the palette of the style, once it has been rolled off.
 
     result: as transferred, content: the photo itself, both RGB (B, 3, H, W), a `sampled` one will
@@ -76,12 +76,12 @@ def match(
         return transfer_map(Moments.of(pixels, weights), style.moments, method, DAMPING)
 
     before = carry(result.clamp(0, 1))
-    curves = Tones.of(before(result), weights).curves(style.tones)
+    curves = ToneHistogram.of(before(result), weights).curves(style.tones)
     curved = curves(before(result))
     after = carry(roll_off(curved, content))
     for _ in range(ROUNDS - 1):
         after = after.then(carry(roll_off(after(curved), content)))
-    return Match(before, curves, after)
+    return ColorMatch(before, curves, after)
 
 
 def sampled(pixels: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from photostyle.model.moments import Moments
-from photostyle.transfer.canvas import Pixels, strip_rows
+from photostyle.transfer.canvas import Canvas, strip_rows
 from photostyle.transfer.color_match import roll_off
 
 BLOCK = 2
@@ -34,12 +34,12 @@ RIDGE = 2e-3
 """The same, under which the photo as a whole is flat and keeps its contrast."""
 
 
-def ratio(pixels: Pixels, side: int) -> int:
+def ratio(pixels: Canvas, side: int) -> int:
     """How many times smaller a copy must be to have a long side of at most ``side`` pixels."""
     return math.ceil(max(pixels.height, pixels.width) / side)
 
 
-def reduce(pixels: Pixels, side: int) -> tuple[Tensor, int]:
+def reduce(pixels: Canvas, side: int) -> tuple[Tensor, int]:
     """A copy with a long side of at most ``side`` pixels, (1, 3, h, w), and how much smaller it is.
 
     Each pixel is the mean over a block of whole pixels of the photo.
@@ -89,15 +89,15 @@ def _regression(content: Tensor, result: Tensor) -> Tensor:
     return ((joint[3:, :3] + ridge) @ _inverse(joint[:3, :3] + ridge)).to(content.dtype)
 
 
-def maps_between(content: Tensor, result: Tensor, epsilon: float = EPSILON) -> Upsampled:
+def maps_between(content: Tensor, result: Tensor, epsilon: float = EPSILON) -> LocalAffineMaps:
     """The maps from content to result, both RGB (1, 3, H, W), at their size; see `fit`."""
     ratio = math.ceil(max(content.shape[2:]) / FIT_SIZE)
     if ratio > 1:
         content, result = (F.avg_pool2d(p, ratio, ceil_mode=True) for p in (content, result))
-    return Upsampled(fit(content, result, epsilon), ratio)
+    return LocalAffineMaps(fit(content, result, epsilon), ratio)
 
 
-def fitted(content: Tensor, result: Tensor, epsilon: float = EPSILON) -> Tensor:
+def project_to_maps(content: Tensor, result: Tensor, epsilon: float = EPSILON) -> Tensor:
     """As much of a result as maps from the content hold, both RGB (B, 3, H, W); in its place."""
     rows = strip_rows(content.shape[3], content.device)
     for photo, made in zip(content, result, strict=True):
@@ -108,9 +108,9 @@ def fitted(content: Tensor, result: Tensor, epsilon: float = EPSILON) -> Tensor:
     return result
 
 
-def spread(
-    pixels: Pixels,
-    maps: Upsampled,
+def apply_maps(
+    pixels: Canvas,
+    maps: LocalAffineMaps,
     soften: bool,
     progress: Callable[[float], None] = lambda _: None,
 ) -> None:
@@ -125,20 +125,20 @@ def spread(
         progress(bottom / pixels.height)
 
 
-class Upsampled:
+class LocalAffineMaps:
     """Maps as `fit` gives them, for a photo that is ``ratio`` times as large as the content."""
 
     def __init__(self, maps: Tensor, ratio: int) -> None:
         self.maps, self.ratio = maps, ratio
         self._step = BLOCK * ratio
 
-    def enlarged(self, ratio: int) -> Upsampled:
+    def enlarged(self, ratio: int) -> LocalAffineMaps:
         """The same for a photo that is ``ratio`` times as large again."""
-        return Upsampled(self.maps, ratio * self.ratio)
+        return LocalAffineMaps(self.maps, ratio * self.ratio)
 
-    def towards(self, other: Upsampled, share: float) -> Upsampled:
+    def lerp(self, other: LocalAffineMaps, share: float) -> LocalAffineMaps:
         """A ``share`` of the way to maps for a photo of the same size."""
-        return Upsampled(torch.lerp(self.maps, other.maps, share), self.ratio)
+        return LocalAffineMaps(torch.lerp(self.maps, other.maps, share), self.ratio)
 
     def __call__(self, strip: Tensor, top: int) -> Tensor:
         """Rows of the photo, (3, n, W), from row ``top`` on, under the map of each pixel."""

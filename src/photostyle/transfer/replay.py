@@ -41,12 +41,12 @@ class Replays:
         """
         if argument.device.type != "cuda":
             return function(argument)
-        place = (id(owner), *key, argument.shape, argument.dtype, argument.device)
+        layer = (id(owner), *key, argument.shape, argument.dtype, argument.device)
         with self._lock:
-            calls, _, recording = self._known.pop(place, (0, owner, None))
+            calls, _, recording = self._known.pop(layer, (0, owner, None))
             if calls == CALLS:
                 recording = _recorded(function, argument)
-            self._known[place] = calls + 1, owner, recording
+            self._known[layer] = calls + 1, owner, recording
             if len(self._known) > KEPT:
                 self._known.popitem(last=False)
             return (recording or function)(argument)

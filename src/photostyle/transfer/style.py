@@ -9,14 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from photostyle.model.checkpoint import Transfer
+from photostyle.model.checkpoint import TransferSettings
 from photostyle.model.moments import AffineMap, Moments, transfer_map
 from photostyle.model.network import PhotoNet, Visitor, normalise, pad
-from photostyle.transfer.color_match import Match, Palette, match, roll_off, sampled
-from photostyle.transfer.tone_curves import Tones
+from photostyle.transfer.color_match import ColorMatch, Palette, match_colors, roll_off, sampled
+from photostyle.transfer.tone_curves import ToneHistogram
 
 PIXELS, RESIDUAL = "pixels", "residual"
-"""Beside the WCT places of the network: the photo itself, and what the auto-encoder loses of it."""
+"""Beside the WCT layers of the network: the photo itself, and what the auto-encoder loses of it."""
 
 PIXEL_DAMPING = 1e-2
 """Damping of the residual's map: a grey photo holds faint colour noise, which must stay faint."""
@@ -26,19 +26,19 @@ PIXEL_DAMPING = 1e-2
 class Style:
     """What is known of a style photo.
 
-    moments: of its pixels and features, by the name of the place; tones: of its pixels.
+    moments: of its pixels and features, by the name of the layer; tones: of its pixels.
     """
 
     moments: Mapping[str, Moments]
-    tones: Tones
+    tones: ToneHistogram
 
     @property
     def palette(self) -> Palette:
         return Palette(self.moments[PIXELS], self.tones)
 
     def to(self, device: torch.device) -> Style:
-        moments = {place: moments.to(device) for place, moments in self.moments.items()}
-        return Style(moments, Tones(self.tones.counts.to(device)))
+        moments = {layer: moments.to(device) for layer, moments in self.moments.items()}
+        return Style(moments, ToneHistogram(self.tones.counts.to(device)))
 
 
 class Masked(Visitor):
@@ -50,78 +50,82 @@ class Masked(Visitor):
     def __init__(self, mask: Tensor | None = None) -> None:
         self.mask = mask
 
-    def weights(self, place: str, features: Tensor) -> Tensor | None:
-        """The mask at the size of the features (B, C, H, W) of a place."""
-        if self.mask is None or place in (PIXELS, RESIDUAL):
+    def weights(self, layer: str, features: Tensor) -> Tensor | None:
+        """The mask at the size of the features (B, C, H, W) of a layer."""
+        if self.mask is None or layer in (PIXELS, RESIDUAL):
             return self.mask
         return F.interpolate(pad(self.mask), features.shape[-2:], mode="area")
 
-    def moments(self, place: str, features: Tensor) -> Moments:
-        return Moments.of(features, self.weights(place, features))
+    def moments(self, layer: str, features: Tensor) -> Moments:
+        return Moments.of(features, self.weights(layer, features))
 
 
-class Recording(Masked):
-    """Keeps the moments of the features at each place and changes nothing."""
+class StyleRecorder(Masked):
+    """Keeps the moments of the features at each layer and changes nothing."""
 
     def __init__(self, mask: Tensor | None = None) -> None:
         super().__init__(mask)
         self.recorded: dict[str, Moments] = {}
 
-    def visit(self, place: str, features: Tensor) -> AffineMap | None:
-        self.recorded[place] = self.moments(place, features)
+    def visit(self, layer: str, features: Tensor) -> AffineMap | None:
+        self.recorded[layer] = self.moments(layer, features)
         return None
 
-    def normalise(self, place: str, features: Tensor, mapping: AffineMap | None) -> AffineMap:
-        return normalise(self.recorded.get(place) or self.moments(place, features), mapping)
+    def normalise(self, layer: str, features: Tensor, mapping: AffineMap | None) -> AffineMap:
+        return normalise(self.recorded.get(layer) or self.moments(layer, features), mapping)
 
 
 def record(network: PhotoNet, pixels: Tensor, mask: Tensor | None = None) -> tuple[Style, Tensor]:
     """Learn the style of RGB (B, 3, H, W), 0..1; also gives the network's reconstruction of it.
 
-    The features go through the decoder unchanged and their moments at each place are kept. mask:
+    The features go through the decoder unchanged and their moments at each layer are kept. mask:
     see `Masked`.
     """
-    recording = Recording(mask)
+    recording = StyleRecorder(mask)
     reconstruction = network(pixels, recording)
     recording.visit(PIXELS, pixels)
     recording.visit(RESIDUAL, pixels - reconstruction)
-    tones = Tones.of(sampled(pixels), None if mask is None else sampled(mask))
+    tones = ToneHistogram.of(sampled(pixels), None if mask is None else sampled(mask))
     return Style(recording.recorded, tones), reconstruction
 
 
 class Transferring(Masked):
     """Carries features onto the moments of a style.
 
-    content: moments of the content photo by place, those that are known beforehand; the others are
+    content: moments of the content photo by layer, those that are known beforehand; the others are
     taken of the features at hand and added.
     """
 
     def __init__(
-        self, style: Style, settings: Transfer, strength: float = 1.0, mask: Tensor | None = None
+        self,
+        style: Style,
+        settings: TransferSettings,
+        strength: float = 1.0,
+        mask: Tensor | None = None,
     ) -> None:
         super().__init__(mask)
         self.style, self.settings, self.strength = style, settings, strength
         self.content: dict[str, Moments] = {}
         self._maps: dict[str, AffineMap] = {}
 
-    def of_content(self, place: str, features: Tensor) -> Moments | None:
-        """The content's moments at a place; None while they are unknown."""
-        if place not in self.content:
-            self.content[place] = self.moments(place, features)
-        return self.content[place]
+    def of_content(self, layer: str, features: Tensor) -> Moments | None:
+        """The content's moments at a layer; None while they are unknown."""
+        if layer not in self.content:
+            self.content[layer] = self.moments(layer, features)
+        return self.content[layer]
 
-    def visit(self, place: str, features: Tensor) -> AffineMap:
-        moments = self.of_content(place, features)
+    def visit(self, layer: str, features: Tensor) -> AffineMap:
+        moments = self.of_content(layer, features)
         if moments is None:
             return _unknown(features)
-        if place not in self._maps:
+        if layer not in self._maps:
             method, damping = self.settings.method, self.settings.damping
-            mapping = transfer_map(moments, self.style.moments[place], method, damping)
-            self._maps[place] = mapping.blend(self.strength)
-        return self._maps[place]
+            mapping = transfer_map(moments, self.style.moments[layer], method, damping)
+            self._maps[layer] = mapping.blend(self.strength)
+        return self._maps[layer]
 
-    def normalise(self, place: str, features: Tensor, mapping: AffineMap | None) -> AffineMap:
-        moments = self.of_content(place, features)
+    def normalise(self, layer: str, features: Tensor, mapping: AffineMap | None) -> AffineMap:
+        moments = self.of_content(layer, features)
         return _unknown(features) if moments is None else normalise(moments, mapping)
 
     def residual_map(self, pixels: Tensor, residual: Tensor) -> AffineMap:
@@ -138,10 +142,10 @@ class Transferring(Masked):
         mapping = AffineMap.between(of_residual.mean, style[RESIDUAL].mean, colours.matrix)
         return mapping.blend(self.strength)
 
-    def match(self, result: Tensor, content: Tensor) -> Match:
+    def match(self, result: Tensor, content: Tensor) -> ColorMatch:
         """What brings the colours of the transferred photo to the style's; see `colours.match`."""
         seen = None if self.mask is None else sampled(self.mask)
-        found = match(
+        found = match_colors(
             sampled(result), sampled(content), self.style.palette, self.settings.method, seen
         )
         return replace(found, strength=self.strength)
@@ -160,11 +164,11 @@ def transfer(
     network: PhotoNet,
     pixels: Tensor,
     style: Style,
-    settings: Transfer,
+    settings: TransferSettings,
     strength: float = 1.0,
     mask: Tensor | None = None,
 ) -> Tensor:
-    """RGB (B, 3, H, W), 0..1, with the features at every place carried onto ``style``'s moments.
+    """RGB (B, 3, H, W), 0..1, with the features at every layer carried onto ``style``'s moments.
 
     strength: blends each feature with its transferred self. mask: see `Masked`.
     """

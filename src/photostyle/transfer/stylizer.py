@@ -1,4 +1,4 @@
-"""Pixels and a style in, pixels out: the one engine behind the commands and the library."""
+"""Canvas and a style in, pixels out: the one engine behind the commands and the library."""
 
 from __future__ import annotations
 
@@ -20,24 +20,17 @@ from photostyle.model.checkpoint import Checkpoint
 from photostyle.model.moments import waits
 from photostyle.model.network import PhotoNet
 from photostyle.transfer import local_maps
-from photostyle.transfer.canvas import CPU, Photo, Pixels, strip_rows
+from photostyle.transfer.canvas import CPU, Canvas, ImageLike, strip_rows
+from photostyle.transfer.options import TILE, WORKING_SIZE, Mode
 from photostyle.transfer.replay import Function, Replays
 from photostyle.transfer.style import PIXELS, RESIDUAL, Style, Transferring, compose, record
 from photostyle.transfer.tiling import OVERLAP, transfer_tiled
-
-Mode = Literal["auto", "fast", "exact"]
-
-WORKING_SIZE = 768
-"""Long side of the copy that the network sees in the fast way, in pixels."""
 
 STYLE_SIZE = 1024
 """Long side of the copy of a style photo that is learned, in pixels."""
 
 EXACT_PIXELS = 1 << 20
 """Photos of at most this many pixels are transferred exactly where the choice is the engine's."""
-
-TILE = 1024
-"""Side of a tile in the exact way, in pixels."""
 
 
 def load(source: str | os.PathLike[str] = "photonas", device: str = "auto") -> Stylizer:
@@ -67,7 +60,7 @@ def choose_device(name: str) -> torch.device:
 class Stylizer:
     """Learns the style of one photo and gives it to others.
 
-    ``learn`` and ``apply`` take any `Photo` of any size, and raise PhotostyleError for others. A
+    ``learn`` and ``apply`` take any `ImageLike` of any size, and raise PhotostyleError for others. A
     mask is (H, W), uint8 or floats in 0..1: how much each pixel counts where statistics are taken.
     """
 
@@ -77,18 +70,18 @@ class Stylizer:
         self.network = checkpoint.network.to(device).to(memory_format=torch.channels_last)
         settings = checkpoint.transfer
         self._waits = any(
-            waits(settings.method, settings.damping, self.network.channels(place))
-            for place in self.network.architecture.places
+            waits(settings.method, settings.damping, self.network.channels(layer))
+            for layer in self.network.architecture.wct_layers
         )
         self._replays = Replays()
 
     @torch.inference_mode()
-    def learn(self, photo: Photo, mask: np.ndarray | None = None) -> Style:
-        """The style of ``photo``: the moments of its features at every WCT place.
+    def learn(self, photo: ImageLike, mask: np.ndarray | None = None) -> Style:
+        """The style of ``photo``: the moments of its features at every WCT layer.
 
         They are taken of a copy with a long side of at most STYLE_SIZE pixels.
         """
-        small, _ = local_maps.reduce(Pixels(photo, device=self.device), STYLE_SIZE)
+        small, _ = local_maps.reduce(Canvas(photo, device=self.device), STYLE_SIZE)
         with full_precision():
             style, _ = record(self.network, self._on_device(small), self._mask(mask, small))
         return style
@@ -96,7 +89,7 @@ class Stylizer:
     @torch.inference_mode()
     def apply(
         self,
-        photo: Photo,
+        photo: ImageLike,
         style: Style,
         strength: float = 1.0,
         *,
@@ -106,7 +99,7 @@ class Stylizer:
         mask: np.ndarray | None = None,
         in_place: bool = False,
         progress: Callable[[float], None] = lambda _: None,
-    ) -> Photo:
+    ) -> ImageLike:
         """``photo`` in the look of ``style``: the same kind, type and size as given.
 
         A PIL image comes back in RGB, or RGBA with its alpha; a tensor as float32 in 0..1.
@@ -122,7 +115,7 @@ class Stylizer:
         if working_size < 1:
             raise PhotostyleError(f"The working size must be at least 1 pixel, not {working_size}.")
         self._check(style)
-        pixels = Pixels(photo, in_place, self.device)
+        pixels = Canvas(photo, in_place, self.device)
         fast = self.way(mode, pixels.height, pixels.width) == "fast"
         if not fast and _is_tiled(pixels.height, pixels.width, tile):
             pixels.device = CPU  # where there is room for all of it
@@ -134,7 +127,7 @@ class Stylizer:
                 pixels, style, strength, working_size if fast else None, tile, mask, progress
             )
         progress(1.0)
-        return cast(Photo, pixels.result())
+        return cast(ImageLike, pixels.result())
 
     @staticmethod
     def way(mode: Mode, height: int, width: int) -> Literal["fast", "exact"]:
@@ -147,7 +140,7 @@ class Stylizer:
 
     def _transfer(
         self,
-        pixels: Pixels,
+        pixels: Canvas,
         style: Style,
         strength: float,
         working_size: int | None,
@@ -176,7 +169,7 @@ class Stylizer:
             for top, bottom in pixels.strips():
                 pixels.put(top, result[0, :, top:bottom])
             return
-        local_maps.spread(
+        local_maps.apply_maps(
             pixels,
             local_maps.maps_between(content, result).enlarged(ratio),
             refine,
@@ -203,7 +196,7 @@ class Stylizer:
         self, result: Tensor, content: Tensor, style: Style, strength: float, seen: Tensor | None
     ) -> Tensor:
         """As much of a result as maps hold, with the colours of the style."""
-        result = local_maps.fitted(content, result)
+        result = local_maps.project_to_maps(content, result)
         transferring = Transferring(
             style.to(content.device), self.checkpoint.transfer, strength, seen
         )
@@ -260,8 +253,8 @@ class Stylizer:
 
     def _check(self, style: Style) -> None:
         network = self.network
-        expected = {place: network.channels(place) for place in network.architecture.places}
-        found = {place: moments.mean.shape[1] for place, moments in style.moments.items()}
+        expected = {layer: network.channels(layer) for layer in network.architecture.wct_layers}
+        found = {layer: moments.mean.shape[1] for layer, moments in style.moments.items()}
         if found != expected | {PIXELS: 3, RESIDUAL: 3}:
             raise PhotostyleError("This style was learned with another model; learn it again.")
 

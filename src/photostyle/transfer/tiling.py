@@ -1,6 +1,6 @@
 """The network on a photo of any size, tile by tile, as if on the whole.
 
-What depends on the whole photo (the moments at WCT places, instance normalisation) is gathered
+What depends on the whole photo (the moments at WCT layers, instance normalisation) is gathered
 beforehand: each pass over the tiles adds the moments that can be known after the pass before.
 """
 
@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 from photostyle.errors import PhotostyleError
-from photostyle.model.checkpoint import Transfer
+from photostyle.model.checkpoint import TransferSettings
 from photostyle.model.moments import Moments
 from photostyle.model.network import STRIDE, PhotoNet
 from photostyle.transfer.style import Style, Transferring, compose
 
 OVERLAP = 176
-"""Pixels around a tile that its result depends on, a multiple of the network's stride.
+"""Canvas around a tile that its result depends on, a multiple of the network's stride.
 
 Each 3x3 convolution reaches one pixel of its own resolution: 70 pixels in all in the encoder, 70 in
 the decoder; poolings and enlargements add up to 15 each.
@@ -77,22 +77,22 @@ class Gathering(Transferring):
     kept: Box
     whole: Box
 
-    def of_content(self, place: str, features: Tensor) -> Moments | None:
-        if place in self.content:
-            return self.content[place]
-        kept, weights = self._kept(features), self.weights(place, features)
+    def of_content(self, layer: str, features: Tensor) -> Moments | None:
+        if layer in self.content:
+            return self.content[layer]
+        kept, weights = self._kept(features), self.weights(layer, features)
         weights = None if weights is None else kept.of(weights)
         moments = Moments.of(kept.of(features), weights)
         if not torch.isfinite(moments.mean).all():
             raise _Blocked
         # Where no pixel counts, Moments.of lets all count: right for a photo, wrong for a tile.
         if weights is None or weights.any():
-            self.gathered[place].append(moments)
+            self.gathered[layer].append(moments)
         return None
 
     def merge(self) -> bool:
         """What has been gathered becomes known; gives whether there was anything."""
-        self.content |= {place: Moments.merge(parts) for place, parts in self.gathered.items()}
+        self.content |= {layer: Moments.merge(parts) for layer, parts in self.gathered.items()}
         found = bool(self.gathered)
         self.gathered.clear()
         return found
@@ -116,7 +116,7 @@ def transfer_tiled(
     network: PhotoNet,
     content: Tensor,
     style: Style,
-    settings: Transfer,
+    settings: TransferSettings,
     strength: float = 1.0,
     mask: Tensor | None = None,
     size: int = 1024,
@@ -129,7 +129,7 @@ def transfer_tiled(
     """
     device = next(network.parameters()).device
     parts = list(tiles(content.shape[-2], content.shape[-1], size))
-    stages = sum(place.startswith("d") for place in network.architecture.places)
+    stages = sum(layer.startswith("d") for layer in network.architecture.wct_layers)
     total, done = (stages + 2) * len(parts), 0
 
     if mask is not None and not mask.any():

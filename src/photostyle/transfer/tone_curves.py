@@ -28,13 +28,13 @@ SLOPES = (0.6, 1.6)
 
 
 @dataclass(frozen=True)
-class Tones:
+class ToneHistogram:
     """Histograms of channels: counts (B, C, BINS), float64."""
 
     counts: Tensor
 
     @classmethod
-    def of(cls, pixels: Tensor, weights: Tensor | None = None) -> Tones:
+    def of(cls, pixels: Tensor, weights: Tensor | None = None) -> ToneHistogram:
         """Of pixels (B, C, H, W), around 0..1; weights: (B, 1, H, W), as in `Moments.of`."""
         values = pixels.detach().flatten(2)
         # Each value counts for the two bins that it lies between: rounding errors stay small.
@@ -51,7 +51,7 @@ class Tones:
         return cls(counts.scatter_add_(2, below + 1, share * part))
 
     @classmethod
-    def merge(cls, parts: Iterable[Tones]) -> Tones:
+    def merge(cls, parts: Iterable[ToneHistogram]) -> ToneHistogram:
         """The histograms of the union of disjoint sets."""
         return cls(torch.stack([part.counts for part in parts]).sum(0))
 
@@ -69,7 +69,7 @@ class Tones:
         """(B, C)."""
         return (self.counts * _centres(self.counts)).sum(-1) / self.counts.sum(-1)
 
-    def curves(self, target: Tones) -> Curves:
+    def curves(self, target: ToneHistogram) -> ToneCurves:
         """The curves that carry these tones onto ``target``'s, as far as they stay gentle.
 
         The monotone transport between the two histograms (quantile onto quantile; Pitié, Kokaram
@@ -87,17 +87,17 @@ class Tones:
         shift = F.pad(((slope - 1) * width).cumsum(-1), (1, 0))
         share = self.counts / self.counts.sum(-1, keepdim=True)
         moved = (share * (shift[..., 1:] + shift[..., :-1]) / 2).sum(-1)
-        return Curves(shift + (target.mean() - self.mean() - moved)[..., None])
+        return ToneCurves(shift + (target.mean() - self.mean() - moved)[..., None])
 
 
 @dataclass(frozen=True)
-class Curves:
+class ToneCurves:
     """x -> x + shift(x) on each channel; shift: (B, C, BINS + 1), at the edges of the bins."""
 
     shift: Tensor
 
     def __call__(self, pixels: Tensor) -> Tensor:
-        """Pixels (B, C, H, W) under the curves."""
+        """Canvas (B, C, H, W) under the curves."""
         values = pixels.flatten(2)
         index = (values - LOW) * (BINS / (HIGH - LOW))
         shift = self.shift.to(values).expand(*values.shape[:2], -1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -13,24 +12,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from photostyle.errors import PhotostyleError
-from photostyle.model.checkpoint import Transfer
+from photostyle.model.checkpoint import TransferSettings
 from photostyle.model.moments import Moments
 from photostyle.transfer import local_maps
-from photostyle.transfer.canvas import Pixels
-from photostyle.transfer.color_match import Match, sampled
-from photostyle.transfer.local_maps import Upsampled
+from photostyle.transfer.canvas import Canvas
+from photostyle.transfer.color_match import ColorMatch, sampled
+from photostyle.transfer.local_maps import LocalAffineMaps
+from photostyle.transfer.options import TEMPORALS, VIDEO_WORKING_SIZE, Temporal
 from photostyle.transfer.style import Style, Transferring, compose
 from photostyle.transfer.stylizer import Stylizer, full_precision
-from photostyle.video import Frame
-
-Temporal = Literal["shot", "smooth", "frame"]
-"""What the moments of the content are taken of: the whole shot, frames with those before them, or
-each frame on its own."""
-
-TEMPORALS = get_args(Temporal)
-
-WORKING_SIZE = 288
-"""Long side of the copy of a frame that the network sees, in pixels."""
+from photostyle.video import VideoFrame
 
 EPSILON = 0.1
 """As `local_maps.EPSILON`: most windows follow the frame as a whole, which steadies them."""
@@ -53,17 +44,17 @@ the least Hellinger distance of the histograms of their colours."""
 
 
 @dataclass(frozen=True)
-class Cue:
+class StyleCue:
     """From ``time`` on, in seconds, the look is that of ``style``."""
 
     time: float
     style: Style
 
 
-class Programme:
+class StyleTimeline:
     """Which style is shown when; each takes ``fade`` seconds to take over from the one before."""
 
-    def __init__(self, cues: Sequence[Cue], fade: float = 0.0) -> None:
+    def __init__(self, cues: Sequence[StyleCue], fade: float = 0.0) -> None:
         self.cues = sorted(cues, key=lambda cue: cue.time)
         self.fade = fade
 
@@ -83,21 +74,21 @@ class Programme:
         return max(0, sum(cue.time <= time for cue in self.cues) - 1)
 
 
-class Restyling:
+class VideoStylizer:
     """The looks of a programme, given to the frames of a clip one after the other.
 
-    temporal: see `Temporal`. For "shot" all frames are to be shown to `survey` beforehand.
-    working_size: see WORKING_SIZE. Raises PhotostyleError for settings that make no sense.
+    temporal: see `Temporal`. For "shot" all frames are to be shown to `analyze_shots` beforehand.
+    working_size: see VIDEO_WORKING_SIZE. Raises PhotostyleError for settings that make no sense.
     """
 
     def __init__(
         self,
         stylizer: Stylizer,
-        programme: Programme,
+        programme: StyleTimeline,
         *,
         temporal: Temporal = "shot",
         strength: float = 1.0,
-        working_size: int = WORKING_SIZE,
+        working_size: int = VIDEO_WORKING_SIZE,
     ) -> None:
         if temporal not in TEMPORALS:
             raise PhotostyleError(f"Unknown temporal mode {temporal!r}; use shot, smooth or frame.")
@@ -111,7 +102,7 @@ class Restyling:
         self._shot = 0
 
     @torch.inference_mode()
-    def survey(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+    def analyze_shots(self, frames: Iterable[VideoFrame]) -> Iterator[VideoFrame]:
         """The first pass of "shot": finds the shots and takes moments over each; frames may be
         reduced. Gives the frames back as it goes."""
         watch, sample = _CutWatch(), _Sample()
@@ -130,7 +121,7 @@ class Restyling:
         if len(sample):
             self._pool(sample, first, last)
 
-    def run(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+    def run(self, frames: Iterable[VideoFrame]) -> Iterator[VideoFrame]:
         """All frames in their order, each in its look, in place.
 
         For "shot" the network sees every STEPth frame, and all of a fade; the maps of those between
@@ -140,9 +131,9 @@ class Restyling:
             yield from frames
             return
         step = STEP if self.temporal == "shot" else 1
-        waiting: list[Frame] = []
-        before: Upsampled | None = None
-        last: Frame | None = None
+        waiting: list[VideoFrame] = []
+        before: LocalAffineMaps | None = None
+        last: VideoFrame | None = None
         for frame in frames:
             if last and self._breaks(last, frame):
                 if waiting:
@@ -157,34 +148,37 @@ class Restyling:
         if waiting:
             yield from self._between(waiting, before)
 
-    def __call__(self, frame: Frame) -> None:
+    def __call__(self, frame: VideoFrame) -> None:
         """Give a single frame its look, in place."""
         for _ in self.run([frame]):
             pass
 
-    def _breaks(self, before: Frame, frame: Frame) -> bool:
+    def _breaks(self, before: VideoFrame, frame: VideoFrame) -> bool:
         """Whether a shot or a style begins with ``frame``."""
         cues = (self.programme.at(one.time)[-1][0] for one in (before, frame))
         return frame.number in self.cuts or len(set(cues)) > 1
 
-    def _fades(self, *frames: Frame) -> bool:
+    def _fades(self, *frames: VideoFrame) -> bool:
         """Whether two styles are shown at once in one of the frames."""
         return any(len(self.programme.at(frame.time)) > 1 for frame in frames)
 
     @torch.inference_mode()
     def _between(
-        self, frames: list[Frame], before: Upsampled | None, after: Upsampled | None = None
-    ) -> Iterator[Frame]:
+        self,
+        frames: list[VideoFrame],
+        before: LocalAffineMaps | None,
+        after: LocalAffineMaps | None = None,
+    ) -> Iterator[VideoFrame]:
         """Frames that follow one with the maps ``before``; ``after``: the maps of the last one."""
         after = after or self._maps(frames[-1])
         refine = self.stylizer.checkpoint.transfer.refine
         for number, frame in enumerate(frames, 1):
-            maps = before.towards(after, number / len(frames)) if before else after
-            local_maps.spread(self._pixels(frame), maps, refine)
+            maps = before.lerp(after, number / len(frames)) if before else after
+            local_maps.apply_maps(self._pixels(frame), maps, refine)
             yield frame
 
     @torch.inference_mode()
-    def _maps(self, frame: Frame) -> Upsampled:
+    def _maps(self, frame: VideoFrame) -> LocalAffineMaps:
         """What becomes of the colours of a frame."""
         small = self._reduced(frame)
         if self.temporal == "shot":
@@ -197,11 +191,11 @@ class Restyling:
         ratio = local_maps.ratio(self._pixels(frame), self.working_size)
         return local_maps.maps_between(small, result, EPSILON).enlarged(ratio)
 
-    def _reduced(self, frame: Frame) -> Tensor:
+    def _reduced(self, frame: VideoFrame) -> Tensor:
         return local_maps.reduce(self._pixels(frame), self.working_size)[0]
 
-    def _pixels(self, frame: Frame) -> Pixels:
-        return Pixels(frame.pixels, in_place=True, device=self.stylizer.device)
+    def _pixels(self, frame: VideoFrame) -> Canvas:
+        return Canvas(frame.pixels, in_place=True, device=self.stylizer.device)
 
     def _look(self, cue: int) -> _Look:
         key = (self._shot, cue)
@@ -232,7 +226,7 @@ class _Look:
         self._stylizer, self._pace = stylizer, 1.0 if temporal == "frame" else PACE
         self._transferring = _Following(style, stylizer.checkpoint.transfer, strength, self._pace)
         self._network = stylizer.network
-        self._match: Match | None = None
+        self._match: ColorMatch | None = None
         self._held = False
 
     def hold(self, frames: Tensor) -> None:
@@ -242,7 +236,7 @@ class _Look:
         if self._stylizer.device.type == "cuda":
             self._choose_precision(frames, result)
         if self._stylizer.checkpoint.transfer.refine:
-            self._match = self._matched(local_maps.fitted(frames, result, EPSILON), frames)
+            self._match = self._matched(local_maps.project_to_maps(frames, result, EPSILON), frames)
         self._held = True
 
     def __call__(self, small: Tensor) -> Tensor:
@@ -256,10 +250,10 @@ class _Look:
         result = self._composed(small)
         if not self._stylizer.checkpoint.transfer.refine:
             return result
-        result = local_maps.fitted(small, result, EPSILON)
+        result = local_maps.project_to_maps(small, result, EPSILON)
         if not self._held:
             now = self._matched(result, small)
-            self._match = now if self._match is None else self._match.towards(now, self._pace)
+            self._match = now if self._match is None else self._match.lerp(now, self._pace)
         assert self._match
         return self._match(result)
 
@@ -274,7 +268,7 @@ class _Look:
         with full_precision():
             return compose(self._network, on_device, self._transferring)
 
-    def _matched(self, result: Tensor, content: Tensor) -> Match:
+    def _matched(self, result: Tensor, content: Tensor) -> ColorMatch:
         return self._transferring.match(_joined(sampled(result)), _joined(sampled(content)))
 
 
@@ -284,19 +278,21 @@ class _Following(Transferring):
     pace: the share of the frame at hand.
     """
 
-    def __init__(self, style: Style, settings: Transfer, strength: float, pace: float) -> None:
+    def __init__(
+        self, style: Style, settings: TransferSettings, strength: float, pace: float
+    ) -> None:
         super().__init__(style, settings, strength)
         self.pace = pace
         self._before: dict[str, Moments] = {}
 
-    def moments(self, place: str, features: Tensor) -> Moments:  # noqa: ARG002
+    def moments(self, layer: str, features: Tensor) -> Moments:  # noqa: ARG002
         return Moments.of(_joined(features))
 
-    def of_content(self, place: str, features: Tensor) -> Moments | None:
-        if place not in self.content:
-            now, before = self.moments(place, features), self._before.get(place)
-            self.content[place] = before.towards(now, self.pace) if before else now
-        return self.content[place]
+    def of_content(self, layer: str, features: Tensor) -> Moments | None:
+        if layer not in self.content:
+            now, before = self.moments(layer, features), self._before.get(layer)
+            self.content[layer] = before.lerp(now, self.pace) if before else now
+        return self.content[layer]
 
     def next_frame(self) -> None:
         """What has been taken so far is the past."""

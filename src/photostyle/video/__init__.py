@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from photostyle.video.clip import Clip, Source, probe
 from photostyle.video.containers import CODECS, CONTAINERS, check_encoding
-from photostyle.video.reader import Frame, Reader
+from photostyle.video.reader import Reader, VideoFrame
 from photostyle.video.writer import Encoding, Writer
 
 __all__ = [
@@ -17,9 +17,9 @@ __all__ = [
     "CONTAINERS",
     "Clip",
     "Encoding",
-    "Frame",
     "Reader",
     "Source",
+    "VideoFrame",
     "Writer",
     "check_encoding",
     "probe",

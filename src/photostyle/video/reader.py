@@ -28,7 +28,7 @@ _SHOWN = re.compile(r"showinfo.*\bn:\s*\d+ pts:\s*(-?\d+|NOPTS).*?duration:\s*(-
 
 
 @dataclass(frozen=True)
-class Frame:
+class VideoFrame:
     """pixels: (H, W, 3), uint8, RGB, its own, a plane for each channel in memory; tick, duration:
     in time bases of its clip."""
 
@@ -59,7 +59,7 @@ class Reader:
             self.width, self.height = (max(1, round(length * scale)) for length in clip.size)
         self.damage: list[str] = []
 
-    def __iter__(self) -> Iterator[Frame]:
+    def __iter__(self) -> Iterator[VideoFrame]:
         times: queue.SimpleQueue[tuple[int, int] | None] = queue.SimpleQueue()
         frames: queue.Queue[npt.NDArray[np.uint8] | None] = queue.Queue(AHEAD)
         process = Process(self._arguments(), hear=lambda line: _note(line, times), stdout=True)
@@ -79,7 +79,7 @@ class Reader:
                 # Where a time is missing or does not advance, the frame follows the one before.
                 tick = max(known[0], tick + 1) if number else known[0]
                 duration = known[1] if known[1] > 0 else duration
-                yield Frame(number, pixels, tick, duration, self.clip.time_base)
+                yield VideoFrame(number, pixels, tick, duration, self.clip.time_base)
                 number += 1
             process.wait()
         finally:

@@ -18,7 +18,7 @@ from photostyle.video import matroska
 from photostyle.video.clip import Clip
 from photostyle.video.containers import Codec, Container, codec_of, container_of
 from photostyle.video.process import Process, address, run
-from photostyle.video.reader import PLANES, Frame
+from photostyle.video.reader import PLANES, VideoFrame
 
 BEHIND = 3
 """Frames that wait to be encoded."""
@@ -36,7 +36,7 @@ class Encoding:
     preset: str = "medium"
 
 
-class Encoder:
+class VideoEncoder:
     """Frames into a video file without sound; count: of those that it has got.
 
     Raises PhotostyleError, now or later, when ffmpeg fails.
@@ -44,7 +44,7 @@ class Encoder:
 
     def __init__(self, clip: Clip, codec: Codec, encoding: Encoding, output: Sequence[str]) -> None:
         self._clip, self._last = clip, Fraction(0)
-        self._frames: queue.Queue[Frame | None] = queue.Queue(BEHIND)
+        self._frames: queue.Queue[VideoFrame | None] = queue.Queue(BEHIND)
         self._failed = threading.Event()
         self.count = 0
         quality = [codec.crf, str(encoding.crf)] if codec.crf else []
@@ -68,7 +68,7 @@ class Encoder:
         """Seconds of what has been added."""
         return self._last
 
-    def add(self, frame: Frame) -> None:
+    def add(self, frame: VideoFrame) -> None:
         """Take the next frame, which is not to be changed any more."""
         self._hand_over(frame)
         self._last = (frame.tick + frame.duration) * frame.time_base
@@ -85,7 +85,7 @@ class Encoder:
         self._process.stop()
         self._failed.set()
 
-    def _hand_over(self, frame: Frame | None) -> None:
+    def _hand_over(self, frame: VideoFrame | None) -> None:
         while not self._failed.is_set():
             # A signal can interrupt either side so that it forgets to wake the other.
             with suppress(queue.Full):
@@ -111,7 +111,7 @@ class Encoder:
         except (OSError, ValueError):
             self._failed.set()
 
-    def _next(self) -> Frame | None:
+    def _next(self) -> VideoFrame | None:
         while not self._failed.is_set():
             with suppress(queue.Empty):
                 return self._frames.get(timeout=0.1)
@@ -129,7 +129,7 @@ class Writer:
     notes: sentences on what of the clip could not be kept, known at the end.
     """
 
-    def __init__(self, encoder: Encoder, clip: Clip, container: Container) -> None:
+    def __init__(self, encoder: VideoEncoder, clip: Clip, container: Container) -> None:
         self._encoder, self._clip, self._container = encoder, clip, container
         self.cut_short = False
         self.notes: list[str] = []
@@ -158,7 +158,7 @@ class Writer:
             clock = clock if container.muxer in ("mp4", "mov") else []
             form = ["-f", container.muxer, *clock]
             output = [*form, address(Path(silent.name))]
-            encoder = Encoder(clip, codec, encoding, output)
+            encoder = VideoEncoder(clip, codec, encoding, output)
             writer = cls(encoder, clip, container)
             if codec.even and any(length % 2 for length in clip.size):
                 writer.notes.append(
