@@ -25,9 +25,10 @@ from photostyle.bench.stopwatch import PHASES, Stopwatch
 from photostyle.cli import cli
 from photostyle.model import checkpoint
 from photostyle.model.architecture import PHOTONAS
-from photostyle.model.checkpoint import REFERENCE, Checkpoint
+from photostyle.model.checkpoint import Checkpoint
 from photostyle.model.moments import Moments
 from photostyle.model.network import PhotoNet
+from photostyle.model.transfer_settings import REFERENCE
 from photostyle.transfer.style import record, transfer
 from photostyle.transfer.stylizer import Stylizer
 

@@ -16,9 +16,10 @@ from photostyle import PhotostyleError
 from photostyle.cli import cli
 from photostyle.model import checkpoint as checkpoints
 from photostyle.model.architecture import PHOTONET, Architecture
-from photostyle.model.checkpoint import Checkpoint, TransferSettings
+from photostyle.model.checkpoint import Checkpoint
 from photostyle.model.network import PhotoNet
 from photostyle.model.reference import read_state, reference_name
+from photostyle.model.transfer_settings import TransferSettings
 
 WIDTHS = (2, 3, 4, 5, 6)
 

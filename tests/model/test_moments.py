@@ -84,7 +84,7 @@ def test_published_damps_the_content() -> None:
     damped = cov(content) * n * (1.5 + np.eye(6))
     (ec, dc, _), (es, ds, _) = np.linalg.svd(damped), np.linalg.svd(cov(style) * 1500 / 1499)
     expected = es @ np.diag(ds**0.5) @ es.T @ ec @ np.diag(dc**-0.5) @ ec.T
-    ours = METHODS["published"](Moments.of(content), Moments.of(style), 0.0)
+    ours = METHODS["reference"](Moments.of(content), Moments.of(style), 0.0)
     np.testing.assert_allclose(ours[0], expected, rtol=1e-7, atol=1e-9)
 
 

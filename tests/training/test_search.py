@@ -25,9 +25,10 @@ from photostyle import PhotostyleError
 from photostyle.cli import cli
 from photostyle.model import checkpoint
 from photostyle.model.architecture import PHOTONAS, PHOTONET, Architecture
-from photostyle.model.checkpoint import Checkpoint, TransferSettings
+from photostyle.model.checkpoint import Checkpoint
 from photostyle.model.moments import Moments
 from photostyle.model.network import Encoder, PhotoNet
+from photostyle.model.transfer_settings import TransferSettings
 from photostyle.training.data import Photos
 from photostyle.training.distillation import Outcome, distillation
 from photostyle.training.evolution import (

@@ -11,8 +11,9 @@ import photostyle
 from photostyle import PhotostyleError
 from photostyle.bench.scene import scene
 from photostyle.model.architecture import PHOTONAS, PHOTONET, Architecture
-from photostyle.model.checkpoint import REFERENCE, Checkpoint, TransferSettings
+from photostyle.model.checkpoint import Checkpoint
 from photostyle.model.network import PhotoNet
+from photostyle.model.transfer_settings import REFERENCE, TransferSettings
 from photostyle.transfer.stylizer import Stylizer
 from photostyle.transfer.tiling import OVERLAP, tiles
 
@@ -75,7 +76,7 @@ def test_tiled_equals_untiled_under_a_mask(photonas: Stylizer) -> None:
     assert np.abs(plain - masked).max() > 10
 
 
-@pytest.mark.parametrize("settings", [TransferSettings(), REFERENCE], ids=["ours", "published"])
+@pytest.mark.parametrize("settings", [TransferSettings(), REFERENCE], ids=["ours", "reference"])
 @pytest.mark.parametrize("architecture", [PHOTONET, PHOTONAS], ids=["photonet", "photonas"])
 def test_every_place_waits_for_the_whole_photo(
     architecture: Architecture, settings: TransferSettings

@@ -83,7 +83,8 @@ def train(
 
     from photostyle.allocator import keep_freed_memory
     from photostyle.model.architecture import ARCHITECTURES, PHOTONET, Architecture, parse_widths
-    from photostyle.model.checkpoint import TransferSettings, identify, load
+    from photostyle.model.checkpoint import identify, load
+    from photostyle.model.transfer_settings import TransferSettings
     from photostyle.model.vgg import VGGFeatures
     from photostyle.training.data import Photos
     from photostyle.training.supernet import load_start

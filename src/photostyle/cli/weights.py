@@ -55,8 +55,9 @@ def import_(
 
     from photostyle.files import check_target
     from photostyle.model.architecture import ARCHITECTURES, Architecture
-    from photostyle.model.checkpoint import REFERENCE, Checkpoint, save
+    from photostyle.model.checkpoint import Checkpoint, save
     from photostyle.model.reference import read_reference_checkpoint
+    from photostyle.model.transfer_settings import REFERENCE
 
     check_target(output, overwrite=force)
     architecture = ARCHITECTURES.get(arch) or Architecture.parse(arch)

@@ -11,7 +11,7 @@ import json
 import math
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,29 +25,12 @@ from photostyle.files import new_file
 from photostyle.model.architecture import Architecture, Widths, parse_widths
 from photostyle.model.moments import METHODS
 from photostyle.model.network import PhotoNet
+from photostyle.model.transfer_settings import TransferSettings
 
 FORMAT = "photostyle/1"
 
 # Inside a wheel the weights lie in the package, in a checkout beside src.
 _BUNDLED = [Path(__file__).parents[1] / "_weights", Path(__file__).parents[3] / "weights"]
-
-
-@dataclass(frozen=True)
-class TransferSettings:
-    """How a network is made to transfer.
-
-    method, damping: arguments of `photostyle.model.moments.transfer_map`. refine: add to the result what
-    the auto-encoder loses of the content, so that every detail of the photo is kept, match its
-    colours to the style's, and keep them from clipping.
-    """
-
-    method: str = "monge"
-    damping: float = 1e-3
-    refine: bool = True
-
-
-REFERENCE = TransferSettings("published", 0.0, refine=False)
-"""How the authors' program transfers."""
 
 
 @dataclass
@@ -87,7 +70,7 @@ def load(
         checkpoint = Checkpoint(
             # Nothing is allocated until the file has shown that it has as much to offer.
             _empty_network(build, architecture, widths),
-            TransferSettings(**json.loads(metadata["transfer"])),
+            _transfer_settings(metadata["transfer"]),
             json.loads(metadata["provenance"]),
         )
         transfer = checkpoint.transfer
@@ -191,6 +174,13 @@ def _empty_network(
 ) -> PhotoNet:
     with torch.device("meta"):
         return build(architecture, widths)
+
+
+def _transfer_settings(text: str) -> TransferSettings:
+    settings = TransferSettings(**json.loads(text))
+    if settings.method == "published":  # the name in files of the first release
+        settings = replace(settings, method="reference")
+    return settings
 
 
 def _damaged(path: Path, error: Exception) -> PhotostyleError:

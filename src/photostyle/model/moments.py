@@ -167,7 +167,7 @@ def classic(content: Moments, style: Moments, damping: float) -> Tensor:
     return matrix_roots(target, floor)[0] @ matrix_roots(source, floor)[1]
 
 
-def published(content: Moments, style: Moments, damping: float) -> Tensor:  # noqa: ARG001
+def reference(content: Moments, style: Moments, damping: float) -> Tensor:  # noqa: ARG001
     """WCT as the authors' program computes it, for weights that were made for it.
 
     Unbiased covariances (of features that are enlarged by repetition, by their number before it),
@@ -181,10 +181,10 @@ def published(content: Moments, style: Moments, damping: float) -> Tensor:  # no
 
 def waits(method: str, damping: float, channels: int) -> bool:
     """Whether a map of features takes eigenvalues, for which a GPU has to be waited for."""
-    return method == "published" or not _floor(channels, damping)
+    return method == "reference" or not _floor(channels, damping)
 
 
-METHODS = {"monge": monge, "classic": classic, "published": published}
+METHODS = {"monge": monge, "classic": classic, "reference": reference}
 """Ways to carry the content's covariance onto the style's."""
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from photostyle.model.checkpoint import TransferSettings
 from photostyle.model.network import PhotoNet
+from photostyle.model.transfer_settings import TransferSettings
 from photostyle.training import losses
 from photostyle.transfer.style import Style, record, transfer
 

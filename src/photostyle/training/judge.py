@@ -15,8 +15,9 @@ from torch import Tensor
 
 from photostyle.evaluation import metrics
 from photostyle.model.architecture import PHOTONET, Architecture
-from photostyle.model.checkpoint import Checkpoint, TransferSettings
+from photostyle.model.checkpoint import Checkpoint
 from photostyle.model.network import PhotoNet
+from photostyle.model.transfer_settings import TransferSettings
 from photostyle.model.vgg import VGGFeatures
 from photostyle.training.data import Photos
 from photostyle.training.distillation import Outcome

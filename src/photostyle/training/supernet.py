@@ -23,8 +23,9 @@ from torch import Tensor
 
 from photostyle.errors import PhotostyleError
 from photostyle.model.architecture import PHOTONET, Architecture, Widths
-from photostyle.model.checkpoint import TransferSettings, bundled, fill, load, read_tensors
+from photostyle.model.checkpoint import bundled, fill, load, read_tensors
 from photostyle.model.network import PhotoNet, conv
+from photostyle.model.transfer_settings import TransferSettings
 
 SKIP_LINKS = {"conv17": 4, "conv21": 3, "conv25": 2, "conv27": 1}
 """The layers that read a skip link after their own input, and its level."""

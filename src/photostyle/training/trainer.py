@@ -21,8 +21,9 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from photostyle.errors import PhotostyleError
 from photostyle.evaluation import grades
 from photostyle.model.architecture import Architecture, Widths
-from photostyle.model.checkpoint import Checkpoint, TransferSettings, save
+from photostyle.model.checkpoint import Checkpoint, save
 from photostyle.model.network import PhotoNet, conv, pad
+from photostyle.model.transfer_settings import TransferSettings
 from photostyle.model.vgg import VGGFeatures
 from photostyle.photo.contact_sheet import save_sheet
 from photostyle.training import losses

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from photostyle.model.checkpoint import TransferSettings
 from photostyle.model.moments import AffineMap, Moments, transfer_map
 from photostyle.model.network import PhotoNet, Visitor, normalise, pad
+from photostyle.model.transfer_settings import TransferSettings
 from photostyle.transfer.color_match import ColorMatch, Palette, match_colors, roll_off, sampled
 from photostyle.transfer.tone_curves import ToneHistogram
 

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from photostyle.errors import PhotostyleError
-from photostyle.model.checkpoint import TransferSettings
 from photostyle.model.moments import Moments
 from photostyle.model.network import STRIDE, PhotoNet
+from photostyle.model.transfer_settings import TransferSettings
 from photostyle.transfer.style import Style, Transferring, compose
 
 OVERLAP = 176

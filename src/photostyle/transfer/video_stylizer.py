@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from photostyle.errors import PhotostyleError
-from photostyle.model.checkpoint import TransferSettings
 from photostyle.model.moments import Moments
+from photostyle.model.transfer_settings import TransferSettings
 from photostyle.transfer import local_maps
 from photostyle.transfer.canvas import Canvas
 from photostyle.transfer.color_match import ColorMatch, sampled
