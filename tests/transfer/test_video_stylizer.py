@@ -1,0 +1,114 @@
+"""Styles given to moving pictures: shots, cuts, steadiness, fades."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from support.clips import difference
+from support.photos import scene
+
+import photostyle
+from photostyle.model.moments import Moments
+from photostyle.transfer.video_stylizer import StyleCue, StyleTimeline, VideoStylizer
+from photostyle.video import VideoFrame
+
+
+def frames_of(*scenes: npt.NDArray[np.uint8]) -> list[VideoFrame]:
+    return [
+        VideoFrame(number, pixels.copy(), number, 1, Fraction(1, 10))
+        for number, pixels in enumerate(scenes)
+    ]
+
+
+@pytest.fixture(scope="module")
+def stylizer() -> photostyle.Stylizer:
+    return photostyle.load("photonas", device="cpu")
+
+
+def wandering(number: int) -> npt.NDArray[np.uint8]:
+    """A still scene in which a bright thing grows."""
+    pixels = scene(160, 96).copy()
+    pixels[20 : 30 + 4 * number, 100 : 110 + 4 * number] = (250, 240, 60)
+    return pixels
+
+
+def test_shots_are_found_and_have_moments_of_their_own(stylizer: photostyle.Stylizer) -> None:
+    one, other = scene(160, 96), np.ascontiguousarray(255 - scene(160, 96)[::-1])
+    style = stylizer.learn(scene(120, 80)[..., ::-1].copy())
+    clip = frames_of(one, one, one, other, other, one)
+    restyling = VideoStylizer(stylizer, StyleTimeline([StyleCue(0, style)]))
+    assert len(list(restyling.analyze_shots(clip))) == 6
+    assert restyling.cuts == [3, 5]
+    assert len(list(restyling.run(clip))) == len(clip)
+    np.testing.assert_array_equal(clip[0].pixels, clip[2].pixels)
+    # The first shot is one picture: as good as a photo on its own.
+    alone = frames_of(one)[0]
+    VideoStylizer(stylizer, StyleTimeline([StyleCue(0, style)]), temporal="frame")(alone)
+    assert difference(alone.pixels, clip[0].pixels) < 0.5
+    assert (
+        VideoStylizer(stylizer, StyleTimeline([StyleCue(0, style)]), temporal="smooth").cuts == []
+    )
+
+
+def test_motion_is_no_cut(stylizer: photostyle.Stylizer) -> None:
+    style = stylizer.learn(scene(120, 80))
+    restyling = VideoStylizer(stylizer, StyleTimeline([StyleCue(0, style)]))
+    panned = [np.ascontiguousarray(np.roll(scene(160, 96), 4 * k, 1)) for k in range(8)]
+    assert len(list(restyling.analyze_shots(frames_of(*panned)))) == 8
+    assert restyling.cuts == []
+
+
+def test_what_does_not_move_does_not_flicker(stylizer: photostyle.Stylizer) -> None:
+    """A still corner beside a growing bright thing: steadiest with one set of moments per shot."""
+    style = stylizer.learn(np.ascontiguousarray(scene(120, 80)[..., ::-1]))
+    flicker = {}
+    for temporal in ("shot", "smooth", "frame"):
+        clip = frames_of(*(wandering(k) for k in range(9)))
+        restyling = VideoStylizer(stylizer, StyleTimeline([StyleCue(0, style)]), temporal=temporal)
+        if temporal == "shot":
+            assert (
+                len(list(restyling.analyze_shots(frames_of(*(wandering(k) for k in range(9))))))
+                == 9
+            )
+        assert len(list(restyling.run(clip))) == len(clip)
+        corner = np.array([frame.pixels[60:, :60].mean((0, 1)) for frame in clip])
+        flicker[temporal] = np.abs(np.diff(corner, axis=0)).mean()
+    assert flicker["shot"] < 0.7 * flicker["frame"]
+    assert flicker["smooth"] < 0.7 * flicker["frame"]
+
+
+def test_a_programme_fades_from_one_style_to_the_next(stylizer: photostyle.Stylizer) -> None:
+    styles = [stylizer.learn(np.ascontiguousarray(scene(99, 80) // k)) for k in (1, 3)]
+    programme = StyleTimeline([StyleCue(0, styles[0]), StyleCue(1.0, styles[1])], fade=0.5)
+    assert programme.at(0.9) == [(0, 1.0)]
+    assert programme.at(1.25) == [(0, 0.5), (1, 0.5)]
+    assert programme.at(2) == [(1, 1.0)]
+    assert list(programme.between(0, 0.9)) == [0]
+    assert list(programme.between(1.2, 9)) == [0, 1]
+    assert list(programme.between(1.6, 9)) == [1]
+
+    clip = frames_of(*([scene(160, 96)] * 20))
+    restyling = VideoStylizer(stylizer, programme)
+    assert len(list(restyling.analyze_shots(frames_of(*([scene(160, 96)] * 20))))) == 20
+    assert len(list(restyling.run(clip))) == len(clip)
+    light = [frame.pixels.mean() for frame in clip]
+    assert light[9] == light[0]
+    assert light[19] < 0.6 * light[0]
+    for number in (11, 12, 13, 14):
+        share = (number - 10) / 5
+        assert light[number] == pytest.approx((1 - share) * light[0] + share * light[19], rel=0.05)
+    assert light[15] == pytest.approx(light[19], rel=0.01)
+
+
+def test_pooled_moments_are_those_of_all_frames() -> None:
+    from photostyle.transfer.video_stylizer import _joined
+
+    batch = torch.rand(3, 5, 8, 9)
+    merged = Moments.merge(Moments.of(photo[None]) for photo in batch)
+    joined = Moments.of(_joined(batch))
+    torch.testing.assert_close(joined.mean, merged.mean)
+    torch.testing.assert_close(joined.covariance, merged.covariance)
