@@ -14,6 +14,8 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 from PIL import Image
+from support.models import TINY_WIDTHS
+from support.photos import as_tensor
 
 from photostyle import PhotostyleError
 from photostyle.bench import plot
@@ -23,7 +25,6 @@ from photostyle.bench.resolution import Resolution, parse
 from photostyle.bench.scene import scene
 from photostyle.bench.stopwatch import PHASES, Stopwatch
 from photostyle.cli import cli
-from photostyle.model import checkpoint
 from photostyle.model.architecture import PHOTONAS
 from photostyle.model.checkpoint import Checkpoint
 from photostyle.model.moments import Moments
@@ -31,16 +32,6 @@ from photostyle.model.network import PhotoNet
 from photostyle.model.transfer_settings import REFERENCE
 from photostyle.transfer.style import record, transfer
 from photostyle.transfer.stylizer import Stylizer
-
-TINY = (4, 4, 8, 8, 8)
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    torch.manual_seed(0)
-    file = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    checkpoint.save(Checkpoint(PhotoNet(PHOTONAS, TINY)), file, torch.float16)
-    return str(file)
 
 
 def bench(*arguments: str | Path) -> Result:
@@ -161,11 +152,8 @@ def test_the_command_measures_and_reports(
 def test_the_baseline_computes_what_the_published_program_computes() -> None:
     """Against our network with the published transfer, which has a test of its own."""
     torch.manual_seed(0)
-    baseline = Baseline(TINY)
-    content, style = (
-        torch.from_numpy(scene(96, 64, evening)).permute(2, 0, 1)[None] / 255
-        for evening in (False, True)
-    )
+    baseline = Baseline(TINY_WIDTHS)
+    content, style = (as_tensor(scene(96, 64, evening)) for evening in (False, True))
     with torch.inference_mode():
         learned, _ = record(baseline.network, style)
         expected = transfer(baseline.network, content, learned, REFERENCE)
@@ -188,7 +176,7 @@ def test_a_phase_counts_for_itself_alone(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_watching_leaves_nothing_behind_and_changes_nothing() -> None:
     torch.manual_seed(0)
-    stylizer = Stylizer(Checkpoint(PhotoNet(PHOTONAS, TINY)), torch.device("cpu"))
+    stylizer = Stylizer(Checkpoint(PhotoNet(PHOTONAS, TINY_WIDTHS)), torch.device("cpu"))
     photo = scene(96, 64)
     style = stylizer.learn(photo)
     before = [PhotoNet.encode, PhotoNet.decode, Moments.__dict__["of"]]

@@ -29,7 +29,6 @@ from support.photos import (
     profile,
     raw_file,
     scene,
-    tiny_model,
 )
 
 from photostyle import photo
@@ -39,22 +38,6 @@ from photostyle.transfer.stylizer import load
 
 RENDER = Path(__file__).parents[2] / "examples" / "render.py"
 COMMAND = [sys.executable, "-m", "photostyle"]
-
-
-@pytest.fixture(scope="session")
-def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    file = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    tiny_model(file)
-    return str(file)
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, with a photo of 90 x 61 and another of 40 x 70."""
-    monkeypatch.chdir(tmp_path)
-    Image.fromarray(scene(90, 61)).save("day.jpg", quality=95)
-    Image.fromarray(scene(40, 70)[..., ::-1]).save("dusk.png")
-    return tmp_path
 
 
 def run(model: str, *arguments: str | Path, stdin: bytes | None = None) -> Result:

@@ -16,7 +16,8 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 from support.clips import SOUND, Probed, difference, ffmpeg, make
-from support.photos import scene, tiny_model
+from support.models import save_tiny_model
+from support.photos import scene
 
 from photostyle.cli import cli
 
@@ -28,7 +29,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder, with a style photo and a model of random weights."""
     monkeypatch.chdir(tmp_path)
     Image.fromarray(scene(70, 40)[..., ::-1]).save("dusk.png")
-    tiny_model(tmp_path / "tiny.safetensors")
+    save_tiny_model(tmp_path / "tiny.safetensors")
     return tmp_path
 
 

@@ -8,16 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from click.testing import CliRunner, Result
 from PIL import Image
-from safetensors.torch import save_file
 from scipy import ndimage
+from support.photos import clouds
 
 from photostyle.cli import cli
-from photostyle.model.architecture import PHOTONAS
-from photostyle.model.checkpoint import Checkpoint, save
-from photostyle.model.network import Encoder, PhotoNet
 
 MEASURES = ["score", "swd", "bc", "grad", "struct", "lip", "clip", "noise", "halo"]
 NAMES = ["blurred", "same", "swapped"]
@@ -27,12 +23,6 @@ def evaluate(*arguments: str | Path) -> Result:
     return CliRunner().invoke(cli, ["evaluate", *map(str, arguments)])
 
 
-def photo(seed: int, size: tuple[int, int] = (72, 96)) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    scene = ndimage.gaussian_filter(rng.normal(size=(*size, 3)), (3, 3, 0))
-    return (128 + 400 * scene).clip(0, 255).round().astype(np.uint8)
-
-
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three contents and styles, and as results a good, a dull and a bad one."""
@@ -40,11 +30,11 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for folder in ("content", "style", "results"):
         (root / folder).mkdir()
     for seed, name in enumerate(NAMES):
-        content, style = photo(seed), photo(seed + 10, (60, 96))
+        content, style = clouds(96, 72, seed), clouds(96, 60, seed + 10)
         result = {
             "same": content,
             "blurred": ndimage.gaussian_filter(content, (4, 4, 0)),
-            "swapped": photo(99),
+            "swapped": clouds(96, 72, 99),
         }[name]
         Image.fromarray(content).save(root / "content" / f"{name}.png")
         Image.fromarray(style).save(root / "style" / f"{name}.jpg")
@@ -56,16 +46,6 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def pairs(folders: Path) -> list[str | Path]:
     return [folders / "results", "--content", folders / "content", "--style", folders / "style"]
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small network that has learned nothing."""
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("model") / "model.safetensors"
-    checkpoint = Checkpoint(PhotoNet(PHOTONAS, (4, 4, 5, 6, 6)))
-    save(checkpoint, path, torch.float32)
-    return path
 
 
 def test_a_table_with_a_line_for_each_result_and_the_mean(pairs: list[str | Path]) -> None:
@@ -95,12 +75,8 @@ def test_json_and_csv_agree(pairs: list[str | Path], folders: Path) -> None:
     assert by_name["same"]["score"] > by_name["blurred"]["score"] > by_name["swapped"]["score"]
 
 
-def test_a_teacher_adds_gram_and_style(pairs: list[str | Path], tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    tensors = Encoder((4, 6, 8)).state_dict()
-    file = tmp_path / "vgg.safetensors"
-    save_file({n: t.contiguous() for n, t in tensors.items() if not n.startswith("conv0")}, file)
-    outcome = evaluate(*pairs, "--teacher", file, "--device", "cpu", "--json")
+def test_a_teacher_adds_gram_and_style(pairs: list[str | Path], teacher: Path) -> None:
+    outcome = evaluate(*pairs, "--teacher", teacher, "--device", "cpu", "--json")
     assert outcome.exit_code == 0, outcome.output
     mean = json.loads(outcome.stdout)["mean"]
     assert {"gram", "style"} <= set(mean)
@@ -138,17 +114,17 @@ def test_errors_are_one_sentence(folders: Path, pairs: list[str | Path], tmp_pat
     says("holds no photos", tmp_path, *pairs[1:])
     partial = tmp_path / "partial"
     partial.mkdir()
-    Image.fromarray(photo(0)).save(partial / "same.png")
+    Image.fromarray(clouds(96, 72)).save(partial / "same.png")
     says("no photo named 'blurred'", folders / "results", "--content", partial, *styles)
 
     other = tmp_path / "other"
     other.mkdir()
-    Image.fromarray(photo(0, (96, 96))).save(other / "same.png")
+    Image.fromarray(clouds(96, 96)).save(other / "same.png")
     says("differ in shape", other, *pairs[1:])
     says("of one size", partial, *pairs[1:], "--target", other)
     (other / "same.png").write_bytes(b"no photo")
     says("same.png", other, *pairs[1:])
-    Image.fromarray(photo(0)).save(partial / "same.jpg")
+    Image.fromarray(clouds(96, 72)).save(partial / "same.jpg")
     says("two photos named 'same'", partial, *pairs[1:])
     says("absent.pt", *pairs, "--teacher", tmp_path / "absent.pt")
 
@@ -168,7 +144,7 @@ def test_options_that_do_not_go_together(arguments: list[str]) -> None:
     assert evaluate(*arguments).exit_code == 2
 
 
-def test_graded_triples(folders: Path, model: Path, tmp_path: Path) -> None:
+def test_graded_triples(folders: Path, model: str, tmp_path: Path) -> None:
     arguments: list[str | Path] = ["--graded", folders / "content", "--model", model]
     arguments += ["--device", "cpu"]
     first = json.loads(evaluate(*arguments, "--json").stdout)
@@ -185,7 +161,7 @@ def test_graded_triples(folders: Path, model: Path, tmp_path: Path) -> None:
     assert (tmp_path / "sheet.png").stat().st_size
 
 
-def test_graded_with_a_cube_that_inverts(folders: Path, model: Path, tmp_path: Path) -> None:
+def test_graded_with_a_cube_that_inverts(folders: Path, model: str, tmp_path: Path) -> None:
     corners = [(r, g, b) for b in (1, 0) for g in (1, 0) for r in (1, 0)]
     lines = ["LUT_3D_SIZE 2", *(f"{r} {g} {b}" for r, g, b in corners)]
     (tmp_path / "inverted.cube").write_text("\n".join(lines))

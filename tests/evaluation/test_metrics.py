@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from scipy import ndimage
+from support.photos import landscape
 
 from photostyle import PhotostyleError, lut
 from photostyle.evaluation import graded_pairs, metrics
@@ -27,17 +28,6 @@ TO_CONTENT = (
 
 def plain(*colour: int) -> Pixels:
     return np.full((48, 64, 3), colour, np.uint8)
-
-
-def scene(height: int = 128, width: int = 160, seed: int = 0) -> Pixels:
-    """A sky with a soft gradient above a dark, textured wood, with a little grain."""
-    rng = np.random.default_rng(seed)
-    sky = np.linspace(150, 190, width)[None, :, None] + np.array([-20, 0, 30])
-    photo = np.repeat(sky, height, axis=0)
-    leaves = ndimage.gaussian_filter(rng.normal(size=(height, width)), 1) * 60
-    photo[height // 2 :] = (np.array([50, 70, 40]) + leaves[..., None])[height // 2 :]
-    photo += rng.normal(scale=2, size=(height, width, 1))
-    return photo.clip(20, 235).round().astype(np.uint8)
 
 
 def noisy(photo: Pixels, sigma: float) -> Pixels:
@@ -75,14 +65,14 @@ def test_psnr_by_hand() -> None:
     assert metrics.psnr(plain(100, 100, 100), plain(110, 90, 110)) == pytest.approx(
         20 * np.log10(25.5)
     )
-    assert metrics.psnr(scene(), scene()) == 100
+    assert metrics.psnr(landscape(), landscape()) == 100
 
 
 def test_ssim_of_flat_photos_is_their_luminance_term() -> None:
     a, b = 100 / 255, 140 / 255
     expected = (2 * a * b + 0.01**2) / (a * a + b * b + 0.01**2)
     assert metrics.ssim(plain(100, 100, 100), plain(140, 140, 140)) == pytest.approx(expected)
-    assert metrics.ssim(scene(), scene()) == pytest.approx(1)
+    assert metrics.ssim(landscape(), landscape()) == pytest.approx(1)
 
 
 def test_gram_by_hand() -> None:
@@ -106,28 +96,30 @@ def test_swd_of_flat_photos_is_a_mean_projection() -> None:
     # The mean of |cos| over the sphere is 1/2; 64 directions come near it.
     assert metrics.swd(white, black) == pytest.approx(50, rel=0.1)
     assert metrics.swd(black, white) == metrics.swd(white, black)
-    assert metrics.swd(scene(), scene()) == 0
+    assert metrics.swd(landscape(), landscape()) == 0
 
 
 def test_bc_of_same_and_of_disjoint_colours() -> None:
-    assert metrics.bc(scene(), scene()) == pytest.approx(1)
+    assert metrics.bc(landscape(), landscape()) == pytest.approx(1)
     assert metrics.bc(plain(255, 0, 0), plain(0, 0, 255)) == pytest.approx(0, abs=1e-6)
-    assert metrics.bc(scene(), plain(128, 128, 128)) < metrics.bc(scene(), noisy(scene(), 5))
+    assert metrics.bc(landscape(), plain(128, 128, 128)) < metrics.bc(
+        landscape(), noisy(landscape(), 5)
+    )
 
 
 @pytest.mark.parametrize("function", TO_CONTENT)
 def test_the_content_itself_is_without_fault(function: object) -> None:
-    assert function(scene(), scene()) == pytest.approx(1)  # type: ignore[operator]
+    assert function(landscape(), landscape()) == pytest.approx(1)  # type: ignore[operator]
 
 
 def test_grad_sees_edges_and_not_their_sign() -> None:
-    assert metrics.grad(scene(), 255 - scene()) == pytest.approx(1)
-    blurred = ndimage.gaussian_filter(scene(), (2, 2, 0))
-    assert metrics.grad(scene(), blurred) < 0.9
+    assert metrics.grad(landscape(), 255 - landscape()) == pytest.approx(1)
+    blurred = ndimage.gaussian_filter(landscape(), (2, 2, 0))
+    assert metrics.grad(landscape(), blurred) < 0.9
 
 
 def test_struct_ignores_a_change_of_tone() -> None:
-    grey = scene()[..., [1, 1, 1]]
+    grey = landscape()[..., [1, 1, 1]]
     darker = ((grey / 255) ** 1.5 * 255).round().astype(np.uint8)
     assert metrics.struct(grey, darker) > 0.98 > metrics.ssim(grey, darker)
     assert metrics.struct(grey, noisy(grey, 20)) < 0.8
@@ -135,18 +127,18 @@ def test_struct_ignores_a_change_of_tone() -> None:
 
 @pytest.mark.parametrize("gain", [0.6, 0.8, 1.0])
 def test_an_even_loss_of_contrast_is_no_artefact(gain: float) -> None:
-    duller = (scene() / 255 - 0.5) * gain + 0.5
-    assert metrics.lip(scene(), duller) < 1.01
-    assert metrics.noise(scene(), duller) == pytest.approx(1, abs=0.15)
-    assert metrics.halo(scene(), duller) == pytest.approx(1, abs=0.2)
-    assert metrics.clip(scene(), duller) == 0
+    duller = (landscape() / 255 - 0.5) * gain + 0.5
+    assert metrics.lip(landscape(), duller) < 1.01
+    assert metrics.noise(landscape(), duller) == pytest.approx(1, abs=0.15)
+    assert metrics.halo(landscape(), duller) == pytest.approx(1, abs=0.2)
+    assert metrics.clip(landscape(), duller) == 0
 
 
 def test_lip_of_a_linear_change_is_its_factor() -> None:
     rng = np.random.default_rng(0)
     content = rng.integers(0, 120, (64, 64, 3), np.uint8)
     assert metrics.lip(content, content * 2) == pytest.approx(2)
-    assert metrics.lip(plain(9, 9, 9), scene(48, 64)) == 1
+    assert metrics.lip(plain(9, 9, 9), landscape(64, 48)) == 1
 
 
 def test_clip_counts_pixels_newly_at_an_end() -> None:
@@ -159,7 +151,7 @@ def test_clip_counts_pixels_newly_at_an_end() -> None:
 
 
 def test_noise_in_the_sky_is_noise_and_in_the_wood_is_not() -> None:
-    content = scene()
+    content = landscape()
     sky, wood = content.copy(), content.copy()
     sky[:64], wood[64:] = noisy(content, 3)[:64], noisy(content, 3)[64:]
     assert metrics.noise(content, sky) > 1.3
@@ -169,7 +161,7 @@ def test_noise_in_the_sky_is_noise_and_in_the_wood_is_not() -> None:
 
 
 def test_halo_is_a_glow_beside_an_edge() -> None:
-    content = scene()
+    content = landscape()
     glow = 25 * np.exp(-(((np.arange(128) - 64) / 8) ** 2))[:, None, None]
     haloed = content.copy()
     haloed[:64] = (content + glow).clip(0, 255).astype(np.uint8)[:64]
@@ -189,7 +181,7 @@ def test_style_and_score_by_hand() -> None:
 
 
 def test_measure_brings_everything_to_the_size_of_the_result() -> None:
-    content, style = scene(), scene(90, 200, seed=3)[..., ::-1]
+    content, style = landscape(), landscape(200, 90, seed=3)[..., ::-1]
     half = np.asarray(Image.fromarray(content).resize((80, 64), Image.Resampling.LANCZOS))
     measures = metrics.measure(content, style, half)
     assert list(measures)[:3] == ["score", "swd", "bc"]
@@ -206,7 +198,8 @@ def test_measure_brings_everything_to_the_size_of_the_result() -> None:
 
 def test_a_worse_result_scores_less() -> None:
     scores = [
-        metrics.measure(scene(), scene(), noisy(scene(), sigma))["score"] for sigma in (0, 2, 5, 20)
+        metrics.measure(landscape(), landscape(), noisy(landscape(), sigma))["score"]
+        for sigma in (0, 2, 5, 20)
     ]
     assert scores == sorted(scores, reverse=True)
 
@@ -219,15 +212,15 @@ def test_mean_takes_the_median_of_lip() -> None:
 @pytest.mark.parametrize(
     ("content", "result"),
     [
-        (scene(), scene(128, 128)),
-        (scene(), scene()[:8]),
-        (scene()[..., 0], scene()),
-        (scene().astype(np.int32), scene()),
+        (landscape(), landscape(128, 128)),
+        (landscape(), landscape()[:8]),
+        (landscape()[..., 0], landscape()),
+        (landscape().astype(np.int32), landscape()),
     ],
 )
 def test_what_cannot_be_measured_is_said(content: Pixels, result: Pixels) -> None:
     with pytest.raises(PhotostyleError):
-        metrics.measure(content, scene(), result)
+        metrics.measure(content, landscape(), result)
     with pytest.raises(PhotostyleError):
         metrics.ssim(content, result[:40])
 
@@ -247,8 +240,8 @@ def identity(size: int) -> npt.NDArray[np.float64]:
 
 def test_an_identity_cube_changes_nothing(tmp_path: Path) -> None:
     look = lut.read(cube(tmp_path / "a.cube", identity(5)))
-    np.testing.assert_array_equal(look(scene()), scene())
-    np.testing.assert_allclose(look(scene() / 255), scene() / 255, atol=1e-12)
+    np.testing.assert_array_equal(look(landscape()), landscape())
+    np.testing.assert_allclose(look(landscape() / 255), landscape() / 255, atol=1e-12)
 
 
 def test_a_cube_of_squares_is_interpolated_along_each_axis(tmp_path: Path) -> None:
@@ -283,7 +276,7 @@ def test_a_triple_is_two_crops_in_two_looks() -> None:
     def inverted(pixels: Pixels) -> Pixels:
         return 255 - pixels
 
-    photo = scene()
+    photo = landscape()
     triple = graded_pairs.triple(photo, np.random.default_rng(4), inverted, graded_pairs.plain)
     assert triple.content.shape == triple.style.shape == (96, 120, 3)
     np.testing.assert_array_equal(triple.target, 255 - triple.content)
@@ -297,7 +290,7 @@ def test_a_triple_is_two_crops_in_two_looks() -> None:
 
 def test_triples_follow_the_seed() -> None:
     first, again, other = (
-        graded_pairs.triple(scene(), np.random.default_rng(seed)) for seed in (1, 1, 2)
+        graded_pairs.triple(landscape(), np.random.default_rng(seed)) for seed in (1, 1, 2)
     )
     for one, same in zip(first, again, strict=True):
         np.testing.assert_array_equal(one, same)

@@ -24,7 +24,8 @@ from pathlib import Path
 import av
 import torch
 from PIL import Image
-from support.photos import scene, tiny_model
+from support.models import save_tiny_model
+from support.photos import scene
 
 from photostyle import photo
 from photostyle.__main__ import main
@@ -49,7 +50,7 @@ class Bench:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        tiny_model(folder / "tiny.safetensors")
+        save_tiny_model(folder / "tiny.safetensors")
         self.make_content()
         Image.fromarray(scene(40, 70, seed=1)).save(folder / "dusk.png")
         self.given = {path.name: path.read_bytes() for path in folder.iterdir()}

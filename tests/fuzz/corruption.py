@@ -23,7 +23,8 @@ from pathlib import Path
 
 import torch
 from click.testing import CliRunner
-from support.photos import example_files, tiny_model
+from support.models import save_tiny_model
+from support.photos import example_files
 from support.t7 import VALUES, integer, storage, string, tensor, thing
 
 from photostyle import photo
@@ -82,7 +83,7 @@ class Trial:
     def __init__(self, folder: Path):
         os.chdir(folder)
         self.folder = folder
-        tiny_model(Path("model.safetensors"))
+        save_tiny_model(Path("model.safetensors"))
         files = example_files()
         Path("good.png").write_bytes(files["plain.png"])
         self.files = dict(sorted(files.items()))

@@ -1,6 +1,6 @@
 """Coverage-guided fuzzing (atheris) of what parses foreign bytes in our own Python code.
 
-    python tests/fuzz_readers.py corpus/ -max_total_time=600
+    PYTHONPATH=tests python tests/fuzz/fuzz_readers.py corpus/ -max_total_time=600
 
 The first byte of an input chooses the reader: weights (safetensors, torch, t7), EXIF and XMP, the
 sizes of JPEG XL, damaged PNG and TIFF with 16 bits. Whatever is raised besides PhotostyleError (and
@@ -93,10 +93,11 @@ def write_seeds(folder: Path) -> None:
     """One small file of every kind to begin with."""
     import torch
     from fuzz import corruption
-    from support.photos import XMP, camera_exif, example_files, tiny_model
+    from support.models import save_tiny_model
+    from support.photos import XMP, camera_exif, example_files
 
     folder.mkdir(parents=True, exist_ok=True)
-    tiny_model(FILE)
+    save_tiny_model(FILE)
     tiny = FILE.read_bytes()
     stream = BytesIO()
     torch.save({"conv15.weight": torch.zeros(3, 3)}, stream)

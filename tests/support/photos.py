@@ -13,11 +13,10 @@ import numpy.typing as npt
 import torch
 from imagecodecs import cms_profile
 from PIL import ExifTags, Image
+from scipy import ndimage
+from torch import Tensor
 
 from photostyle import photo
-from photostyle.model.architecture import PHOTONAS
-from photostyle.model.checkpoint import Checkpoint, save
-from photostyle.model.network import PhotoNet
 from photostyle.photo import Photo
 
 D65, D50 = [0.3127, 0.3290], [0.3457, 0.3585]
@@ -38,18 +37,50 @@ ARITHMETIC = (
 )
 
 
-def scene(width: int = 60, height: int = 40, seed: int = 0) -> npt.NDArray[np.uint8]:
-    """Smooth colours with a little texture, as photos have."""
+def scene(
+    width: int = 60,
+    height: int = 40,
+    seed: int = 0,
+    *,
+    evening: bool = False,
+    grain: float = 0.01,
+) -> npt.NDArray[np.uint8]:
+    """Smooth colours with a little grain, (H, W, 3). The seed changes only the grain."""
     y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
-    noise = np.random.default_rng(seed).normal(0, 0.01, (height, width, 3))
     colours = np.stack([0.2 + 0.6 * x, 0.7 - 0.4 * y, 0.3 + 0.3 * x * y], -1)
+    if evening:
+        colours = np.stack([0.95 - 0.3 * y, 0.5 - 0.3 * y + 0.1 * x, 0.2 + 0.1 * x], -1)
+    noise = np.random.default_rng(seed).normal(0, grain, (height, width, 3))
     return ((colours + noise).clip(0, 1) * 255).round().astype(np.uint8)
 
 
 def deep_scene(width: int = 60, height: int = 40) -> npt.NDArray[np.uint16]:
-    """The same in 16 bits, and using all of them."""
+    """The same scene in 16 bits whose low bytes are random, (H, W, 3)."""
     low = np.random.default_rng(1).integers(0, 257, (height, width, 3))
     return (scene(width, height).astype(int) * 256 + low).clip(0, 65535).astype(np.uint16)
+
+
+def clouds(width: int = 150, height: int = 110, seed: int = 0) -> npt.NDArray[np.uint8]:
+    """Smooth coloured noise, (H, W, 3). Each seed is another photo."""
+    small = np.random.default_rng(seed).integers(0, 256, (7, 9, 3), np.uint8)
+    image = Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
+    return np.array(image)
+
+
+def landscape(width: int = 160, height: int = 128, seed: int = 0) -> npt.NDArray[np.uint8]:
+    """A smooth sky above a dark, textured wood, with a little grain, (H, W, 3)."""
+    rng = np.random.default_rng(seed)
+    sky = np.linspace(150, 190, width)[None, :, None] + np.array([-20, 0, 30])
+    pixels = np.repeat(sky, height, axis=0)
+    leaves = ndimage.gaussian_filter(rng.normal(size=(height, width)), 1) * 60
+    pixels[height // 2 :] = (np.array([50, 70, 40]) + leaves[..., None])[height // 2 :]
+    pixels += rng.normal(scale=2, size=(height, width, 1))
+    return pixels.clip(20, 235).round().astype(np.uint8)
+
+
+def as_tensor(pixels: npt.NDArray[np.uint8]) -> Tensor:
+    """Pixels as a batch of one photo, (1, 3, H, W), float32 in 0..1."""
+    return torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
 
 
 @cache  # a profile holds the time when it was made
@@ -191,10 +222,3 @@ def example_files() -> dict[str, bytes]:
         files[name] = saved(frames[0], format, **moves).getvalue()
     files["raw.dng"] = raw_file()
     return files
-
-
-def tiny_model(path: Path) -> None:
-    """A weights file; random weights will do where colours are not looked at."""
-    torch.manual_seed(0)
-    checkpoint = Checkpoint(PhotoNet(PHOTONAS, (4, 4, 8, 8, 8)))
-    save(checkpoint, path, torch.float16)

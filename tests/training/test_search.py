@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.trial import TrialState
 from PIL import Image
-from safetensors.torch import save_file
+from support.photos import clouds
 from torch import Tensor
 
 import photostyle
@@ -27,7 +27,7 @@ from photostyle.model import checkpoint
 from photostyle.model.architecture import PHOTONAS, PHOTONET, Architecture
 from photostyle.model.checkpoint import Checkpoint
 from photostyle.model.moments import Moments
-from photostyle.model.network import Encoder, PhotoNet
+from photostyle.model.network import PhotoNet
 from photostyle.model.transfer_settings import TransferSettings
 from photostyle.training.data import Photos
 from photostyle.training.distillation import Outcome, distillation
@@ -242,17 +242,11 @@ def test_distillation_by_hand() -> None:
     assert all(t.item() == 0 for t in distillation(student, student, ("d2", "d5")).values())
 
 
-def photo(seed: int, width: int = 150, height: int = 110) -> Image.Image:
-    rng = np.random.default_rng(seed)
-    small = Image.fromarray(rng.integers(0, 256, (7, 9, 3), np.uint8))
-    return small.resize((width, height), Image.Resampling.BICUBIC)
-
-
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("photos")
     for seed in range(6):
-        photo(seed).save(folder / f"{seed}.png")
+        Image.fromarray(clouds(seed=seed)).save(folder / f"{seed}.png")
     return folder
 
 
@@ -477,15 +471,6 @@ def test_a_tournament_of_one_follows_chance() -> None:
 # From the command line.
 
 
-@pytest.fixture(scope="module")
-def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    tensors = Encoder((4, 6, 8)).state_dict()
-    path = tmp_path_factory.mktemp("teacher") / "vgg.safetensors"
-    save_file({n: t.contiguous() for n, t in tensors.items() if not n.startswith("conv0")}, path)
-    return path
-
-
 def invoke(*arguments: object) -> Result:
     return CliRunner().invoke(cli, [str(argument) for argument in arguments])
 
@@ -507,7 +492,7 @@ def test_train_search_distil(
     for network in ("smallest", "sampled", "reconstruction"):
         assert lines[-1][network] < lines[0][network]
     # The largest is a network like any other.
-    largest = photostyle.load(runs["super"] / "checkpoint.safetensors", "cpu").network
+    largest = photostyle.load(runs["super"] / "weights.safetensors", "cpu").network
     assert largest.architecture == PHOTONET
 
     options = ("--pairs", 4, "--size", 64, "--latency-size", 64, "--population", 4)
@@ -535,18 +520,18 @@ def test_train_search_distil(
     assert str(cut.network.architecture) == chosen
     assert cut.checkpoint.provenance["supernet"] == checkpoint.identify(file)
 
-    start = ("--arch", chosen, "--from", file, "--distil", runs["super"] / "checkpoint.safetensors")
+    start = ("--arch", chosen, "--from", file, "--distil", runs["super"] / "weights.safetensors")
     distilling = ("train", photos, "-o", runs["distilled"], *training, *start)
     outcome = invoke(*distilling, "--steps", 10)
     assert outcome.exit_code == 0, outcome.output
     (line,) = (runs["distilled"] / "log.jsonl").read_text().splitlines()
     assert {"output", "moments", "reconstruction"} <= set(json.loads(line))
-    distilled = photostyle.load(runs["distilled"] / "checkpoint.safetensors", "cpu")
+    distilled = photostyle.load(runs["distilled"] / "weights.safetensors", "cpu")
     recipe = distilled.checkpoint.provenance["recipe"]
     assert recipe["start"] == checkpoint.identify(file)
-    assert recipe["distil"] == checkpoint.identify(runs["super"] / "checkpoint.safetensors")
-    result = distilled.apply(photo(1), distilled.learn(photo(2)))
-    assert result.size == (150, 110)
+    assert recipe["distil"] == checkpoint.identify(runs["super"] / "weights.safetensors")
+    result = distilled.apply(clouds(seed=1), distilled.learn(clouds(seed=2)))
+    assert result.shape == (110, 150, 3)
     # It started where the supernet had got to, far from a network that was drawn.
     kernel = distilled.network.conv27.weight
     torch.testing.assert_close(kernel, cut.network.conv27.weight, rtol=0, atol=0.06)

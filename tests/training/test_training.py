@@ -11,13 +11,12 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from safetensors.torch import save_file
+from support.photos import clouds
 
 import photostyle
 from photostyle import PhotostyleError
 from photostyle.cli import cli
 from photostyle.evaluation import grades
-from photostyle.model.network import Encoder
 from photostyle.model.vgg import VGGFeatures
 from photostyle.training import losses
 from photostyle.training.data import Photos, random_crop
@@ -25,34 +24,17 @@ from photostyle.training.data import Photos, random_crop
 WIDTHS = (4, 4, 5, 6, 6)
 
 
-def photo(seed: int, width: int = 150, height: int = 110) -> Image.Image:
-    """Coloured clouds: smooth noise, another for each seed."""
-    rng = np.random.default_rng(seed)
-    small = Image.fromarray(rng.integers(0, 256, (7, 9, 3), np.uint8))
-    return small.resize((width, height), Image.Resampling.BICUBIC)
-
-
 @pytest.fixture(scope="module")
 def shard(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eight photos in a tar file, with a text beside them."""
     folder = tmp_path_factory.mktemp("photos")
     for seed in range(8):
-        photo(seed).save(folder / f"{seed}.jpg")
+        Image.fromarray(clouds(seed=seed)).save(folder / f"{seed}.jpg")
     (folder / "sources.csv").write_text("file,licence\n")
     with tarfile.open(folder / "shard.tar", "w") as archive:
         for path in sorted(folder.glob("*.[jc]*")):
             archive.add(path, path.name)
     return folder / "shard.tar"
-
-
-@pytest.fixture(scope="module")
-def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A VGG-19 of random weights and few channels, under the names of Caffe."""
-    torch.manual_seed(0)
-    tensors = Encoder((4, 6, 8)).state_dict()
-    path = tmp_path_factory.mktemp("teacher") / "vgg.safetensors"
-    save_file({n: t.contiguous() for n, t in tensors.items() if not n.startswith("conv0")}, path)
-    return path
 
 
 def test_photos_from_folders_and_shards(shard: Path, tmp_path: Path) -> None:
@@ -76,7 +58,9 @@ def test_photos_from_folders_and_shards(shard: Path, tmp_path: Path) -> None:
 def test_a_crop_is_a_square_of_the_photo(
     seed: int, width: int, height: int, size: int, smallest: float
 ) -> None:
-    crop = random_crop(photo(0, width, height), size, np.random.default_rng(seed), smallest)
+    crop = random_crop(
+        Image.fromarray(clouds(width, height)), size, np.random.default_rng(seed), smallest
+    )
     assert crop.shape == (3, size, size)
     assert crop.min() >= 0
     assert crop.max() <= 1
@@ -202,8 +186,8 @@ def test_train_end_to_end_and_resume(shard: Path, teacher: Path, tmp_path: Path)
     assert steps == [20, 40]
 
     stylizer = photostyle.load(whole / "weights.safetensors", "cpu")
-    result = stylizer.apply(photo(1), stylizer.learn(photo(2)))
-    assert result.size == (150, 110)
+    result = stylizer.apply(clouds(seed=1), stylizer.learn(clouds(seed=2)))
+    assert result.shape == (110, 150, 3)
 
     other = [*arguments(shard, teacher, whole, 40), "--seed", "1"]
     outcome = CliRunner().invoke(cli, other)

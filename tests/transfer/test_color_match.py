@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from support.photos import as_tensor
 from torch import Tensor
 
 from photostyle.bench.scene import scene
@@ -20,8 +21,7 @@ from photostyle.transfer.tone_curves import SLOPES, ToneCurves, ToneHistogram
 
 def photo(seed: int, height: int = 60, width: int = 80, power: float = 1.0) -> Tensor:
     """A scene in another tone: (1, 3, H, W)."""
-    pixels = scene(width, height, evening=bool(seed % 2)) / 255
-    return torch.from_numpy(pixels**power).float().permute(2, 0, 1)[None]
+    return as_tensor(scene(width, height, evening=bool(seed % 2))) ** power
 
 
 def test_quantiles_are_numpys() -> None:

@@ -7,7 +7,6 @@ import numpy.typing as npt
 import pytest
 import torch
 
-import photostyle
 from photostyle.bench.scene import scene
 from photostyle.transfer import local_maps
 from photostyle.transfer.canvas import STRIP, Canvas
@@ -19,13 +18,8 @@ Floats = npt.NDArray[np.float64]
 
 
 @pytest.fixture(scope="module")
-def stylizer() -> Stylizer:
-    return photostyle.load("photonas", device="cpu")
-
-
-@pytest.fixture(scope="module")
-def evening(stylizer: Stylizer) -> Style:
-    return stylizer.learn(scene(240, 160, evening=True))
+def evening(photonas: Stylizer) -> Style:
+    return photonas.learn(scene(240, 160, evening=True))
 
 
 def fast(stylizer: Stylizer, photo: Floats, style: Style, working_size: int = 128) -> Floats:
@@ -35,13 +29,13 @@ def fast(stylizer: Stylizer, photo: Floats, style: Style, working_size: int = 12
 
 @pytest.mark.parametrize("size", [(511, 333), (640, 97), (130, 700)])
 def test_strips_give_what_the_whole_gives(
-    stylizer: Stylizer, evening: Style, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+    photonas: Stylizer, evening: Style, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     photo = scene(*size) / 255
     results = []
     for strip in (1 << 30, 5000, 1):
         monkeypatch.setitem(STRIP, "cpu", strip)
-        results.append(fast(stylizer, photo, evening))
+        results.append(fast(photonas, photo, evening))
     assert np.abs(results[0] - photo).max() > 0.1
     for result in results[1:]:
         np.testing.assert_allclose(result, results[0], atol=1e-4)
@@ -49,22 +43,22 @@ def test_strips_give_what_the_whole_gives(
 
 @pytest.mark.parametrize("depth", [np.uint8, np.uint16])
 def test_in_place_gives_what_a_copy_gives(
-    stylizer: Stylizer, evening: Style, depth: type[np.uint8] | type[np.uint16]
+    photonas: Stylizer, evening: Style, depth: type[np.uint8] | type[np.uint16]
 ) -> None:
     photo = scene(400, 300).astype(depth) * (257 if depth == np.uint16 else 1)
     before = photo.copy()
-    copied = stylizer.apply(photo, evening, mode="fast", working_size=128)
+    copied = photonas.apply(photo, evening, mode="fast", working_size=128)
     assert np.array_equal(photo, before)
-    overwritten = stylizer.apply(photo, evening, mode="fast", working_size=128, in_place=True)
+    overwritten = photonas.apply(photo, evening, mode="fast", working_size=128, in_place=True)
     assert overwritten is photo
     assert np.array_equal(overwritten, copied)
 
 
-def test_a_gradient_stays_smooth(stylizer: Stylizer, evening: Style) -> None:
+def test_a_gradient_stays_smooth(photonas: Stylizer, evening: Style) -> None:
     """No bands, no grid: from pixel to pixel the slope of a clear sky hardly changes."""
     y, x = np.mgrid[0:1:500j, 0:1:800j]
     sky = np.stack([0.35 + 0.3 * y, 0.5 + 0.25 * y, 0.8 + 0.1 * y - 0.1 * x], -1)
-    result = fast(stylizer, sky, evening)
+    result = fast(photonas, sky, evening)
     assert np.abs(result - sky).mean() > 0.05
     for axis in (0, 1):
         slope = np.diff(result, axis=axis)
@@ -72,13 +66,13 @@ def test_a_gradient_stays_smooth(stylizer: Stylizer, evening: Style) -> None:
         assert np.abs(slope).max() < 3 / 255
 
 
-def test_flat_regions_stay_flat_and_halos_are_bounded(stylizer: Stylizer, evening: Style) -> None:
+def test_flat_regions_stay_flat_and_halos_are_bounded(photonas: Stylizer, evening: Style) -> None:
     """At a hard edge between flat colours exact rings a little, and fast at most twice as much."""
     photo = np.empty((160, 1280, 3))
     photo[:, :640], photo[:, 640:] = (0.2, 0.22, 0.25), (0.6, 0.75, 0.9)
     results = (
-        fast(stylizer, photo, evening, 640),
-        stylizer.apply(photo, evening, mode="exact"),
+        fast(photonas, photo, evening, 640),
+        photonas.apply(photo, evening, mode="exact"),
     )
     assert np.abs(results[0][:, 0] - results[0][:, -1]).max() > 0.2
     for half, far in ((np.s_[:, :640], np.s_[:, :400]), (np.s_[:, 640:], np.s_[:, -400:])):
@@ -88,19 +82,19 @@ def test_flat_regions_stay_flat_and_halos_are_bounded(stylizer: Stylizer, evenin
         assert np.abs(results[0][far] - results[0][far].mean((0, 1))).max() < 1 / 255
 
 
-def test_detail_is_carried_over(stylizer: Stylizer, evening: Style) -> None:
+def test_detail_is_carried_over(photonas: Stylizer, evening: Style) -> None:
     """Lines a pixel wide, which the reduced copy cannot hold, come out as they went in."""
     photo = scene(900, 600) / 255
     photo[::7] *= 0.8
-    result = fast(stylizer, photo, evening)
+    result = fast(photonas, photo, evening)
     detail, kept = ((x[1:] - x[:-1]).mean(-1).ravel() for x in (photo, result))
     assert np.corrcoef(detail, kept)[0, 1] > 0.95
 
 
-def test_fast_is_near_exact(stylizer: Stylizer, evening: Style) -> None:
+def test_fast_is_near_exact(photonas: Stylizer, evening: Style) -> None:
     photo = scene(720, 480) / 255
-    exact: Floats = stylizer.apply(photo, evening, mode="exact")
-    error = ((fast(stylizer, photo, evening, 360) - exact) ** 2).mean()
+    exact: Floats = photonas.apply(photo, evening, mode="exact")
+    error = ((fast(photonas, photo, evening, 360) - exact) ** 2).mean()
     assert -10 * np.log10(error) > 30
 
 

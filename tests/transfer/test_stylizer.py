@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from support.photos import scene
 
 import photostyle
 from photostyle import PhotostyleError
@@ -21,21 +22,14 @@ def stylizer(request: pytest.FixtureRequest) -> Stylizer:
 
 @pytest.fixture(scope="module")
 def content() -> np.ndarray:
-    """A smooth scene with a little texture, 75 x 110, floats."""
-    y, x = np.mgrid[0:75, 0:110] / 110
-    rng = np.random.default_rng(0)
-    scene = np.stack([0.2 + 0.5 * x, 0.3 + 0.4 * y, 0.7 - 0.5 * x * y], -1)
-    return np.clip(scene + 0.05 * rng.standard_normal((75, 110, 1)), 0, 1).astype(np.float32)
+    """A scene of 110 x 75 pixels, floats."""
+    return (scene(110, 75, grain=0.05) / 255).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
 def warm() -> np.ndarray:
-    """Another scene in evening light, 64 x 40, 8 bits."""
-    y, x = np.mgrid[0:64, 0:40] / 64
-    rng = np.random.default_rng(1)
-    scene = np.stack([0.95 - 0.3 * y, 0.5 - 0.3 * y + 0.1 * x, 0.2 + 0.1 * x], -1)
-    scene = scene + 0.08 * rng.standard_normal((64, 40, 1))
-    return (255 * np.clip(scene, 0, 1)).round().astype(np.uint8)
+    """Another scene in evening light, 40 x 64 pixels, 8 bits."""
+    return scene(40, 64, seed=1, evening=True, grain=0.08)
 
 
 def test_a_mask_lies_on_the_padded_photo_at_every_place_but_its_own_pixels() -> None:

@@ -7,7 +7,6 @@ import numpy.typing as npt
 import pytest
 import torch
 
-import photostyle
 from photostyle import PhotostyleError
 from photostyle.bench.scene import scene
 from photostyle.model.architecture import PHOTONAS, PHOTONET, Architecture
@@ -21,11 +20,6 @@ TOLERANCE = 0.02
 """In steps of 8 bits: what rounding explains, and too small an overlap exceeds."""
 
 Mask = npt.NDArray[np.uint8]
-
-
-@pytest.fixture(scope="module")
-def photonas() -> Stylizer:
-    return photostyle.load("photonas", device="cpu")
 
 
 def circle(width: int, height: int) -> Mask:

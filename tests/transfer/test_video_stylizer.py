@@ -24,11 +24,6 @@ def frames_of(*scenes: npt.NDArray[np.uint8]) -> list[VideoFrame]:
     ]
 
 
-@pytest.fixture(scope="module")
-def stylizer() -> photostyle.Stylizer:
-    return photostyle.load("photonas", device="cpu")
-
-
 def wandering(number: int) -> npt.NDArray[np.uint8]:
     """A still scene in which a bright thing grows."""
     pixels = scene(160, 96).copy()
@@ -36,39 +31,39 @@ def wandering(number: int) -> npt.NDArray[np.uint8]:
     return pixels
 
 
-def test_shots_are_found_and_have_moments_of_their_own(stylizer: photostyle.Stylizer) -> None:
+def test_shots_are_found_and_have_moments_of_their_own(photonas: photostyle.Stylizer) -> None:
     one, other = scene(160, 96), np.ascontiguousarray(255 - scene(160, 96)[::-1])
-    style = stylizer.learn(scene(120, 80)[..., ::-1].copy())
+    style = photonas.learn(scene(120, 80)[..., ::-1].copy())
     clip = frames_of(one, one, one, other, other, one)
-    restyling = VideoStylizer(stylizer, StyleTimeline([StyleCue(0, style)]))
+    restyling = VideoStylizer(photonas, StyleTimeline([StyleCue(0, style)]))
     assert len(list(restyling.analyze_shots(clip))) == 6
     assert restyling.cuts == [3, 5]
     assert len(list(restyling.run(clip))) == len(clip)
     np.testing.assert_array_equal(clip[0].pixels, clip[2].pixels)
     # The first shot is one picture: as good as a photo on its own.
     alone = frames_of(one)[0]
-    VideoStylizer(stylizer, StyleTimeline([StyleCue(0, style)]), temporal="frame")(alone)
+    VideoStylizer(photonas, StyleTimeline([StyleCue(0, style)]), temporal="frame")(alone)
     assert difference(alone.pixels, clip[0].pixels) < 0.5
     assert (
-        VideoStylizer(stylizer, StyleTimeline([StyleCue(0, style)]), temporal="smooth").cuts == []
+        VideoStylizer(photonas, StyleTimeline([StyleCue(0, style)]), temporal="smooth").cuts == []
     )
 
 
-def test_motion_is_no_cut(stylizer: photostyle.Stylizer) -> None:
-    style = stylizer.learn(scene(120, 80))
-    restyling = VideoStylizer(stylizer, StyleTimeline([StyleCue(0, style)]))
+def test_motion_is_no_cut(photonas: photostyle.Stylizer) -> None:
+    style = photonas.learn(scene(120, 80))
+    restyling = VideoStylizer(photonas, StyleTimeline([StyleCue(0, style)]))
     panned = [np.ascontiguousarray(np.roll(scene(160, 96), 4 * k, 1)) for k in range(8)]
     assert len(list(restyling.analyze_shots(frames_of(*panned)))) == 8
     assert restyling.cuts == []
 
 
-def test_what_does_not_move_does_not_flicker(stylizer: photostyle.Stylizer) -> None:
+def test_what_does_not_move_does_not_flicker(photonas: photostyle.Stylizer) -> None:
     """A still corner beside a growing bright thing: steadiest with one set of moments per shot."""
-    style = stylizer.learn(np.ascontiguousarray(scene(120, 80)[..., ::-1]))
+    style = photonas.learn(np.ascontiguousarray(scene(120, 80)[..., ::-1]))
     flicker = {}
     for temporal in ("shot", "smooth", "frame"):
         clip = frames_of(*(wandering(k) for k in range(9)))
-        restyling = VideoStylizer(stylizer, StyleTimeline([StyleCue(0, style)]), temporal=temporal)
+        restyling = VideoStylizer(photonas, StyleTimeline([StyleCue(0, style)]), temporal=temporal)
         if temporal == "shot":
             assert (
                 len(list(restyling.analyze_shots(frames_of(*(wandering(k) for k in range(9))))))
@@ -81,8 +76,8 @@ def test_what_does_not_move_does_not_flicker(stylizer: photostyle.Stylizer) -> N
     assert flicker["smooth"] < 0.7 * flicker["frame"]
 
 
-def test_a_programme_fades_from_one_style_to_the_next(stylizer: photostyle.Stylizer) -> None:
-    styles = [stylizer.learn(np.ascontiguousarray(scene(99, 80) // k)) for k in (1, 3)]
+def test_a_programme_fades_from_one_style_to_the_next(photonas: photostyle.Stylizer) -> None:
+    styles = [photonas.learn(np.ascontiguousarray(scene(99, 80) // k)) for k in (1, 3)]
     programme = StyleTimeline([StyleCue(0, styles[0]), StyleCue(1.0, styles[1])], fade=0.5)
     assert programme.at(0.9) == [(0, 1.0)]
     assert programme.at(1.25) == [(0, 0.5), (1, 0.5)]
@@ -92,7 +87,7 @@ def test_a_programme_fades_from_one_style_to_the_next(stylizer: photostyle.Styli
     assert list(programme.between(1.6, 9)) == [1]
 
     clip = frames_of(*([scene(160, 96)] * 20))
-    restyling = VideoStylizer(stylizer, programme)
+    restyling = VideoStylizer(photonas, programme)
     assert len(list(restyling.analyze_shots(frames_of(*([scene(160, 96)] * 20))))) == 20
     assert len(list(restyling.run(clip))) == len(clip)
     light = [frame.pixels.mean() for frame in clip]
