@@ -9,7 +9,7 @@ import secrets
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -26,48 +26,41 @@ _TEMPORARY = re.compile(r"\.photostyle-[0-9a-f]{16}")
 def check_target(
     target: Path, *, overwrite: bool = False, inputs: Iterable[str | Path] = ()
 ) -> None:
-    """Raises PhotostyleError if a file could not be written under that name, before the work.
+    """Check before the work that a file can be written; remove what killed runs left beside it.
 
-    inputs: files that it must not be. What killed runs left in the folder is removed.
+    overwrite: the file may exist. inputs: files that it must not be.
+
+    Raises PhotostyleError if the file cannot be written.
     """
-    try:
-        if not overwrite and os.path.lexists(target):
-            raise PhotostyleError(f"{str(target)!r} exists already; --force overwrites it.")
-        if target.exists() and not target.is_file():
-            raise PhotostyleError(f"{str(target)!r} is not a file and cannot be overwritten.")
-        if not target.parent.is_dir():
-            raise PhotostyleError(f"The folder {str(target.parent)!r} does not exist.")
-        if not os.access(target.parent, os.W_OK):
-            raise PhotostyleError(f"The folder {str(target.parent)!r} may not be written to.")
-        if target.exists() and any(target.samefile(path) for path in inputs):
-            raise PhotostyleError(f"{str(target)!r} is a photo to be read and is not overwritten.")
-    except OSError as error:
-        raise _not_written(target, error) from error
+    _check(target, overwrite, inputs)
     _remove_leftovers(target.parent)
 
 
 @contextmanager
-def new_file(target: Path, *, overwrite: bool = False) -> Iterator[BinaryIO]:
+def new_file(target: Path, *, overwrite: bool = False, durable: bool = True) -> Iterator[BinaryIO]:
     """A binary stream that becomes the file `target` when the block ends, or nothing at all.
 
     Until then it is a locked file `.photostyle-*` beside the target. If the process is killed, the
-    lock goes with it, and the next `check_target` or `new_file` in that folder removes the file.
+    lock goes with it, and the file is removed by the next `check_target` for that folder, or by
+    the first `new_file` of another process there. durable: an existing file is replaced only by
+    what is safe on the disk, so that a power failure leaves one of the two.
 
-    Raises PhotostyleError if the file cannot be written, or exists and is not to be overwritten.
+    Raises PhotostyleError if the file cannot be written, or exists and may not be overwritten.
     """
-    check_target(target, overwrite=overwrite)
+    _check(target, overwrite)
+    _remove_leftovers_once(target.parent.absolute())
     final = target.resolve() if overwrite else target
     try:
         with _temporary(final.parent) as stream:
             yield stream
             stream.flush()
-            if overwrite:  # what is replaced must not be lost if the power fails
+            if overwrite and durable:
                 os.fsync(stream.fileno())
-            if not fcntl:  # elsewhere it takes its name as long as it is locked
+            if not fcntl:  # Windows renames no open file
                 stream.close()
             _publish(Path(stream.name), final, overwrite)
     except FileExistsError as error:
-        raise PhotostyleError(f"{str(target)!r} exists already; --force overwrites it.") from error
+        raise _exists(target) from error
     except OSError as error:
         raise _not_written(target, error) from error
 
@@ -147,6 +140,32 @@ def _remove_leftovers(folder: Path) -> None:
                 if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     Path(entry.path).unlink()
+
+
+@cache
+def _remove_leftovers_once(folder: Path) -> None:
+    """As `_remove_leftovers`, but not for each of many files in a folder."""
+    _remove_leftovers(folder)
+
+
+def _check(target: Path, overwrite: bool, inputs: Iterable[str | Path] = ()) -> None:
+    try:
+        if not overwrite and os.path.lexists(target):
+            raise _exists(target)
+        if target.exists() and not target.is_file():
+            raise PhotostyleError(f"{str(target)!r} is not a file and cannot be overwritten.")
+        if not target.parent.is_dir():
+            raise PhotostyleError(f"The folder {str(target.parent)!r} does not exist.")
+        if not os.access(target.parent, os.W_OK):
+            raise PhotostyleError(f"The folder {str(target.parent)!r} may not be written to.")
+        if target.exists() and any(target.samefile(path) for path in inputs):
+            raise PhotostyleError(f"{str(target)!r} is an input file; choose another output.")
+    except OSError as error:
+        raise _not_written(target, error) from error
+
+
+def _exists(target: Path) -> PhotostyleError:
+    return PhotostyleError(f"{str(target)!r} exists already; --force overwrites it.")
 
 
 def _not_written(target: Path, error: OSError) -> PhotostyleError:

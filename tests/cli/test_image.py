@@ -347,6 +347,7 @@ def test_json_is_one_line(folder: Path, model: str) -> None:
         "device": "cpu",
         "mode": "exact",
         "strength": 0.25,
+        "notes": [],
     }
     assert {summary["output"], summary["compare"]} < set(names(folder))
 
@@ -369,8 +370,8 @@ def test_the_way_is_chosen_and_shown(folder: Path, model: str) -> None:
 
 def test_the_defaults_that_help_tells_are_those_of_the_engine() -> None:
     text = " ".join(CliRunner().invoke(cli, ["image", "--help"]).output.split())
-    assert f"copy in fast mode. [default: {WORKING_SIZE}]" in text
-    assert f"more time. [default: {TILE}]" in text
+    assert f"copy in fast mode. [default: {WORKING_SIZE};" in text
+    assert f"more time. [default: {TILE};" in text
 
 
 @pytest.mark.usefixtures("folder")
@@ -455,7 +456,7 @@ def test_an_input_is_never_the_output(folder: Path, model: str) -> None:
     (folder / "hard.jpg").hardlink_to("day.jpg")
     for output in ("day.jpg", "./dusk.png", "link.png", "hard.jpg"):
         sentence = refuses(run(model, "day.jpg", "dusk.png", "-o", output, "--force"))
-        assert "is a photo to be read" in sentence
+        assert "is an input file; choose another output" in sentence
     assert {name: (folder / name).read_bytes() for name in before} == before
 
 

@@ -177,7 +177,7 @@ def test_bad_input_has_its_sentence() -> None:
         "needs an extension": run(clip, "dusk.png", "-o", "out.txt"),
         "Unknown codec": run(clip, "dusk.png", "--codec", "h999"),
         "holds no prores": run(clip, "dusk.png", "--codec", "prores"),
-        "to be read": run(clip, "dusk.png", "-o", "in.mp4", "--force"),
+        "is an input file": run(clip, "dusk.png", "-o", "in.mp4", "--force"),
         "in.mp4": run(clip, clip),
     }
     for part, result in sentences.items():

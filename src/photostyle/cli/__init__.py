@@ -1,7 +1,7 @@
 """The command `photostyle`: every module of this package is the command of its name.
 
-`cli/image.py` defines the click command `image`. A module imports what is heavy (torch, numpy,
-Pillow) inside its command, so that `--help` and `--version` answer at once.
+`cli/image.py` defines the click command `image`. Modules import what is heavy (torch, numpy,
+Pillow) inside functions, so that `--help` and `--version` answer at once.
 """
 
 from __future__ import annotations
@@ -11,22 +11,21 @@ import os
 import pkgutil
 import signal
 import sys
+import traceback
 from contextlib import suppress
 from importlib import import_module
 from typing import Any, NoReturn
 
 import click
 
-from photostyle.errors import PhotostyleError
+from photostyle.errors import PhotostyleError, is_out_of_memory
 from photostyle.version import __version__
+
+DEBUG = "PHOTOSTYLE_DEBUG"
+"""The environment variable of --debug, which processes that a command starts inherit."""
 
 _received: list[int] = []
 """The signals that are to end the command."""
-
-
-def received() -> int | None:
-    """The signal that is to end the command, if there was one."""
-    return _received[0] if _received else None
 
 
 class Commands(click.Group):
@@ -43,45 +42,71 @@ class Commands(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return self._invoke(ctx)
-        except BaseException:
-            if _received:  # libraries make other exceptions of the one that a signal raises
-                ctx.exit(128 + _received[0])
-            raise
-
-    def _invoke(self, ctx: click.Context) -> Any:
+        """Run a command; what a user can mend becomes one sentence, bugs stay exceptions."""
         try:
             return super().invoke(ctx)
-        except PhotostyleError as error:
-            raise click.ClickException(str(error)) from error
-        except MemoryError as error:
-            raise click.ClickException("There is not enough memory for this.") from error
-        except RuntimeError as error:  # torch has no MemoryError of its own
-            if "memory" not in str(error):
+        except BaseException as error:
+            if _received:  # a library may have raised something else because of the signal
+                ctx.exit(128 + _received[0])
+            if isinstance(error, KeyboardInterrupt):
+                ctx.exit(128 + signal.SIGINT)
+            sentence = self._sentence(ctx, error)
+            if not sentence:
                 raise
-            raise click.ClickException(
-                "There is not enough memory for this; --mode fast or a smaller --tile takes less."
-            ) from error
-        except OSError as error:
-            if error.errno == errno.EPIPE:  # click leaves without a word
-                raise
-            raise click.ClickException(f"{error.strerror or error}.") from error
-        except KeyboardInterrupt:
-            ctx.exit(128 + signal.SIGINT)
+            if _debugging():
+                traceback.print_exc()
+            raise click.ClickException(sentence) from error
+
+    def _sentence(self, ctx: click.Context, error: BaseException) -> str | None:
+        """What is wrong and what to do; None for bugs and for what click itself handles."""
+        if isinstance(error, PhotostyleError):
+            return str(error)
+        if is_out_of_memory(error):
+            command = self.get_command(ctx, ctx.invoked_subcommand or "")
+            names = {parameter.name for parameter in command.params} if command else set()
+            advice = [
+                words
+                for name, words in (
+                    ("mode", "--mode fast"),
+                    ("tile", "a smaller --tile"),
+                    ("working_size", "a smaller --working-size"),
+                )
+                if name in names
+            ]
+            hint = f"; try {' or '.join(advice)}" if advice else ""
+            return f"There is not enough memory{hint}."
+        if isinstance(error, OSError) and error.errno != errno.EPIPE:  # click knows closed pipes
+            return f"{error.strerror or error}."
+        return None
+
+
+def _set_debug(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:  # noqa: ARG001
+    if value:
+        os.environ[DEBUG] = "1"
+
+
+def _debugging() -> bool:
+    return os.environ.get(DEBUG, "0") not in ("", "0")
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="%(prog)s %(version)s")
+@click.option(
+    "--debug",
+    is_flag=True,
+    expose_value=False,
+    callback=_set_debug,
+    help=f"Show the traceback of an error, as does {DEBUG}=1.",
+)
 def cli() -> None:
-    """Give a photo or a video the look of a photo, and keep it real."""
+    """Give a photo or a video the colours and tones of another photo, and keep it real."""
 
 
 def main() -> NoReturn:
-    """The command, which a signal ends by an exception: what is half written is removed."""
+    """Run the command; a signal ends it by an exception, so that no half-written file is left."""
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
-        # What is ignored, as nohup and the background of a shell have it, stays so.
+        # Signals that are ignored, as under nohup and in the background of a shell, stay so.
         if number and signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, _interrupt)
     try:
@@ -92,26 +117,36 @@ def main() -> NoReturn:
         if not exit.code and "torch" in sys.modules:
             _leave()
         raise
-    except BaseException:
+    except BaseException as error:
         if _received:
             sys.exit(128 + _received[0])
-        raise
+        if _debugging():
+            raise
+        click.echo(
+            f"Error: Unexpected {type(error).__name__}: {error}\n"
+            "This is a bug in photostyle; `photostyle --debug ...` shows where it happened.",
+            err=True,
+        )
+        sys.exit(1)
     finally:
         try:
             sys.stdout.flush()
-        except OSError:  # has been told; what is left must not be tried again at exit
+        except OSError:  # has been reported; what is left must not be tried again at exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit()
 
 
 def _leave() -> None:
-    """End a command that is done at once: it takes Python 0.4 s to take torch apart."""
-    with suppress(OSError):  # what cannot be flushed is left to the usual way
+    """End a successful command at once: Python takes 0.4 s to take torch apart."""
+    with suppress(OSError):  # what cannot be flushed is left to the usual exit
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)
 
 
 def _interrupt(number: int, _: object) -> NoReturn:
+    """KeyboardInterrupt for Ctrl-C, which `stylize_clip` answers; SystemExit for the others."""
     _received.append(number)
-    raise KeyboardInterrupt
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    sys.exit(128 + number)

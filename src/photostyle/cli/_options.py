@@ -1,15 +1,48 @@
-"""Options that several commands share."""
+"""Options that several commands share, and where defaults come from.
+
+>>> option = _options.of(stylize_photo)
+>>> @option("--strength", type=click.FloatRange(0, 1), help="...")  # the default of its parameter
+"""
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import click
 
+from photostyle.jobs.photo import stylize_photo
+from photostyle.transfer.options import Mode
+
 Command = TypeVar("Command", bound=Callable[..., Any])
+Decorator = Callable[[Command], Command]
+
+FILE = click.Path(readable=False)
+"""A file that the job opens itself, so that every problem with it is told in one way."""
+
+
+def of(function: Callable[..., Any]) -> Callable[..., Decorator[Any]]:
+    """`click.option` with the defaults that ``function`` (or a dataclass) has.
+
+    The parameter is that with the name of the option: ``working_size`` for --working-size, or the
+    name that is given without dashes. Help shows its default, unless it is None or False.
+
+    Raises TypeError when the command is defined, if there is no such parameter or no default.
+    """
+    parameters = inspect.signature(function).parameters
+
+    def option(*names: str, **attributes: Any) -> Decorator[Any]:
+        name = click.Option(names).name
+        if name not in parameters or parameters[name].default is inspect.Parameter.empty:
+            raise TypeError(f"{function.__name__} has no parameter {name} with a default.")
+        default = parameters[name].default
+        attributes.setdefault("show_default", default is not None and default is not False)
+        return click.option(*names, default=default, **attributes)
+
+    return option
 
 
 def _use_threads(ctx: click.Context, parameter: click.Parameter, count: int | None) -> None:  # noqa: ARG001
@@ -26,39 +59,44 @@ threads = click.option(
     type=click.IntRange(1),
     expose_value=False,
     callback=_use_threads,
-    help="CPU threads.  [default: as many as there are cores]",
+    help="CPU threads.  [default: one per core]",
 )
 
+force = click.option(
+    "--force", "overwrite", is_flag=True, default=False, help="Overwrite existing files."
+)
+"""Given to the command as ``overwrite``, as the functions call it."""
 
-def way(command: Command) -> Command:
-    """--mode, --working-size and --tile: arguments of `Stylizer.apply`, whose defaults hold."""
+_photo = of(stylize_photo)
+
+model = _photo(
+    "--model", metavar="NAME|FILE", help="Network: photonas, photonet or a weights file."
+)
+
+device = _photo("--device", metavar="NAME", help="auto, cpu, cuda or cuda:N.")
+
+
+def transfer(command: Command) -> Command:
+    """--mode, --working-size and --tile: arguments of `Stylizer.apply` with its defaults."""
     for option in (
-        click.option(
+        _photo(
             "--tile",
             type=click.IntRange(1),
             metavar="PIXELS",
-            help="Side of a tile in exact mode: smaller takes less memory and more time.  "
-            "[default: 1024]",
+            help="Side of a tile in exact mode; smaller tiles take less memory and more time.",
         ),
-        click.option(
+        _photo(
             "--working-size",
             type=click.IntRange(1),
             metavar="PIXELS",
-            help="Long side of the copy in fast mode.  [default: 768]",
+            help="Long side of the reduced copy in fast mode.",
         ),
-        click.option(
+        _photo(
             "--mode",
-            type=click.Choice(["auto", "fast", "exact"]),
-            default="auto",
-            show_default=True,
-            help="exact: the network at full resolution; fast: the network on a reduced copy, its "
-            "colours for the photo; auto: exact up to about a megapixel.",
+            type=click.Choice(get_args(Mode)),
+            help="exact runs the network at full resolution; fast runs it on a reduced copy and "
+            "applies the colour changes to the photo; auto is exact up to about a megapixel.",
         ),
     ):
         command = option(command)
     return command
-
-
-def given(**options: int | None) -> dict[str, Any]:
-    """The options that the user has given."""
-    return {name: value for name, value in options.items() if value is not None}

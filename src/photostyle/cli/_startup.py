@@ -17,6 +17,16 @@ UNUSED = "torch._meta_registrations"
 which no command computes with."""
 
 
+def import_torch_meanwhile() -> None:
+    """Import torch in another thread while photos are read, which takes as long."""
+
+    def import_engine() -> None:
+        with suppress(Exception):  # raised again where torch is needed
+            import_module("photostyle.transfer.stylizer")
+
+    Thread(target=import_engine).start()
+
+
 @contextmanager
 def meanwhile_importing_engine(wanted: bool) -> Iterator[None]:
     """While the block reads photos another thread, if wanted, imports torch, which takes as long.

@@ -48,7 +48,7 @@ def _parse(ctx: click.Context, parameter: click.Parameter, text: str) -> list[Re
 @click.option(
     "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.", metavar="NAME"
 )
-@_options.way
+@_options.transfer
 @_options.threads
 @click.option("--runs", type=click.IntRange(1), default=5, show_default=True, help="How often.")
 @click.option("--baseline", is_flag=True, help="Also time the reference program's way, once.")
@@ -82,8 +82,8 @@ def bench(
     model: str,
     device: str,
     mode: Literal["auto", "fast", "exact"],
-    working_size: int | None,
-    tile: int | None,
+    working_size: int,
+    tile: int,
     runs: int,
     baseline: bool,
     whole: bool,
@@ -130,7 +130,7 @@ def bench(
     facts = machine(device)
     for name, value in facts.items():
         console.print(f"{name}: {value}", highlight=False)
-    options = _options.given(working_size=working_size, tile=tile)
+    options = {"working_size": working_size, "tile": tile}
     report: dict[str, Any] = {"machine": facts, "model": model, "runs": runs, **options}
     if clips:
         report["clips"] = _clips(console, clips, model, device, frames, working_size)

@@ -1,4 +1,4 @@
-"""`photostyle video`: a clip with the look of a photo."""
+"""`photostyle video`: a clip with the style of photos."""
 
 from __future__ import annotations
 
@@ -6,27 +6,23 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from fractions import Fraction
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 import click
 
-from photostyle import cli
-from photostyle.cli import _options
+from photostyle.allocator import keep_freed_memory
+from photostyle.cli import _options, _progress
+from photostyle.jobs.clip import PRESETS, preview_clip, stylize_clip
+from photostyle.transfer.options import TEMPORALS
 
-if TYPE_CHECKING:
-    from photostyle.transfer.options import Temporal
-    from photostyle.transfer.video_stylizer import StyleTimeline, VideoStylizer
-    from photostyle.video import Clip, VideoFrame
+option = _options.of(stylize_clip)
 
 
 class Timecode(click.ParamType):  # type: ignore[type-arg]
     """Seconds, minutes:seconds or hours:minutes:seconds, with decimals."""
 
-    name = "timecode"
+    name = "time"
 
     def convert(
         self, value: Any, parameter: click.Parameter | None, context: click.Context | None
@@ -35,7 +31,7 @@ class Timecode(click.ParamType):  # type: ignore[type-arg]
             return value
         found = re.fullmatch(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d+)?)", value)
         if not found:
-            self.fail(f"{value!r} is no time; write 90, 1:30 or 0:01:30.5.", parameter, context)
+            self.fail(f"{value!r} is not a time; write 90, 1:30 or 0:01:30.5.", parameter, context)
         hours, minutes, seconds = (float(part or 0) for part in found.groups())
         return 3600 * hours + 60 * minutes + seconds
 
@@ -53,7 +49,7 @@ class Rate(click.ParamType):  # type: ignore[type-arg]
         except (ValueError, ZeroDivisionError):
             rate = Fraction(0)
         if not 0 < rate <= 1000:
-            self.fail(f"{value!r} is no frame rate; write 24 or 24000/1001.", parameter, context)
+            self.fail(f"{value!r} is not a frame rate; write 24 or 24000/1001.", parameter, context)
         return rate
 
 
@@ -61,12 +57,12 @@ TIMECODE = Timecode()
 
 
 @click.command()
-@click.argument("clip", type=click.Path(readable=False, path_type=Path))
-@click.argument("look", metavar="STYLE", type=click.Path(readable=False, path_type=Path))
-@click.option(
+@click.argument("clip", type=_options.FILE)
+@click.argument("style", type=_options.FILE)
+@option(
     "-o",
     "--output",
-    type=click.Path(readable=False, path_type=Path),
+    type=_options.FILE,
     help="File to write: mp4, mov, mkv, webm or gif.  [default: CLIP-STYLE.mp4 in the current "
     "folder]",
 )
@@ -74,307 +70,97 @@ TIMECODE = Timecode()
     "--style",
     "styles",
     multiple=True,
-    type=click.Path(readable=False, path_type=Path),
-    help="Another style photo, to change over to at the time of its --at; may be repeated.",
+    type=_options.FILE,
+    help="A further style photo, which begins at the time of its --at; may be repeated.",
 )
-@click.option("--at", "times", multiple=True, type=TIMECODE, help="When its --style begins.")
-@click.option("--fade", type=click.FloatRange(0), default=1.0, show_default=True, metavar="SECONDS")
-@click.option(
+@click.option("--at", "times", multiple=True, type=TIMECODE, help="When a --style begins.")
+@option(
+    "--fade",
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    help="Time that each further style takes to fade in.",
+)
+@option(
     "--temporal",
-    type=click.Choice(["shot", "smooth", "frame"]),
-    default="shot",
-    show_default=True,
-    help="Statistics of the content: of the whole shot, of each frame and those before it, or of "
-    "each frame on its own.",
+    type=click.Choice(TEMPORALS),
+    help="Take the statistics of the clip over each whole shot (shot), as a running mean over "
+    "frames (smooth), or of each frame on its own (frame).",
 )
-@click.option(
-    "--model", default="photonas", show_default=True, help="photonas, photonet or a file."
+@_options.model
+@_options.device
+@option(
+    "--strength",
+    type=click.FloatRange(0, 1),
+    help="How far the colours go from CLIP (0) to STYLE (1).",
 )
-@click.option(
-    "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.", metavar="NAME"
-)
-@click.option("--strength", type=click.FloatRange(0, 1), default=1.0, show_default=True)
-@click.option(
+@option(
     "--working-size",
     type=click.IntRange(32),
     metavar="PIXELS",
-    help="Long side of what the network sees of a frame.  [default: 288]",
+    help="Long side of the reduced copy of a frame that the network sees.",
 )
-@click.option("--codec", help="h264, h265, vp9, av1, prores, gif.  [default: the container's own]")
-@click.option(
-    "--crf", type=click.IntRange(0, 63), default=18, show_default=True, help="Lower is better."
+@option(
+    "--codec", help="h264, h265, vp9, av1, prores or gif.  [default: the first that OUTPUT holds]"
 )
-@click.option(
+@option("--crf", type=click.IntRange(0, 63), help="Constant quality of the video; lower is better.")
+@option(
     "--preset",
-    type=click.Choice(
-        [
-            "ultrafast",
-            "superfast",
-            "veryfast",
-            "faster",
-            "fast",
-            "medium",
-            "slow",
-            "slower",
-            "veryslow",
-        ]
-    ),
-    default="medium",
-    show_default=True,
-    help="Of h264 and h265: slower makes smaller files.",
+    type=click.Choice(PRESETS),
+    metavar="NAME",
+    help="Speed of h264 and h265, from ultrafast to veryslow; slower makes smaller files.",
 )
-@click.option("--start", type=TIMECODE, help="Where to begin.")
-@click.option("--end", type=TIMECODE, help="Where to end.")
-@click.option("--fps", type=Rate(), help="Of a folder or pattern of frames.  [default: 24]")
-@click.option(
+@option("--start", type=TIMECODE, help="Start of the part to stylize.")
+@option("--end", type=TIMECODE, help="End of the part to stylize.")
+@option("--fps", type=Rate(), help="Frame rate of an image sequence.  [default: 24]")
+@option(
     "--frames-dir",
-    type=click.Path(readable=False, path_type=Path),
-    help="Write PNGs into this folder; no video unless -o is given.",
+    type=_options.FILE,
+    help="Write the frames as PNG files into this folder; a video only if -o is given.",
 )
 @click.option(
     "--preview",
     type=click.IntRange(1, 100),
     metavar="N",
-    help="Instead of a video write a sheet of N moments: the clip above, the result below.",
+    help="Write no video but a sheet of N frames, each above its result.",
 )
-@click.option("--strict", is_flag=True, help="Fail if the clip is damaged.")
-@click.option("--force", is_flag=True, help="Overwrite existing files.")
+@option("--strict", is_flag=True, help="Fail if the clip is damaged.")
+@_options.force
 @_options.threads
 def video(
-    clip: Path,
-    look: Path,
-    output: Path | None,
-    styles: tuple[Path, ...],
+    styles: tuple[str, ...],
     times: tuple[float, ...],
-    fade: float,
-    temporal: Temporal,
-    model: str,
-    device: str,
-    strength: float,
-    working_size: int | None,
-    codec: str | None,
-    crf: int,
-    preset: str,
-    start: float | None,
-    end: float | None,
-    fps: Fraction | None,
-    frames_dir: Path | None,
     preview: int | None,
-    strict: bool,
-    force: bool,
+    **options: Any,
 ) -> None:
-    """Give the video CLIP the look of the photo STYLE.
+    """Give the video CLIP the colours and tones of the photo STYLE.
 
     CLIP is a video file, a folder of frames, or a pattern such as frames/%04d.png. The result keeps
-    its frames, their times, the sound, subtitles and chapters.
+    its frames, their times, the sound, subtitles and chapters. Ctrl-C ends it with the frame that
+    was reached.
     """
     if len(styles) != len(times):
-        raise click.UsageError("Give each --style its --at, as in --style dusk.jpg --at 0:30.")
-    if start is not None and end is not None and end <= start:
+        raise click.UsageError("Give each --style an --at, as in --style dusk.jpg --at 0:30.")
+    if None not in (options["start"], options["end"]) and options["end"] <= options["start"]:
         raise click.UsageError("--end must come after --start.")
-    if preview and frames_dir:
+    if preview and options["frames_dir"]:
         raise click.UsageError("Give either --preview or --frames-dir.")
 
-    # Read by OpenMP when torch is imported: threads that wait are to leave the cores to ffmpeg.
+    # Read by OpenMP when torch is imported: its idle threads leave the cores to ffmpeg.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from photostyle import video as clips
-    from photostyle.allocator import keep_freed_memory
-    from photostyle.errors import PhotostyleError
-    from photostyle.files import check_target
-
-    source = clips.Source(clip, fps, start, end)
-    found = clips.probe(source)
-    suffix = "-preview.png" if preview else ".mp4"
-    target = output or Path(f"{source.stem}-{look.stem}{suffix}")
-    inputs = {look, *styles, *([] if source.is_frames else [clip])}
-    wanted = bool(output) or not frames_dir
-    if wanted:
-        if not preview:
-            clips.check_encoding(target, codec)
-        check_target(target, overwrite=force, inputs=inputs)
-    if frames_dir:
-        _check_folder(frames_dir, force)
-
     keep_freed_memory()
-    restyling = _restyling(
-        (look, *styles), (0.0, *times), fade, temporal, model, device, strength, working_size, start
-    )
-    total = found.frames
-    if temporal == "shot" and strength > 0:
-        survey = restyling.analyze_shots(clips.Reader(found, restyling.working_size))
-        total = sum(1 for _ in _shown("looking", survey, total))
-    if preview:
-        _write_preview(target, found, restyling, preview, total or preview, force)
-        click.echo(os.fsencode(target))
-        return
-
-    encoding = clips.Encoding(codec, crf, preset)
-    reader = clips.Reader(found)
-    done, writer = 0, None
-    with ExitStack() as outputs:
-        sinks: list[Sink] = []
-        if wanted:
-            writer = outputs.enter_context(
-                clips.Writer.to(target, found, encoding, overwrite=force)
-            )
-            sinks.append(writer)
-        if frames_dir:
-            sinks.append(_Folder(frames_dir))
-        try:
-            for frame in _shown("stylizing", restyling.run(reader), total):
-                for sink in sinks:
-                    sink.add(frame)
-                done += 1
-        except KeyboardInterrupt:
-            if not done or cli.received() != signal.SIGINT:
-                raise
-        interrupted = cli.received() == signal.SIGINT
-        if not done:
-            raise PhotostyleError(f"{str(clip)!r} holds no frame that can be decoded.")
-        if reader.damage and strict and not interrupted:
-            raise PhotostyleError(f"{str(clip)!r} is damaged: {reader.damage[0]}.")
-        if writer:
-            writer.cut_short = interrupted or bool(reader.damage)
-
-    done = writer.count if writer else done
-    for note in (*_notes(found), *(writer.notes if writer else [])):
+    options["cues"] = list(zip(times, styles, strict=True))
+    with _progress.bar(unit="fps") as progress:
+        if preview:
+            for name in ("codec", "crf", "preset", "frames_dir", "strict"):
+                del options[name]
+            report = preview_clip(moments=preview, progress=progress, **options)
+        else:
+            report = stylize_clip(progress=progress, **options)
+    for note in report.notes:
         click.echo(f"Note: {note}", err=True)
-    if reader.damage and not interrupted:
-        click.echo(f"Note: The clip is damaged: {done} frames could be decoded.", err=True)
-    if interrupted:
-        click.echo(f"Interrupted: the file ends after {done} frames.", err=True)
-    if wanted:
-        click.echo(os.fsencode(target))
-    if interrupted:
+    if report.interrupted:
+        click.echo(f"Interrupted: the file ends after {report.frames} frames.", err=True)
+    if report.output:
+        click.echo(os.fsencode(report.output))
+    if report.interrupted:
         sys.exit(128 + signal.SIGINT)
-
-
-class Sink(Protocol):
-    def add(self, frame: VideoFrame) -> None: ...
-
-
-class _Folder:
-    """Frames as PNG files, numbered from 1."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        folder.mkdir(exist_ok=True)
-
-    def add(self, frame: VideoFrame) -> None:
-        from photostyle import photo
-
-        path = self._folder / f"{frame.number + 1:06}.png"
-        photo.write(photo.Photo(frame.pixels), path, overwrite=True)
-
-
-def _check_folder(folder: Path, force: bool) -> None:
-    from photostyle.errors import PhotostyleError
-
-    if folder.exists() and not folder.is_dir():
-        raise PhotostyleError(f"{str(folder)!r} is not a folder.")
-    if folder.is_dir() and any(folder.iterdir()) and not force:
-        raise PhotostyleError(f"The folder {str(folder)!r} is not empty; --force writes into it.")
-    if not folder.parent.is_dir():
-        raise PhotostyleError(f"The folder {str(folder.parent)!r} does not exist.")
-
-
-def _restyling(
-    paths: tuple[Path, ...],
-    times: tuple[float, ...],
-    fade: float,
-    temporal: Temporal,
-    model: str,
-    device: str,
-    strength: float,
-    working_size: int | None,
-    start: float | None,
-) -> VideoStylizer:
-    """Styles are learned; times are those of the clip, of which ``start`` becomes 0."""
-    import photostyle
-    from photostyle import photo
-    from photostyle.transfer.video_stylizer import StyleCue, StyleTimeline, VideoStylizer
-
-    photos = [photo.read(path, still=True) for path in paths]
-    stylizer = photostyle.load(model, device=device)
-    learned = [stylizer.learn(*p.in_profile(None).with_depth(8).visible()) for p in photos]
-    cues = [
-        StyleCue(time - (start or 0), style) for time, style in zip(times, learned, strict=True)
-    ]
-    programme: StyleTimeline = StyleTimeline(cues, fade)
-    return VideoStylizer(
-        stylizer,
-        programme,
-        temporal=temporal,
-        strength=strength,
-        **_options.given(working_size=working_size),
-    )
-
-
-def _write_preview(
-    target: Path, clip: Clip, restyling: VideoStylizer, count: int, total: int, overwrite: bool
-) -> None:
-    """A sheet of ``count`` of ``total`` frames: the clip above, the result below."""
-    from photostyle import video as clips
-    from photostyle.errors import PhotostyleError
-    from photostyle.files import check_target
-    from photostyle.photo.contact_sheet import save_columns, thumbnail
-
-    chosen = {round((i + 0.5) * total / count - 0.5) for i in range(count)}
-    columns = []
-    for frame in _shown("stylizing", clips.Reader(clip), total):
-        if frame.number in chosen or (restyling.temporal == "smooth" and frame.number < total):
-            before = thumbnail(frame.pixels)
-            restyling(frame)
-            if frame.number in chosen:
-                columns.append((before, thumbnail(frame.pixels), f"{frame.time:.1f} s"))
-    if not columns:
-        raise PhotostyleError("The clip holds no frame that can be decoded.")
-    check_target(target, overwrite=overwrite)
-    save_columns(columns, target)
-
-
-def _notes(clip: Clip) -> Iterator[str]:
-    if clip.depth > 8:
-        yield f"The {clip.depth} bits per channel of the clip became 8."
-    if clip.transfer in ("smpte2084", "arib-std-b67"):
-        yield "The clip is HDR; its values were stylized as they are."
-
-
-@contextmanager
-def _progress(text: str, total: int | None) -> Iterator[Any]:
-    if not sys.stderr.isatty():
-        yield lambda: None
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[fps]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(text, total=total, fps="")
-
-        def advance() -> None:
-            bar.advance(task)
-            speed = bar.tasks[0].speed
-            bar.update(task, fps=f"{speed:.1f} fps" if speed else "")
-
-        yield advance
-
-
-def _shown(text: str, frames: Any, total: int | None) -> Iterator[VideoFrame]:
-    """The frames, with their progress on a terminal."""
-    with _progress(text, total) as advance:
-        for frame in frames:
-            yield frame
-            advance()

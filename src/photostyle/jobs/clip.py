@@ -1,0 +1,384 @@
+"""A clip with the style of photos, from file to file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from photostyle.errors import PhotostyleError
+from photostyle.jobs.models import load_stylizer
+from photostyle.jobs.progress import Progress, Stopwatch, silent
+from photostyle.transfer.options import VIDEO_WORKING_SIZE, Temporal
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from photostyle.jobs.models import Model
+    from photostyle.transfer.video_stylizer import VideoStylizer
+    from photostyle.video import Clip, Source, VideoFrame
+
+    File = str | os.PathLike[str]
+    Cues = Sequence[tuple[float, File]]
+    Pixels = npt.NDArray[np.uint8]
+
+PRESETS = (
+    "ultrafast",
+    "superfast",
+    "veryfast",
+    "faster",
+    "fast",
+    "medium",
+    "slow",
+    "slower",
+    "veryslow",
+)
+"""Presets of h264 and h265: slower ones make smaller files."""
+
+
+@dataclass(frozen=True)
+class ClipReport:
+    """What `stylize_clip` or `preview_clip` did.
+
+    output: the video or the preview; None if only frames were written. frames_dir: the folder of
+    frames, if any. size: width and height of the clip in pixels. frames: how many were written
+    (in a preview: shown). seconds: wall-clock time of the phases read, load, learn, analyze,
+    stylize and write. notes: sentences on what could not be read or kept. interrupted: a
+    KeyboardInterrupt came, and the output ends with the frame that was reached.
+    """
+
+    output: Path | None
+    frames_dir: Path | None
+    size: tuple[int, int]
+    frames: int
+    device: str
+    seconds: dict[str, float]
+    notes: tuple[str, ...]
+    interrupted: bool = False
+
+
+def stylize_clip(
+    clip: File,
+    style: File,
+    output: File | None = None,
+    *,
+    cues: Cues = (),
+    fade: float = 1.0,
+    temporal: Temporal = "shot",
+    model: Model = "photonas",
+    device: str = "auto",
+    strength: float = 1.0,
+    working_size: int = VIDEO_WORKING_SIZE,
+    codec: str | None = None,
+    crf: int = 18,
+    preset: str = "medium",
+    start: float | None = None,
+    end: float | None = None,
+    fps: Fraction | float | None = None,
+    frames_dir: File | None = None,
+    strict: bool = False,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> ClipReport:
+    """Write the video ``clip`` with the colours and tones of the photo ``style``.
+
+    The result has the size of the clip and keeps its frames, their times, the sound, subtitles
+    and chapters as far as the container holds them. An output file appears complete or not at
+    all. A KeyboardInterrupt (Ctrl-C) ends it with the frame that was reached; a second one, or
+    one before the first frame, leaves nothing and is raised.
+
+    clip: a video file, a folder of frames, or a pattern such as frames/%04d.png. output: mp4, mov,
+    mkv, webm or gif; None for CLIP-STYLE.mp4 in the current folder, or for no video if
+    ``frames_dir`` is given. cues: (seconds of the clip, photo), further styles and when they
+    begin; each fades in over ``fade`` seconds. temporal: see `Temporal`. model, device: as in
+    `stylize_photo`. strength: 0 to 1. working_size: long side in pixels of the copy of a frame
+    that the network sees. codec: a key of `photostyle.video.CODECS`; None for the container's
+    own. crf: constant quality, 0 to 63, lower is better. preset: one of PRESETS. start, end:
+    seconds of the part to be stylized. fps: frames per second of a folder or pattern; None is 24.
+    frames_dir: a folder for PNG files 000001.png, 000002.png and so on. strict: fail if the clip
+    is damaged instead of stopping where it cannot be decoded. overwrite: replace existing files,
+    but never an input. progress: called as `Progress` says with the phases of `ClipReport`.
+
+    Raises PhotostyleError if the clip or a photo cannot be read, the model or the device cannot
+    be used, an option is invalid, or the result cannot be written.
+    """
+    from photostyle import video
+
+    watch = Stopwatch(progress)
+    with watch("read"):
+        found = video.probe(_source(clip, fps, start, end))
+        target = None
+        if output or not frames_dir:
+            target = _target(output, found, style, ".mp4")
+            video.check_encoding(target, codec)
+            _check_target(target, found, style, cues, overwrite)
+        folder = _FrameFolder.check(Path(frames_dir), overwrite) if frames_dir else None
+    stylizer = _learned(
+        style, cues, fade, temporal, model, device, strength, working_size, start, watch
+    )
+    total = _analyzed(stylizer, found, watch, progress)
+    encoding, reader = video.Encoding(codec, crf, preset), video.Reader(found)
+    with ExitStack() as outputs:
+        sinks: list[Callable[[VideoFrame], None]] = []
+        writer = None
+        if target:
+            to_target = video.Writer.to(target, found, encoding, overwrite=overwrite)
+            writer = outputs.enter_context(to_target)
+            sinks.append(writer.add)
+        if folder:
+            folder.create()
+            sinks.append(folder.add)
+        with watch("stylize"):
+            frames = _counted(stylizer.run(reader), progress, "stylize", total)
+            count, interrupted = _write_frames(frames, sinks)
+        if not count:
+            raise PhotostyleError(f"{os.fspath(clip)!r} holds no frame that can be decoded.")
+        if reader.damage and strict and not interrupted:
+            raise PhotostyleError(f"{os.fspath(clip)!r} is damaged: {reader.damage[0]}.")
+        with watch("write"):
+            if writer:
+                writer.cut_short = interrupted or bool(reader.damage)
+            outputs.close()
+    count = writer.count if writer else count
+    notes = [*_notes(found), *(writer.notes if writer else [])]
+    if reader.damage and not interrupted:
+        notes.append(f"The clip is damaged: {count} frames could be decoded.")
+    device = str(stylizer.stylizer.device)
+    return ClipReport(
+        target,
+        folder.path if folder else None,
+        found.size,
+        count,
+        device,
+        watch.seconds,
+        tuple(notes),
+        interrupted,
+    )
+
+
+def preview_clip(
+    clip: File,
+    style: File,
+    output: File | None = None,
+    *,
+    moments: int = 8,
+    cues: Cues = (),
+    fade: float = 1.0,
+    temporal: Temporal = "shot",
+    model: Model = "photonas",
+    device: str = "auto",
+    strength: float = 1.0,
+    working_size: int = VIDEO_WORKING_SIZE,
+    start: float | None = None,
+    end: float | None = None,
+    fps: Fraction | float | None = None,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> ClipReport:
+    """Write a sheet that shows ``moments`` of a clip: as they are, and stylized below.
+
+    output: a photo; None for CLIP-STYLE-preview.png in the current folder. Everything else is as
+    in `stylize_clip`, errors included; a KeyboardInterrupt leaves nothing.
+    """
+    from photostyle import video
+    from photostyle.photo import format_of
+    from photostyle.photo.contact_sheet import save_columns
+
+    watch = Stopwatch(progress)
+    with watch("read"):
+        found = video.probe(_source(clip, fps, start, end))
+        target = _target(output, found, style, "-preview.png")
+        format_of(target)
+        _check_target(target, found, style, cues, overwrite)
+    stylizer = _learned(
+        style, cues, fade, temporal, model, device, strength, working_size, start, watch
+    )
+    total = _analyzed(stylizer, found, watch, progress) or moments
+    with watch("stylize"):
+        frames = _counted(video.Reader(found), progress, "stylize", total)
+        columns = list(_columns(frames, stylizer, _moments(moments, total)))
+    if not columns:
+        raise PhotostyleError(f"{os.fspath(clip)!r} holds no frame that can be decoded.")
+    with watch("write"):
+        _check_target(target, found, style, cues, overwrite)
+        save_columns(columns, target)
+    return ClipReport(
+        target,
+        None,
+        found.size,
+        len(columns),
+        str(stylizer.stylizer.device),
+        watch.seconds,
+        tuple(_notes(found)),
+    )
+
+
+def _source(
+    clip: File, fps: Fraction | float | None, start: float | None, end: float | None
+) -> Source:
+    from photostyle.video import Source
+
+    if start is not None and end is not None and end <= start:
+        raise PhotostyleError(f"The end, {end:g} s, must come after the start, {start:g} s.")
+    if fps is not None and not 0 < fps <= 1000:
+        raise PhotostyleError(f"The frame rate must be above 0 and at most 1000, not {fps}.")
+    # By its digits: 23.976 as a binary fraction is too long for ffmpeg.
+    return Source(Path(clip), None if fps is None else Fraction(str(fps)), start, end)
+
+
+def _target(output: File | None, clip: Clip, style: File, suffix: str) -> Path:
+    return Path(output or f"{clip.source.stem}-{Path(style).stem}{suffix}")
+
+
+def _check_target(target: Path, clip: Clip, style: File, cues: Cues, overwrite: bool) -> None:
+    """Raises PhotostyleError if the file could not be written, before the work."""
+    from photostyle.files import check_target
+
+    inputs = [Path(style), *(Path(photo) for _, photo in cues)]
+    if not clip.source.is_frames:
+        inputs.append(clip.source.path)
+    check_target(target, overwrite=overwrite, inputs=inputs)
+
+
+def _learned(
+    style: File,
+    cues: Cues,
+    fade: float,
+    temporal: Temporal,
+    model: Model,
+    device: str,
+    strength: float,
+    working_size: int,
+    start: float | None,
+    watch: Stopwatch,
+) -> VideoStylizer:
+    """Knows all styles; ``start`` of the clip is its time 0."""
+    from photostyle import photo
+
+    with watch("read"):
+        photos = [photo.read(Path(path), still=True) for path in (style, *(p for _, p in cues))]
+    with watch("load"):
+        from photostyle.transfer.video_stylizer import StyleCue, StyleTimeline, VideoStylizer
+
+        stylizer = load_stylizer(model, device)
+    with watch("learn"):
+        visible = (one.in_profile(None).with_depth(8).visible() for one in photos)
+        styles = [stylizer.learn(pixels, mask) for pixels, mask in visible]
+        times = [0.0, *(time for time, _ in cues)]
+        timeline = StyleTimeline(
+            [
+                StyleCue(time - (start or 0), style)
+                for time, style in zip(times, styles, strict=True)
+            ],
+            fade,
+        )
+    return VideoStylizer(
+        stylizer, timeline, temporal=temporal, strength=strength, working_size=working_size
+    )
+
+
+def _analyzed(
+    stylizer: VideoStylizer, clip: Clip, watch: Stopwatch, progress: Progress
+) -> int | None:
+    """Find the shots where the temporal mode needs them; about how many frames there are."""
+    from photostyle.video import Reader
+
+    total = clip.frames
+    if stylizer.temporal == "shot" and stylizer.strength > 0:
+        with watch("analyze"):
+            frames = stylizer.analyze_shots(Reader(clip, stylizer.working_size))
+            total = sum(1 for _ in _counted(frames, progress, "analyze", total))
+    return total
+
+
+def _counted(
+    frames: Iterable[VideoFrame], progress: Progress, phase: str, total: int | None
+) -> Iterator[VideoFrame]:
+    for number, frame in enumerate(frames, 1):
+        yield frame
+        progress(phase, number, total)
+
+
+def _write_frames(
+    frames: Iterable[VideoFrame], sinks: Sequence[Callable[[VideoFrame], None]]
+) -> tuple[int, bool]:
+    """How many frames all sinks have got, and whether an interrupt ended it."""
+    count = 0
+    try:
+        for frame in frames:
+            for sink in sinks:
+                sink(frame)
+            count += 1
+    except KeyboardInterrupt:
+        if not count:
+            raise
+        return count, True
+    return count, False
+
+
+class _FrameFolder:
+    """Frames as PNG files, numbered from 1."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def check(cls, path: Path, overwrite: bool) -> _FrameFolder:
+        """Raises PhotostyleError where frames could not be written, before the work."""
+        if path.exists() and not path.is_dir():
+            raise PhotostyleError(f"{str(path)!r} is not a folder.")
+        if path.is_dir() and any(path.iterdir()) and not overwrite:
+            raise PhotostyleError(f"The folder {str(path)!r} is not empty; --force writes into it.")
+        if not path.parent.is_dir():
+            raise PhotostyleError(f"The folder {str(path.parent)!r} does not exist.")
+        return cls(path)
+
+    def create(self) -> None:
+        try:
+            self.path.mkdir(exist_ok=True)
+        except OSError as error:
+            raise PhotostyleError(
+                f"The folder {str(self.path)!r} cannot be made: {error.strerror}."
+            ) from error
+
+    def add(self, frame: VideoFrame) -> None:
+        from photostyle import photo
+        from photostyle.files import new_file
+
+        path = self.path / f"{frame.number + 1:06}.png"
+        with new_file(path, overwrite=True, durable=False) as stream:
+            photo.encode(photo.Photo(frame.pixels), "PNG", stream)
+
+
+def _moments(count: int, total: int) -> list[int]:
+    """Numbers of ``count`` frames, evenly spread over ``total``."""
+    return sorted({round((i + 0.5) * total / count - 0.5) for i in range(count)})
+
+
+def _columns(
+    frames: Iterable[VideoFrame], stylizer: VideoStylizer, chosen: list[int]
+) -> Iterator[tuple[Pixels, Pixels, str]]:
+    """Of the chosen frames: as it is, stylized, and its time."""
+    from photostyle.photo.contact_sheet import thumbnail
+
+    for frame in frames:
+        if frame.number > chosen[-1]:
+            return
+        # Frames that follow those before them are needed all.
+        if frame.number in chosen or stylizer.temporal == "smooth":
+            before = thumbnail(frame.pixels)
+            stylizer(frame)
+            if frame.number in chosen:
+                yield before, thumbnail(frame.pixels), f"{frame.time:.1f} s"
+
+
+def _notes(clip: Clip) -> Iterator[str]:
+    if clip.depth > 8:
+        yield f"The {clip.depth} bits per channel of the clip became 8."
+    if clip.transfer in ("smpte2084", "arib-std-b67"):
+        yield "The clip is HDR; its values were stylized as they are."

@@ -1,0 +1,222 @@
+"""One photo with the style of another, from file to file."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Literal, get_args
+
+from photostyle.errors import PhotostyleError
+from photostyle.jobs.models import load_stylizer, model_name
+from photostyle.jobs.progress import Progress, Stopwatch, silent
+from photostyle.transfer.options import TILE, WORKING_SIZE, Mode
+
+if TYPE_CHECKING:
+    from photostyle.jobs.models import Model
+    from photostyle.photo import Photo
+
+    File = str | os.PathLike[str] | BinaryIO
+
+Depth = Literal["8", "16", "auto"]
+"""Bits per channel of the result; auto: those of the content, if the format holds them."""
+
+ProfileChoice = Literal["keep", "srgb"]
+"""Colour profile of the result: that of the content, or sRGB."""
+
+
+@dataclass(frozen=True)
+class PhotoReport:
+    """What `stylize_photo` did.
+
+    output: the file written; None for a stream. compare: the file with content, style and result
+    side by side. Sizes are width and height in pixels. model: name or path; None for a loaded
+    `Stylizer`. mode: "fast" or "exact". seconds: wall-clock time of the phases read, load, learn,
+    apply and write. notes: sentences on what could not be read or kept.
+    """
+
+    output: Path | None
+    compare: Path | None
+    content_size: tuple[int, int]
+    style_size: tuple[int, int]
+    model: str | None
+    device: str
+    mode: str
+    strength: float
+    seconds: dict[str, float]
+    notes: tuple[str, ...]
+
+
+def stylize_photo(
+    content: File,
+    style: File,
+    output: File | None = None,
+    *,
+    model: Model = "photonas",
+    device: str = "auto",
+    strength: float = 1.0,
+    mode: Mode = "auto",
+    working_size: int = WORKING_SIZE,
+    tile: int = TILE,
+    depth: Depth = "auto",
+    profile: ProfileChoice = "keep",
+    quality: int | None = None,
+    strip_metadata: bool = False,
+    still: bool = False,
+    compare: bool = False,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> PhotoReport:
+    """Write the photo ``content`` with the colours and tones of the photo ``style``.
+
+    The result has the size of the content and keeps its transparency, animation, colour profile,
+    bit depth and metadata as far as the format holds them. An output file appears complete or not
+    at all.
+
+    content, style: files of any format that `photostyle.photo.read` knows, or binary streams.
+    output: a file whose extension names the format; a binary stream, which gets the format of the
+    content; or None for CONTENT-STYLE with the extension of the content in the current folder.
+    model: a bundled name, a weights file, or a `Stylizer` (load it once, use it often), which has
+    a device of its own. device: as in `photostyle.load`. strength, mode, working_size, tile: as in
+    `Stylizer.apply`. depth: see `Depth`. profile: see `ProfileChoice`. quality: 1 to 100, of lossy
+    formats; None is 95, for AVIF and HEIC 90. strip_metadata: leave out all metadata but the
+    resolution. still: only the first frame of an animation. compare: also write content, style
+    and result side by side into OUTPUT-compare. overwrite: replace existing files, but never an
+    input. progress: called as `Progress` says with the phases of `PhotoReport`.
+
+    Raises PhotostyleError if a photo cannot be read, the model or the device cannot be used, an
+    option is invalid, or the result cannot be written.
+    """
+    _check_options(depth, profile, quality)
+    # Reading needs no torch: importing it in another thread meanwhile saves time.
+    from photostyle import photo
+
+    watch, sources = Stopwatch(progress), (_source(content), _source(style))
+    with watch("read"):
+        content_photo = photo.read(sources[0], still=still)
+        style_photo = photo.read(sources[1], still=True)
+        target = _Target.choose(output, _default_output(content_photo, *sources), compare)
+        photo.check_depth(target.format, depth)
+        target.check([path for path in sources if isinstance(path, Path)], overwrite)
+    with watch("load"):
+        stylizer = load_stylizer(model, device)
+    with watch("learn"):
+        style_photo = style_photo.in_profile(content_photo.profile).with_depth(8)
+        learned = stylizer.learn(*style_photo.visible())
+    width, height = content_photo.size
+    chosen = stylizer.way(mode, height, width)
+    with watch("apply", chosen):
+        result = content_photo.with_depth(16) if depth == "16" else content_photo
+        result = result.restyled(
+            lambda pixels, mask: stylizer.apply(
+                pixels,
+                learned,
+                strength,
+                mode=chosen,
+                working_size=working_size,
+                tile=tile,
+                mask=mask,
+                in_place=not compare,
+                progress=lambda done: progress("apply", done, 1, chosen),
+            )
+        )
+    name = model_name(model)
+    with watch("write"):
+        result = result.with_depth(8) if depth == "8" else result
+        result = result.written_in_srgb() if profile == "srgb" else result
+        settings = _settings(name, chosen, strength)
+        result = result.stripped() if strip_metadata else result.stamped(settings)
+        target.write(result, (content_photo, style_photo), overwrite, quality)
+    unsupported = photo.unsupported_features(result, target.format)
+    return PhotoReport(
+        None if target.stream else target.path,
+        target.compared,
+        content_photo.size,
+        style_photo.size,
+        name,
+        str(stylizer.device),
+        chosen,
+        strength,
+        watch.seconds,
+        (*content_photo.notes, *style_photo.notes, *unsupported),
+    )
+
+
+def _check_options(depth: str, profile: str, quality: int | None) -> None:
+    for name, value, known in (
+        ("depth", depth, get_args(Depth)),
+        ("profile", profile, get_args(ProfileChoice)),
+    ):
+        if value not in known:
+            raise PhotostyleError(f"Unknown {name} {value!r}; use {', '.join(known)}.")
+    if quality is not None and not 1 <= quality <= 100:
+        raise PhotostyleError(f"The quality must be between 1 and 100, not {quality}.")
+
+
+@dataclass(frozen=True)
+class _Target:
+    """Where the result goes: to ``path``, or into ``stream`` in the format that ``path`` names.
+
+    compared: the file for content, style and result side by side, if wanted.
+    """
+
+    path: Path
+    stream: BinaryIO | None
+    compared: Path | None
+    format: str
+
+    @classmethod
+    def choose(cls, output: File | None, default: Path, compare: bool) -> _Target:
+        from photostyle import photo
+
+        target = default if output is None else _source(output)
+        path, stream = (target, None) if isinstance(target, Path) else (default, target)
+        if stream and compare:
+            raise PhotostyleError("A comparison needs an output file, not a stream.")
+        compared = path.with_name(f"{path.stem}-compare{path.suffix}") if compare else None
+        return cls(path, stream, compared, photo.format_of(path))
+
+    def check(self, inputs: list[Path], overwrite: bool) -> None:
+        """Raises PhotostyleError if a file could not be written, before the work."""
+        from photostyle.files import check_target
+
+        for file in (self.compared, None if self.stream else self.path):
+            if file:
+                check_target(file, overwrite=overwrite, inputs=inputs)
+
+    def write(
+        self, result: Photo, inputs: tuple[Photo, Photo], overwrite: bool, quality: int | None
+    ) -> None:
+        from photostyle import photo
+        from photostyle.files import new_file
+
+        if self.stream:
+            photo.encode(result, self.format, self.stream, quality=quality)
+            self.stream.flush()
+            return
+        # The result takes its name only when the comparison is complete as well.
+        with new_file(self.path, overwrite=overwrite) as stream:
+            photo.encode(result, self.format, stream, quality=quality)
+            if self.compared:
+                row = photo.side_by_side(*inputs, result)
+                photo.write(row, self.compared, overwrite=overwrite, quality=quality)
+
+
+def _settings(model: str | None, mode: str, strength: float) -> str:
+    """What the metadata say of how the photo was made."""
+    known = f"model {Path(model).stem}, " if model else ""
+    return f"{known}mode {mode}, strength {strength:g}"
+
+
+def _source(file: File) -> Path | BinaryIO:
+    return Path(file) if isinstance(file, (str, os.PathLike)) else file
+
+
+def _default_output(photo: Photo, content: Path | BinaryIO, style: Path | BinaryIO) -> Path:
+    """CONTENT-STYLE with an extension that keeps what the photo has; "stdin" for a stream."""
+    from photostyle.photo import suffix_for
+
+    first, second = (
+        source if isinstance(source, Path) else Path("stdin") for source in (content, style)
+    )
+    return Path(f"{first.stem}-{second.stem}{suffix_for(photo, first.suffix)}")
