@@ -8,7 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from photostyle.training.losses import LUMA
+LUMA_601 = torch.tensor([0.299, 0.587, 0.114])
+"""Weights of R, G and B in luma by ITU-R BT.601, the Y of JPEG files.
+
+Grades and training losses use them because the bundled weights were trained with them; the metrics
+use BT.709.
+"""
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,7 @@ class Grade:
         x = x.clamp_min(1e-4) ** rgb(self.gamma)
         x = rgb(self.lift) + x * rgb(self.gain - self.lift)
         x = torch.einsum("ij,...jhw->...ihw", self._chroma(pixels), x)
-        luma = torch.einsum("i,...ihw->...hw", LUMA.to(x), x).clamp(0, 1).unsqueeze(-3)
+        luma = torch.einsum("i,...ihw->...hw", LUMA_601.to(x), x).clamp(0, 1).unsqueeze(-3)
         x = x + rgb(self.shadows) * (1 - luma) ** 2 + rgb(self.highlights) * luma**2
         return _soft_clip(x, self.shoulder)
 
@@ -56,7 +61,7 @@ class Grade:
         cross = np.cross(np.eye(3), axis)
         cos, sin = np.cos(self.hue), np.sin(self.hue)
         rotation = cos * np.eye(3) + sin * cross + (1 - cos) * np.outer(axis, axis)
-        grey = np.outer(np.ones(3), LUMA.numpy())
+        grey = np.outer(np.ones(3), LUMA_601.numpy())
         matrix = (grey + self.saturation * (np.eye(3) - grey)) @ rotation
         return torch.as_tensor(matrix, dtype=like.dtype, device=like.device)
 

@@ -35,7 +35,8 @@ Mask = npt.NDArray[np.bool_]
 SMALLEST = 16
 """Shortest side, in pixels, of a photo that can be measured."""
 
-_LUMA = np.array([0.2126, 0.7152, 0.0722])
+# BT.709 has the primaries of sRGB, so these are the luminance weights of the photos that are measured.
+_LUMA_709 = np.array([0.2126, 0.7152, 0.0722])
 _LAYERS = 3
 _VGG_SIDE = 320
 _DIRECTIONS = 64
@@ -325,7 +326,7 @@ def _same_size(a: Pixels, b: Pixels) -> tuple[npt.NDArray[np.uint8], npt.NDArray
 
 def _lumas(a: Pixels, b: Pixels) -> tuple[Floats, Floats]:
     first, second = _same_size(a, b)
-    return first @ _LUMA / 255, second @ _LUMA / 255
+    return first @ _LUMA_709 / 255, second @ _LUMA_709 / 255
 
 
 def _sobel(luma: Floats) -> Floats:

@@ -11,15 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from photostyle.evaluation.grades import LUMA_601
 from photostyle.model.moments import Moments
-
-LUMA = torch.tensor([0.299, 0.587, 0.114])
-"""Weights of R, G and B in luma (ITU-R BT.601)."""
 
 
 def luma(pixels: Tensor) -> Tensor:
-    """(B, 3, H, W) -> (B, 1, H, W)."""
-    return torch.einsum("c,bchw->bhw", LUMA.to(pixels), pixels)[:, None]
+    """BT.601 luma: (B, 3, H, W) -> (B, 1, H, W)."""
+    return torch.einsum("c,bchw->bhw", LUMA_601.to(pixels), pixels)[:, None]
 
 
 def pixel(result: Tensor, target: Tensor) -> Tensor:
@@ -66,8 +64,8 @@ def palette(result: Tensor, style: Tensor) -> Tensor:
     Colours are (Y, B - Y, R - Y), in 32 fixed directions; the mean over directions of the mean
     absolute difference of sorted projections.
     """
-    opponent = torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]) - LUMA
-    opponent[0] = LUMA
+    opponent = torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]) - LUMA_601
+    opponent[0] = LUMA_601
     directions = torch.randn(32, 3, generator=torch.Generator().manual_seed(0))
     directions = (directions / directions.norm(dim=1, keepdim=True) @ opponent).to(result)
     projections = [torch.einsum("dc,bchw->bdhw", directions, p).flatten(2) for p in (result, style)]
