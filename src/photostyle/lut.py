@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
-from photostyle.errors import PhotostyleError
+from photostyle.errors import PhotostyleError, needs_extra
+
+with needs_extra("evaluate"):
+    from scipy import ndimage
 
 MAX_SIZE = 256
 """Most points on a side; the `.cube` specification allows no more."""

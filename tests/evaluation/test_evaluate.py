@@ -55,7 +55,7 @@ def test_a_table_with_a_line_for_each_result_and_the_mean(pairs: list[str | Path
     assert header == ["name", *MEASURES, "psnr", "ssim", "ciede2000"]
     assert [line[0] for line in lines] == [*NAMES, "mean"]
     assert all(len([float(figure) for figure in line[1:]]) == len(header) - 1 for line in lines)
-    assert "--teacher" in outcome.stderr
+    assert "--vgg" in outcome.stderr
 
 
 def test_json_and_csv_agree(pairs: list[str | Path], folders: Path) -> None:
@@ -111,7 +111,7 @@ def test_errors_are_one_sentence(folders: Path, pairs: list[str | Path], tmp_pat
 
     styles: list[str | Path] = ["--style", folders / "style"]
     says("no folder", tmp_path / "absent", *pairs[1:])
-    says("holds no photos", tmp_path, *pairs[1:])
+    says("has no photos", tmp_path, *pairs[1:])
     partial = tmp_path / "partial"
     partial.mkdir()
     Image.fromarray(clouds(96, 72)).save(partial / "same.png")
@@ -120,8 +120,8 @@ def test_errors_are_one_sentence(folders: Path, pairs: list[str | Path], tmp_pat
     other = tmp_path / "other"
     other.mkdir()
     Image.fromarray(clouds(96, 96)).save(other / "same.png")
-    says("differ in shape", other, *pairs[1:])
-    says("of one size", partial, *pairs[1:], "--target", other)
+    says("different aspect ratios", other, *pairs[1:])
+    says("the same size", partial, *pairs[1:], "--target", other)
     (other / "same.png").write_bytes(b"no photo")
     says("same.png", other, *pairs[1:])
     Image.fromarray(clouds(96, 72)).save(partial / "same.jpg")
@@ -171,7 +171,7 @@ def test_graded_with_a_cube_that_inverts(folders: Path, model: str, tmp_path: Pa
     )
     assert outcome.exit_code == 0, outcome.output
     rows = json.loads(outcome.stdout)["photos"]
-    assert [row["look"] for row in rows] == ["random", "inverted.cube"] * 3
+    assert [row["grade"] for row in rows] == ["random", "inverted.cube"] * 3
     assert all(row["reconstruction"] > 5 for row in rows)
     # A plain content is far from its negative.
     assert all(row["content_psnr"] < 15 for row in rows[1::2])

@@ -272,12 +272,12 @@ def test_a_broken_cube_is_said(tmp_path: Path, text: str) -> None:
         lut.read(tmp_path / "none.cube")
 
 
-def test_a_triple_is_two_crops_in_two_looks() -> None:
+def test_a_triple_is_two_crops_with_two_grades() -> None:
     def inverted(pixels: Pixels) -> Pixels:
         return 255 - pixels
 
     photo = landscape()
-    triple = graded_pairs.triple(photo, np.random.default_rng(4), inverted, graded_pairs.plain)
+    triple = graded_pairs.triple(photo, np.random.default_rng(4), inverted, graded_pairs.ungraded)
     assert triple.content.shape == triple.style.shape == (96, 120, 3)
     np.testing.assert_array_equal(triple.target, 255 - triple.content)
     assert not np.array_equal(triple.style, triple.target)

@@ -23,6 +23,7 @@ from torch import Tensor
 import photostyle
 from photostyle import PhotostyleError
 from photostyle.cli import cli
+from photostyle.jobs.progress import silent
 from photostyle.model import checkpoint
 from photostyle.model.architecture import PHOTONAS, PHOTONET, Architecture
 from photostyle.model.checkpoint import Checkpoint
@@ -31,16 +32,17 @@ from photostyle.model.network import PhotoNet
 from photostyle.model.transfer_settings import TransferSettings
 from photostyle.training.data import Photos
 from photostyle.training.distillation import Outcome, distillation
+from photostyle.training.evaluator import Evaluator, feature_error, make_pairs, paper_score
 from photostyle.training.evolution import (
     SPACE,
     AgingEvolution,
     architecture_of,
     parameters_of,
 )
-from photostyle.training.judge import Judge, feature_error, make_pairs, paper_score
-from photostyle.training.search import ANCHORS, FARTHER, SLOWER, Plan, Search
+from photostyle.training.recipe import SearchSettings
+from photostyle.training.search import ANCHORS, FARTHER, SLOWER, Search
 from photostyle.training.supernet import (
-    PARTS,
+    BITS,
     SMALLEST,
     Supernet,
     canonical,
@@ -66,9 +68,9 @@ def supernet() -> Supernet:
 # The supernet.
 
 
-def test_there_are_31_parts() -> None:
-    assert len(PARTS) == 31
-    assert set(SPACE) == set(PARTS)
+def test_there_are_31_bits() -> None:
+    assert len(BITS) == 31
+    assert set(SPACE) == set(BITS)
     assert architecture_of(parameters_of(PHOTONAS)) == canonical(PHOTONAS) == PHOTONAS
 
 
@@ -130,7 +132,7 @@ def test_a_missing_link_is_one_whose_kernel_is_zero(
     supernet: Supernet, missing: str, layer: str, columns: slice
 ) -> None:
     pixels = torch.rand(1, 3, 32, 32)
-    smaller = supernet.extract(Architecture(**{part: part != missing for part in PARTS}))
+    smaller = supernet.extract(Architecture(**{part: part != missing for part in BITS}))
     zeroed = supernet.extract(PHOTONET)
     zeroed.get_parameter(f"{layer}.weight")[:, columns] = 0
     torch.testing.assert_close(smaller(pixels), zeroed(pixels))
@@ -196,7 +198,7 @@ def test_weights_to_start_from(supernet: Supernet, tmp_path: Path) -> None:
     cut = load_start(largest, PHOTONAS, WIDTHS).state_dict()
     torch.testing.assert_close(cut["conv27.weight"], supernet.conv27.weight)
 
-    with pytest.raises(PhotostyleError, match="all parts"):
+    with pytest.raises(PhotostyleError, match="smaller network"):
         load_start(small, SMALLEST, WIDTHS)
     with pytest.raises(PhotostyleError, match="--widths 4,5,6,7,8"):
         load_start(whole, PHOTONAS, (4, 4, 4, 4, 4))
@@ -250,13 +252,13 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_judge_compares_with_the_teacher(supernet: Supernet, photos: Path) -> None:
+def test_the_evaluator_compares_with_the_teacher(supernet: Supernet, photos: Path) -> None:
     pairs = make_pairs(Photos([photos]), 4, 64, 0)
     assert [pair.target is not None for pair in pairs] == [True, False, True, False]
-    judge = Judge(supernet, TransferSettings(), pairs, latency_size=64)
+    evaluator = Evaluator(supernet, TransferSettings(), pairs, latency_size=64)
     with supernet.shared_encodings():
-        itself = [judge.compare(supernet.subnetwork(PHOTONET), n) for n in range(4)]
-        other = [judge.compare(supernet.subnetwork(SMALLEST), n) for n in range(4)]
+        itself = [evaluator.compare(supernet.subnetwork(PHOTONET), n) for n in range(4)]
+        other = [evaluator.compare(supernet.subnetwork(SMALLEST), n) for n in range(4)]
     for same, different in zip(itself, other, strict=True):
         assert same["distance"] == pytest.approx(0, abs=0.05)
         assert different["distance"] > 0.1
@@ -265,33 +267,33 @@ def test_the_judge_compares_with_the_teacher(supernet: Supernet, photos: Path) -
 
     # Another teacher: its results are what a candidate is compared with.
     reference = Checkpoint(supernet.extract(SMALLEST), TransferSettings())
-    judge = Judge(supernet, TransferSettings(), pairs, reference=reference, latency_size=64)
-    assert judge.compare(supernet.subnetwork(SMALLEST), 1)["pixel"] < 1e-9
-    assert judge.compare(supernet.subnetwork(PHOTONET), 1)["pixel"] > 1e-6
+    evaluator = Evaluator(supernet, TransferSettings(), pairs, reference=reference, latency_size=64)
+    assert evaluator.compare(supernet.subnetwork(SMALLEST), 1)["pixel"] < 1e-9
+    assert evaluator.compare(supernet.subnetwork(PHOTONET), 1)["pixel"] > 1e-6
 
 
 def test_latency_is_the_median_ratio(supernet: Supernet, monkeypatch: pytest.MonkeyPatch) -> None:
-    judge = Judge(supernet, TransferSettings(), [], latency_size=64)
+    evaluator = Evaluator(supernet, TransferSettings(), [], latency_size=64)
     seconds = iter([3.0, 8.0, 3.0, 4.0, 9.0, 5.0])  # candidate, teacher, in turn
-    monkeypatch.setattr(judge, "_time", lambda *_: next(seconds))
-    assert judge.latency(SMALLEST) == pytest.approx(3 / 4)
+    monkeypatch.setattr(evaluator, "_time", lambda *_: next(seconds))
+    assert evaluator.latency(SMALLEST) == pytest.approx(3 / 4)
 
 
 # The search.
 
 
-class PaperJudge:
-    """Stands in for `Judge`: figures that depend on the architecture alone, and at once."""
+class FakeEvaluator:
+    """A fake `Evaluator` whose figures depend on the architecture alone."""
 
     def __init__(self, supernet: Supernet, stop_at: int | None = None):
         self.supernet, self.stop_at = supernet, stop_at
-        self.judged: list[Architecture] = []
+        self.evaluated: list[Architecture] = []
         self.compared = 0
 
     def latency(self, architecture: Architecture) -> float:
-        if len(self.judged) == self.stop_at:
+        if len(self.evaluated) == self.stop_at:
             raise KeyboardInterrupt
-        self.judged.append(architecture)
+        self.evaluated.append(architecture)
         return 0.2 + 0.8 * str(architecture).count("1") / 31
 
     def compare(self, network: PhotoNet, number: int) -> dict[str, float]:
@@ -305,25 +307,25 @@ class PaperJudge:
         }
 
 
-def plan(**changes: Any) -> Plan:
-    return Plan("supernet", "", 6, **{"pairs": 8, "population": 10, **changes})
+def make_settings(**changes: Any) -> SearchSettings:
+    return SearchSettings("supernet", "", 6, **{"pairs": 8, "population": 10, **changes})
 
 
 def search(
     storage: str, supernet: Supernet, count: int, stop_at: int | None = None, **changes: Any
-) -> tuple[Search, PaperJudge]:
-    judge = PaperJudge(supernet, stop_at)
-    found = Search(plan(**changes), storage, "test")
-    found.run(cast(Judge, judge), count, lambda _: None)
-    return found, judge
+) -> tuple[Search, FakeEvaluator]:
+    evaluator = FakeEvaluator(supernet, stop_at)
+    found = Search(make_settings(**changes), storage, "test")
+    found.run(cast(Evaluator, evaluator), count, silent)
+    return found, evaluator
 
 
 def test_search_finds_the_front(supernet: Supernet, tmp_path: Path) -> None:
-    found, judge = search(str(tmp_path / "study.log"), supernet, 40)
+    found, evaluator = search(str(tmp_path / "study.log"), supernet, 40)
     candidates = found.candidates()
     assert len(candidates) == 40
-    assert len(set(judge.judged)) == len(judge.judged) == 40  # none twice
-    assert judge.judged[:3] == [canonical(anchor) for anchor in ANCHORS]
+    assert len(set(evaluator.evaluated)) == len(evaluator.evaluated) == 40  # none twice
+    assert evaluator.evaluated[:3] == [canonical(anchor) for anchor in ANCHORS]
     assert all(c.architecture.wct_layers for c in candidates)
 
     front = found.front()
@@ -335,7 +337,7 @@ def test_search_finds_the_front(supernet: Supernet, tmp_path: Path) -> None:
 
     pruned = [c for c in candidates if c.state == "pruned"]
     assert pruned
-    assert judge.compared < 40 * 8
+    assert evaluator.compared < 40 * 8
     complete = [c for c in candidates if c.state == "complete"]
     for c in pruned:
         assert c.pairs in (2, 4)
@@ -351,7 +353,7 @@ def test_search_finds_the_front(supernet: Supernet, tmp_path: Path) -> None:
     assert chosen.figures["latency"] <= published["latency"]
     closer = [c for c in front if c.figures["distance"] <= 0.5 * published["distance"]]
     assert found.choose(-0.5) == min(closer, key=lambda c: c.figures["latency"])
-    with pytest.raises(PhotostyleError, match="not judged"):
+    with pytest.raises(PhotostyleError, match="not evaluated"):
         found.find(Architecture(conv15=True))
 
 
@@ -365,27 +367,27 @@ def test_an_interrupted_search_goes_on_as_if_it_had_not_been(
         with pytest.raises(KeyboardInterrupt):
             search(urls[1], supernet, 30, stop_at, score=score)
     resumed, last = search(urls[1], supernet, 30, score=score)
-    assert len(last.judged) == 30 - 1 - 17 - 3
-    assert [c.architecture for c in resumed.candidates()] == at_once.judged
+    assert len(last.evaluated) == 30 - 1 - 17 - 3
+    assert [c.architecture for c in resumed.candidates()] == at_once.evaluated
     assert resumed.choose(0).architecture == whole.choose(0).architecture
 
     again, idle = search(urls[1], supernet, 30, score=score)
-    assert idle.judged == []
+    assert idle.evaluated == []
     assert len(again.candidates()) == 30
     with pytest.raises(PhotostyleError, match="other options"):
         search(urls[1], supernet, 30, score=score, seed=1)
 
 
-def test_a_candidate_lost_with_its_worker_is_judged_in_the_end(
+def test_a_candidate_lost_with_its_worker_is_evaluated_in_the_end(
     supernet: Supernet, tmp_path: Path
 ) -> None:
     url = str(tmp_path / "study.log")
-    Search(plan(), url, "test").study.ask(SPACE)  # takes PHOTONET and is killed
+    Search(make_settings(), url, "test").study.ask(SPACE)  # takes PHOTONET and is killed
     found, _ = search(url, supernet, 12)
     assert found.find(PHOTONET).state == "complete"
 
 
-class MeetingJudge(PaperJudge):
+class MeetingEvaluator(FakeEvaluator):
     """Does not go on from its first networks before the other worker has as many."""
 
     def __init__(self, meeting: threading.Barrier):
@@ -393,38 +395,38 @@ class MeetingJudge(PaperJudge):
         self.meeting = meeting
 
     def latency(self, architecture: Architecture) -> float:
-        if len(self.judged) < 4:
+        if len(self.evaluated) < 4:
             self.meeting.wait(timeout=60)
         return super().latency(architecture)
 
 
 def test_workers_share_a_storage(tmp_path: Path) -> None:
     url = str(tmp_path / "study.log")
-    searches = [Search(plan(), url, "test") for _ in range(2)]
+    searches = [Search(make_settings(), url, "test") for _ in range(2)]
     meeting = threading.Barrier(2)
-    judges = [MeetingJudge(meeting) for _ in searches]
+    evaluators = [MeetingEvaluator(meeting) for _ in searches]
     threads = [
-        threading.Thread(target=s.run, args=(cast(Judge, j), 24, lambda _: None))
-        for s, j in zip(searches, judges, strict=True)
+        threading.Thread(target=s.run, args=(cast(Evaluator, e), 24, silent))
+        for s, e in zip(searches, evaluators, strict=True)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert all(len(judge.judged) >= 4 for judge in judges)
-    assert len(judges[0].judged) + len(judges[1].judged) < 30
+    assert all(len(evaluator.evaluated) >= 4 for evaluator in evaluators)
+    assert len(evaluators[0].evaluated) + len(evaluators[1].evaluated) < 30
     assert 24 <= len(searches[0].candidates()) <= 25
 
 
 def test_paper_score_is_what_the_paper_search_minimises(supernet: Supernet, tmp_path: Path) -> None:
-    found, judge = search(str(tmp_path / "study.log"), supernet, 50, score="paper")
+    found, evaluator = search(str(tmp_path / "study.log"), supernet, 50, score="paper")
     for c in found.candidates():
         expected = paper_score(c.figures["pixel"], c.figures["feature"], c.architecture)
         assert c.figures["score"] == pytest.approx(expected)
     complete = [c for c in found.candidates() if c.state == "complete"]
     assert found.choose(0) == min(complete, key=lambda c: c.figures["score"])
-    assert len(complete) < 50  # Optuna's pruner gave up some
-    assert judge.compared < 50 * 8
+    assert len(complete) < 50  # Optuna's pruner pruned some
+    assert evaluator.compared < 50 * 8
 
 
 def evolution(
@@ -444,7 +446,7 @@ def test_aging_evolution() -> None:
         alive = trials[number - 10 : number]
         best = min(t.values[0] for t in alive)
         distances = [
-            sum(trial.params[part] != t.params[part] for part in PARTS)
+            sum(trial.params[part] != t.params[part] for part in BITS)
             for t in alive
             if t.values[0] == best
         ]
@@ -508,7 +510,7 @@ def test_train_search_distil(
         str(canonical(PHOTONET)),
         str(PHOTONAS),
     ]
-    assert {"distance", "latency", "target", "pixel", "state", "pairs", "parts"} <= set(
+    assert {"distance", "latency", "target", "pixel", "state", "pairs", "ones"} <= set(
         candidates[0]
     )
     with Image.open(runs["search"] / "pareto.png") as plot:
@@ -564,7 +566,7 @@ def test_paper_search_from_the_command_line(
     complete = [c for c in candidates if c["state"] == "complete"]
     best = min(complete, key=lambda c: c["score"])
     assert outcome.stdout.strip() == best["architecture"]
-    expected = 0.8 * best["pixel"] + 0.1 * best["feature"] + 0.1 * best["parts"] / 32
+    expected = 0.8 * best["pixel"] + 0.1 * best["feature"] + 0.1 * best["ones"] / 32
     assert best["score"] == pytest.approx(expected, abs=1e-5)
 
     mine = str(Architecture(wct_d5=True, skip1=True, norm1=True))
@@ -587,7 +589,7 @@ def test_a_search_that_cannot_be(
         assert isinstance(outcome.exception, SystemExit)
         return outcome.stderr
 
-    assert "all parts" in refused(source="photonas")
+    assert "smaller network" in refused(source="photonas")
     assert "no weights" in refused(source=tmp_path / "missing.safetensors")
     assert "cannot be used" in refused("--storage", "nonsense://here")
     assert "cannot be used" in refused("--storage", f"{tmp_path}/no/such.log")

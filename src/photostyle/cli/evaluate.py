@@ -1,292 +1,124 @@
-"""`photostyle evaluate`: how good results are, in figures."""
+"""`photostyle evaluate`: measure how good results are."""
 
 from __future__ import annotations
 
 import csv
+import inspect
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import click
+from click.core import ParameterSource
 
-from photostyle.errors import PhotostyleError
+from photostyle.cli import _options, _progress
+from photostyle.evaluation.folder import Row, evaluate_graded, evaluate_results, summarize
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+FILE = click.Path(path_type=Path, readable=False)
 
-T = TypeVar("T")
-Row = dict[str, Any]
-"""What is known of one result: its name and the figures."""
-
-FOLDER = click.Path(path_type=Path, readable=False)
+_results, _graded = _options.of(evaluate_results), _options.of(evaluate_graded)
 
 
 @click.command()
-@click.argument("results", required=False, type=FOLDER)
-@click.option("--content", type=FOLDER, help="Folder with the content photos.")
-@click.option("--style", type=FOLDER, help="Folder with the style photos.")
-@click.option("--target", type=FOLDER, help="Folder with what the results should have been.")
-@click.option(
-    "--teacher",
-    type=click.Path(path_type=Path, readable=False),
-    help="VGG-19 weights, for gram and style.",
-)
-@click.option("--graded", type=FOLDER, help="Folder of photos to make graded pairs from.")
-@click.option(
+@click.argument("results", required=False, type=FILE)
+@click.option("--content", type=FILE, help="Folder of the content photos.")
+@click.option("--style", type=FILE, help="Folder of the style photos.")
+@_results("--target", type=FILE, help="Folder of the correct results.")
+@_results("--vgg", "--teacher", "vgg", type=FILE, help="VGG-19 weights, for gram and style.")
+@click.option("--graded", type=FILE, help="Folder of photos to make graded pairs of.")
+@_graded(
     "--model",
-    default="photonas",
-    show_default=True,
-    help="With --graded: photonas, photonet or a weights file.",
+    metavar="NAME|FILE",
+    help="With --graded: the network, photonas, photonet or a weights file.",
 )
-@click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, help="With --graded: the draw."
-)
-@click.option(
+@_graded("--seed", type=click.IntRange(0), help="With --graded: seed of crops and grades.")
+@_graded(
     "--cube",
     "cubes",
     multiple=True,
-    type=click.Path(path_type=Path, readable=False),
-    help="With --graded: a .cube file as one more look; may be repeated.",
+    type=FILE,
+    help="With --graded: a .cube file as an additional grade; may be repeated.",
 )
-@click.option("--plain-content", is_flag=True, help="With --graded: leave the content ungraded.")
-@click.option(
-    "--reconstruct", is_flag=True, help="With --graded: also each photo as its own style."
-)
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@_graded("--plain-content", is_flag=True, help="With --graded: leave the content ungraded.")
+@_graded("--reconstruct", is_flag=True, help="With --graded: also use each photo as its own style.")
+@_results("--device", metavar="NAME", help="auto, cpu, cuda or cuda:N.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.option("--csv", "as_csv", is_flag=True, help="Print one line of CSV per result.")
-@click.option(
-    "--sheet",
-    type=click.Path(path_type=Path, readable=False),
-    help="Also write a contact sheet, sorted from worst to best.",
-)
-@click.option("--force", is_flag=True, help="Overwrite an existing sheet.")
-def evaluate(
-    results: Path | None,
-    content: Path | None,
-    style: Path | None,
-    target: Path | None,
-    teacher: Path | None,
-    graded: Path | None,
-    model: str,
-    seed: int,
-    cubes: tuple[Path, ...],
-    plain_content: bool,
-    reconstruct: bool,
-    device: str,
-    as_json: bool,
-    as_csv: bool,
-    sheet: Path | None,
-    force: bool,
-) -> None:
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV with one line per result.")
+@_results("--sheet", type=FILE, help="Write a contact sheet, sorted from worst to best.")
+@_options.force
+@click.pass_context
+def evaluate(ctx: click.Context, /, as_json: bool, as_csv: bool, **options: Any) -> None:
     """Measure how good the photos in the folder RESULTS are.
 
-    The photos in RESULTS, --content, --style and --target belong together by their names without
-    extension. The measures are defined in photostyle.evaluation.metrics; score sums them up, and the sheet is
-    sorted by it. Of lip the median stands below, of the others the mean.
+    Photos in RESULTS, --content, --style and --target belong together if their names without
+    extension are equal. photostyle.evaluation.metrics defines the measures; score sums them up.
+    The last line is the mean of each measure, of lip the median.
 
     \b
     higher is better   score; style, bc; grad, struct; psnr, ssim
-    lower is better    gram, swd; lip, clip (%), noise, halo (1 is none); ciede2000
+    lower is better    gram, swd; lip, clip (%), noise, halo (1 is ideal); ciede2000
 
-    With --graded in place of RESULTS a model is measured where the right answer is known: of each
-    photo two crops in two looks are the content and the style, and the content's crop in the look
-    of the style is the target.
+    With --graded instead of RESULTS the command measures a network on pairs with a known answer:
+    two crops of each photo get two colour grades and are the content and the style. The correct
+    result is the content's crop with the grade of the style.
     """
-    if (results is None) == (graded is None):
-        raise click.UsageError("Give either a folder RESULTS or --graded with a folder.")
-    if graded and (content or style or target or teacher):
-        raise click.UsageError("--graded makes its own content, style and target, and no teacher.")
-    if results and (cubes or plain_content or reconstruct):
-        raise click.UsageError("--cube, --plain-content and --reconstruct belong to --graded.")
+    function, given = _choose(ctx)
     if as_json and as_csv:
         raise click.UsageError("Choose one of --json and --csv.")
-
-    from photostyle import photo
-    from photostyle.evaluation import metrics
-    from photostyle.files import check_target
-    from photostyle.photo.contact_sheet import save_sheet
-
-    if sheet:
-        photo.format_of(sheet)
-        check_target(sheet, overwrite=force)
-    if graded:
-        measured = _graded(graded, model, seed, cubes, plain_content, reconstruct, device)
-        key, show = "psnr", _print_summary
-    elif results and content and style:
-        folders = {"content": content, "style": style, "result": results}
-        if target:
-            folders["target"] = target
-        measured = _matched(folders, teacher, device)
-        key, show = "score", _print_table
-    else:
-        raise click.UsageError("RESULTS can only be measured with --content and --style.")
-
-    rows, strips = [], []
-    for row, strip in measured:
-        rows.append(row)
-        strips.append(strip if sheet else [])
-    if sheet:
-        order = sorted(range(len(rows)), key=lambda number: rows[number][key])
-        save_sheet([strips[i] for i in order], sheet, [_caption(rows[i]) for i in order])
+    if function is evaluate_results and not options["vgg"]:
+        click.echo("Without --vgg, gram and style are left out.", err=True)
+    with _progress.bar() as progress:
+        rows = function(**given, progress=progress)
     if as_json:
-        mean = metrics.mean([_figures(row) for row in rows])
-        click.echo(json.dumps({"mean": mean, "photos": rows}, indent=1))
+        click.echo(json.dumps({"mean": summarize(rows), "photos": rows}, indent=1))
     elif as_csv:
         writer = csv.DictWriter(sys.stdout, rows[0], lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
+    elif function is evaluate_results:
+        _print(rows, {"name": "mean"} | summarize(rows))
     else:
-        show(rows)
+        _print(_summary(rows))
 
 
-def _matched(
-    folders: dict[str, Path], teacher: Path | None, device: str
-) -> Iterable[tuple[Row, list[npt.NDArray[np.uint8]]]]:
-    """For every result its figures, and content | style | result as thumbnails."""
-    from photostyle import photo
-    from photostyle.evaluation import metrics
-    from photostyle.photo.contact_sheet import thumbnail
-
-    found = {role: _photos(folder) for role, folder in folders.items()}
-    for name in found["result"]:
-        for role, photos in found.items():
-            if name not in photos:
-                raise PhotostyleError(
-                    f"The {role} folder {str(folders[role])!r} has no photo named {name!r}."
-                )
-    network = None
-    if teacher:
-        from photostyle.model.vgg import VGGFeatures
-        from photostyle.transfer.stylizer import choose_device
-
-        network = VGGFeatures.load(teacher).to(choose_device(device))
-    else:
-        click.echo("Without --teacher, gram and style are left out.", err=True)
-
-    for name in _progress(list(found["result"])):
-        pixels = {
-            role: photo.read(photos[name], still=True).in_srgb() for role, photos in found.items()
-        }
-        try:
-            figures = metrics.measure(**pixels, teacher=network)
-        except PhotostyleError as error:
-            raise PhotostyleError(f"{name!r} cannot be measured: {error}") from error
-        shown = [thumbnail(pixels[role]) for role in ("content", "style", "result")]
-        yield {"name": name, **figures}, shown
+def _choose(ctx: click.Context) -> tuple[Callable[..., list[Row]], dict[str, Any]]:
+    """The function for the given options, and those that it takes."""
+    options = ctx.params
+    if (options["results"] is None) == (options["graded"] is None):
+        raise click.UsageError("Give either the folder RESULTS or --graded with a folder.")
+    function = evaluate_graded if options["graded"] else evaluate_results
+    known = inspect.signature(function).parameters
+    for parameter in ctx.command.params:
+        name = parameter.name or ""
+        given = ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE
+        if given and name not in known and name not in ("as_json", "as_csv"):
+            other = "RESULTS" if options["graded"] else "--graded"
+            raise click.UsageError(f"{parameter.opts[0]} belongs to {other}.")
+    if options["results"] and not (options["content"] and options["style"]):
+        raise click.UsageError("RESULTS needs --content and --style.")
+    return function, {name: options[name] for name in known if name != "progress"}
 
 
-def _graded(
-    folder: Path,
-    model: str,
-    seed: int,
-    cubes: Sequence[Path],
-    plain_content: bool,
-    reconstruct: bool,
-    device: str,
-) -> Iterable[tuple[Row, list[npt.NDArray[np.uint8]]]]:
-    """For every triple the model's figures, and content | style | result | target."""
-    import numpy as np
-
-    import photostyle
-    from photostyle import lut, photo
-    from photostyle.evaluation import graded_pairs, metrics
-    from photostyle.photo.contact_sheet import thumbnail
-
-    files = [(path.name, lut.read(path)) for path in cubes]
-    photos = _photos(folder)
-    stylizer = photostyle.load(model, device=device)
-    for number, (name, path) in enumerate(_progress(list(photos.items()))):
-        pixels = photo.read(path, still=True).in_srgb()
-        # Every photo comes once in a random grade and once in a .cube file, these in turn.
-        looks: list[tuple[str, graded_pairs.Look | None]] = [("random", None)]
-        if files:
-            looks.append(files[number % len(files)])
-        own = {}
-        if reconstruct:
-            own["reconstruction"] = metrics.psnr(
-                pixels, stylizer.apply(pixels, stylizer.learn(pixels))
-            )
-        for kind, (look_name, look) in enumerate(looks):
-            rng = np.random.default_rng([seed, number, kind])
-            triple = graded_pairs.triple(
-                pixels, rng, look, graded_pairs.plain if plain_content else None
-            )
-            result = stylizer.apply(triple.content, stylizer.learn(triple.style))
-            figures = graded_pairs.compare(triple, result) | own
-            shown = [triple.content, triple.style, result, triple.target]
-            yield {"name": name, "look": look_name, **figures}, [thumbnail(p) for p in shown]
-
-
-def _photos(folder: Path) -> dict[str, Path]:
-    """The photos in a folder by their names without extension, sorted."""
-    from PIL import Image
-
-    Image.init()
-    if not folder.is_dir():
-        raise PhotostyleError(f"There is no folder {str(folder)!r}.")
-    found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        readable = Image.EXTENSION.get(path.suffix.lower()) in Image.OPEN
-        if readable and not path.name.startswith("."):
-            if path.stem in found:
-                raise PhotostyleError(
-                    f"The folder {str(folder)!r} has two photos named {path.stem!r}; keep one."
-                )
-            found[path.stem] = path
-    if not found:
-        raise PhotostyleError(f"The folder {str(folder)!r} holds no photos.")
-    return found
-
-
-def _progress(items: Sequence[T]) -> Iterable[T]:
-    from rich.console import Console
-    from rich.progress import track
-
-    console = Console(stderr=True)
-    return track(
-        items, "measuring", console=console, disable=not console.is_terminal, transient=True
-    )
-
-
-def _figures(row: Row) -> dict[str, float]:
-    return {name: value for name, value in row.items() if not isinstance(value, str)}
-
-
-def _caption(row: Row) -> str:
-    names = [value for value in row.values() if isinstance(value, str)]
-    return "   ".join([*names, *(f"{name} {value:.3g}" for name, value in _figures(row).items())])
-
-
-def _print_table(rows: list[Row]) -> None:
-    from photostyle.evaluation import metrics
-
-    mean = {"name": "mean"} | metrics.mean([_figures(row) for row in rows])
-    _print(rows, mean)
-
-
-def _print_summary(rows: list[Row]) -> None:
-    from photostyle.evaluation import metrics
-
-    groups = {"all": rows}
+def _summary(rows: Sequence[Row]) -> list[Row]:
+    """The mean figures of results and of unchanged contents, by the kind of the grade."""
+    groups = {"all": list(rows)}
     for row in rows:
-        kind = "random looks" if row["look"] == "random" else ".cube looks"
+        kind = "random grades" if row["grade"] == "random" else ".cube grades"
         groups.setdefault(kind, []).append(row)
-    table = []
+    table: list[Row] = []
     for kind, members in groups.items():
-        mean = metrics.mean([_figures(row) for row in members])
+        mean = summarize(members)
         unchanged = {name: mean.pop(f"content_{name}") for name in ("psnr", "ssim", "ciede2000")}
-        share = mean.pop("improved")
-        table.append({"": f"{kind}: result", **mean, "improved": f"{share:.0%} of {len(members)}"})
+        improved = f"{mean.pop('improved'):.0%} of {len(members)}"
+        table.append({"": f"{kind}: result", **mean, "improved": improved})
         table.append({"": f"{kind}: content unchanged", **unchanged})
-    _print(table)
+    return table
 
 
-def _print(rows: list[Row], footer: Row | None = None) -> None:
-    """A table of rows, its columns those of the first row."""
+def _print(rows: Sequence[Row], footer: Row | None = None) -> None:
+    """A table of rows, with the columns of the first row."""
     from rich.console import Console
     from rich.table import Table
 

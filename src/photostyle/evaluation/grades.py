@@ -1,4 +1,4 @@
-"""Random photographic grades: what a photographer or colourist does to a whole photo."""
+"""Random colour grades, as a photographer or colourist applies them to a whole photo."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ use BT.709.
 
 @dataclass(frozen=True)
 class Grade:
-    """A look, applied in this order: exposure and white balance on linear light; then contrast,
-    gamma, curves per channel, hue, saturation and split toning on sRGB values; at last a shoulder.
+    """A colour grade.
+
+    Applied in this order: exposure and white balance in linear light; then contrast, gamma, curves
+    per channel, hue, saturation and split toning on sRGB values; last a shoulder.
 
     gains: linear factors of R, G, B; contrast: slope at mid-grey minus 1; gamma: exponents of R, G,
     B; lift, gain: new black and white points of R, G, B; hue: rotation in radians; saturation:
-    factor; shadows, highlights: RGB added where luma is low and where it is high; shoulder: where
-    the soft roll-off towards 0 and 1 starts, 0 for a hard clip.
+    factor; shadows, highlights: RGB added where luma is low and where it is high; shoulder:
+    distance from 0 and 1 at which the soft roll-off starts, 0 for a hard clip.
     """
 
     gains: np.ndarray
@@ -45,7 +47,7 @@ class Grade:
             return torch.as_tensor(values, dtype=pixels.dtype, device=pixels.device)[:, None, None]
 
         x = _to_srgb(_to_linear(pixels) * rgb(self.gains))
-        # The cubic has slope 1 + contrast at 0.5 and keeps 0 and 1; outside it goes on as a line.
+        # The cubic has slope 1 + contrast at 0.5 and keeps 0 and 1; outside 0..1 it adds nothing.
         inside = x.clamp(0, 1)
         x = x + 2 * self.contrast * inside * (1 - inside) * (2 * inside - 1)
         x = x.clamp_min(1e-4) ** rgb(self.gamma)
@@ -68,40 +70,40 @@ class Grade:
 
 @dataclass(frozen=True)
 class Regional:
-    """Two grades, each for the colours on its side of a soft border in RGB.
+    """Two grades for the colours on either side of a soft border in RGB.
 
-    direction: (3,), unit vector across the border; centre: RGB on it; softness: distance over which
-    one grade gives way to the other. Alike things get the same grade wherever they are.
+    direction: (3,), unit vector across the border; center: RGB on it; softness: RGB distance over
+    which one grade blends into the other. Equal colours get the same grade wherever they are.
     """
 
     grades: tuple[Grade, Grade]
     direction: np.ndarray
-    centre: np.ndarray
+    center: np.ndarray
     softness: float
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """Grade RGB (..., 3, H, W), sRGB 0..1, to the same."""
         direction = torch.as_tensor(self.direction, dtype=pixels.dtype)
-        centre = torch.as_tensor(self.centre, dtype=pixels.dtype)[:, None, None]
-        side = torch.einsum("i,...ihw->...hw", direction, pixels - centre).unsqueeze(-3)
+        center = torch.as_tensor(self.center, dtype=pixels.dtype)[:, None, None]
+        side = torch.einsum("i,...ihw->...hw", direction, pixels - center).unsqueeze(-3)
         first, second = (grade(pixels) for grade in self.grades)
         return torch.lerp(first, second, torch.sigmoid(side / self.softness))
 
 
 def sample_regional(rng: np.random.Generator, like: Tensor) -> Regional:
-    """Two random grades for two regions of photos with colours as in ``like`` (3, H, W)."""
+    """Two random grades whose border divides the colours of ``like`` (3, H, W)."""
     direction = rng.standard_normal(3)
-    colours = like.flatten(1)
+    colors = like.flatten(1)
     return Regional(
         grades=(sample(rng), sample(rng)),
         direction=direction / np.linalg.norm(direction),
-        centre=colours.mean(1).double().numpy(),
-        softness=0.3 * float(colours.std(1).mean()) + 0.02,
+        center=colors.mean(1).double().numpy(),
+        softness=0.3 * float(colors.std(1).mean()) + 0.02,
     )
 
 
 def sample(rng: np.random.Generator, strength: float = 1.0) -> Grade:
-    """A random grade; strength 0 gives none, 1 the full range, most of it moderate."""
+    """A random grade, mostly a moderate one; strength scales it from 0 (none) to 1."""
     s = strength * rng.uniform() ** 0.6
 
     def normal(scale: float, size: int | None = None) -> np.ndarray:
@@ -123,7 +125,7 @@ def sample(rng: np.random.Generator, strength: float = 1.0) -> Grade:
         lift=np.abs(normal(0.05)) + normal(0.03, 3),
         gain=1 - np.abs(normal(0.05)) + normal(0.04, 3),
         hue=float(normal(0.12)),
-        # Some photos are all but black and white.
+        # Some grades are nearly black and white.
         saturation=float(rng.uniform(0, 0.4) if rng.uniform() < 0.12 * s else 2 ** normal(0.6)),
         shadows=toning - toning.mean(),
         highlights=-(toning - toning.mean()) + normal(0.02, 3),
@@ -143,7 +145,7 @@ def _soft_clip(x: Tensor, shoulder: float) -> Tensor:
     if not shoulder:
         return x.clamp(0, 1)
     half = 0.5 - shoulder
-    centred = x - 0.5
-    beyond = (centred.abs() - half).clamp_min(0)
+    centerd = x - 0.5
+    beyond = (centerd.abs() - half).clamp_min(0)
     rolled = half + shoulder * torch.tanh(beyond / shoulder)
-    return 0.5 + torch.where(beyond > 0, centred.sign() * rolled, centred)
+    return 0.5 + torch.where(beyond > 0, centerd.sign() * rolled, centerd)

@@ -1,12 +1,12 @@
-"""How good a result is: close to the style, true to the content, without artefacts.
+"""How good a result is: close to the style, faithful to the content, without artefacts.
 
 Every measure takes photos as arrays (H, W, 3), uint8 or float in 0..1. Floats are rounded to the
 256 steps of a file, so that a result measures the same before and after it is written. A measure
 that compares pixel by pixel needs photos of one size and raises PhotostyleError for others;
 `measure` brings content and style to the size of the result and takes all measures at once.
 
-Luma is that of ITU-R BT.709, in 0..1; Lab is CIE L*a*b* under D65. What is drawn at random is drawn
-with a fixed seed.
+Luma is that of ITU-R BT.709, in 0..1; Lab is CIE L*a*b* under D65. Random samples are drawn with a
+fixed seed.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from scipy import ndimage
-from skimage import color, exposure
-from skimage.metrics import structural_similarity
 
-from photostyle.errors import PhotostyleError
+from photostyle.errors import PhotostyleError, needs_extra
+
+with needs_extra("evaluate"):
+    from scipy import ndimage
+    from skimage import color, exposure
+    from skimage.metrics import structural_similarity
 
 if TYPE_CHECKING:
     from photostyle.model.moments import Moments
@@ -35,7 +37,7 @@ Mask = npt.NDArray[np.bool_]
 SMALLEST = 16
 """Shortest side, in pixels, of a photo that can be measured."""
 
-# BT.709 has the primaries of sRGB, so these are the luminance weights of the photos that are measured.
+# BT.709 has the primaries of sRGB: these are the luminance weights of the photos that are measured.
 _LUMA_709 = np.array([0.2126, 0.7152, 0.0722])
 _LAYERS = 3
 _VGG_SIDE = 320
@@ -50,40 +52,42 @@ def measure(
     style: Pixels,
     result: Pixels,
     target: Pixels | None = None,
-    teacher: VGGFeatures | None = None,
+    vgg: VGGFeatures | None = None,
 ) -> dict[str, float]:
-    """All measures of ``result`` by their names, and their aggregate `score` first.
+    """All measures of ``result`` by name, first their aggregate `score`.
 
-    The content is resized to the result's size where it differs, the style photo to the result's
-    long side. With a target of the result's size there are psnr, ssim and ciede2000 as well;
-    without a teacher, gram and style are left out. Raises PhotostyleError when the shapes of
-    content and result differ by more than rounding, and for photos too small.
+    The content is resized to the size of the result, the style photo to its long side. A target,
+    of the size of the result, adds psnr, ssim and ciede2000; VGG-19 adds gram and style. Raises
+    PhotostyleError when the aspect ratios of content and result differ by more than rounding, and
+    for photos that are too small.
     """
     result = _as_bytes(result)
     height, width, _ = result.shape
     if min(height, width) < SMALLEST:
-        raise PhotostyleError(f"A photo to be measured needs at least {SMALLEST} pixels a side.")
-    content = _fitted(_as_bytes(content), height, width)
+        raise PhotostyleError(
+            f"Photos must be at least {SMALLEST} pixels wide and high to be measured."
+        )
+    content = _resized_to(_as_bytes(content), height, width)
     style = _resized(_as_bytes(style), max(height, width))
 
     measures = {}
-    if teacher:
-        measures["gram"] = gram(result, style, teacher)
+    if vgg:
+        measures["gram"] = gram(result, style, vgg)
     measures["swd"] = swd(result, style)
     measures["bc"] = bc(result, style)
-    if teacher:
+    if vgg:
         measures["style"] = style_score(measures)
-    for of_content in (grad, struct, lip, clip, noise, halo):
-        measures[of_content.__name__] = of_content(content, result)
+    for fidelity in (grad, struct, lip, clip, noise, halo):
+        measures[fidelity.__name__] = fidelity(content, result)
     if target is not None:
-        measures |= against(target, result)
+        measures |= compare_to_target(target, result)
     return {"score": score(measures)} | measures
 
 
 def mean(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Every measure over several photos: the mean, for lip (which has a long tail) the median.
+    """Summarize rows of the same measures: the mean of each, for lip with its long tail the median.
 
-    The rows have the same measures; there is one at least.
+    There must be at least one row.
     """
     return {
         name: float((np.median if name == "lip" else np.mean)([row[name] for row in rows]))
@@ -96,9 +100,9 @@ def score(measures: Mapping[str, float]) -> float:
 
         1 - gram,  exp(-swd / 15),  bc,  grad,  struct,  clean
 
-    where clean = exp(-((lip - 1) / 50 + clip / 50 + (noise - 1) + (halo - 1))) and no term of that
-    sum is less than 0. A geometric mean, because a result that fails in one respect is a bad one.
-    Without gram there are five factors; such scores compare only with each other.
+    where clean = exp(-((lip - 1) / 50 + clip / 50 + (noise - 1) + (halo - 1))) with each term of
+    the sum at least 0. In a geometric mean one failed factor spoils the score. Without gram there
+    are five factors; compare such scores only with each other.
     """
     excess = (
         max(measures["lip"] - 1, 0) / 50
@@ -124,7 +128,7 @@ def _style_factors(measures: Mapping[str, float]) -> list[float]:
 # Closeness to the style. The two photos may differ in size.
 
 
-def gram(result: Pixels, style: Pixels, teacher: VGGFeatures) -> float:
+def gram(result: Pixels, style: Pixels, vgg: VGGFeatures) -> float:
     """Distance of the moments of VGG-19 features, 0..1, lower is closer.
 
     Mean over relu1_1, relu2_1 and relu3_1, of photos reduced to 320 pixels on the long side, of
@@ -134,7 +138,7 @@ def gram(result: Pixels, style: Pixels, teacher: VGGFeatures) -> float:
     with mean mu and covariance C of the features over the pixels. Moments instead of Gram matrices:
     Li et al., Universal Style Transfer via Feature Transforms, 2017.
     """
-    pairs = zip(_vgg_moments(result, teacher), _vgg_moments(style, teacher), strict=True)
+    pairs = zip(_vgg_moments(result, vgg), _vgg_moments(style, vgg), strict=True)
     distances = [
         (_relative(a.mean, b.mean) + _relative(a.covariance, b.covariance)) / 2 for a, b in pairs
     ]
@@ -153,10 +157,10 @@ def swd(result: Pixels, style: Pixels) -> float:
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
 
     def projected(photo: Pixels) -> Floats:
-        colours = _as_bytes(photo).reshape(-1, 3)
+        colors = _as_bytes(photo).reshape(-1, 3)
         rng = np.random.default_rng(1)
-        drawn = colours[rng.integers(len(colours), size=_SAMPLE)]
-        return np.sort(color.rgb2lab(drawn) @ directions.T, axis=0)
+        sample = colors[rng.integers(len(colors), size=_SAMPLE)]
+        return np.sort(color.rgb2lab(sample) @ directions.T, axis=0)
 
     return float(np.abs(projected(result) - projected(style)).mean())
 
@@ -177,11 +181,11 @@ def bc(result: Pixels, style: Pixels) -> float:
     return float(np.sqrt(histogram(result) * histogram(style)).sum())
 
 
-# Truth to the content.
+# Fidelity to the content.
 
 
 def grad(content: Pixels, result: Pixels) -> float:
-    """SSIM (see `ssim`) of the gradient magnitude of luma, up to 1, higher is truer.
+    """SSIM (see `ssim`) of the gradient magnitude of luma, up to 1, higher is better.
 
     The magnitude is sqrt(gx^2 + gy^2) with Sobel's kernels divided by 4, the data range 1.
     """
@@ -190,9 +194,9 @@ def grad(content: Pixels, result: Pixels) -> float:
 
 
 def struct(content: Pixels, result: Pixels) -> float:
-    """SSIM (see `ssim`) of luma, after the result's histogram of luma was matched to the content's.
+    """SSIM (see `ssim`) of luma, after matching the result's histogram of luma to the content's.
 
-    Up to 1, higher is truer: any change of tone that keeps the order of the tones is free.
+    Up to 1, higher is better: any change of tone that keeps the order of the tones costs nothing.
     """
     a, b = _lumas(content, result)
     return _ssim(a, exposure.match_histograms(b, a))
@@ -202,29 +206,29 @@ def struct(content: Pixels, result: Pixels) -> float:
 
 
 def lip(content: Pixels, result: Pixels) -> float:
-    """Lipschitz figure, lower is calmer: how far the transfer tears apart what was alike.
+    """Estimate of the transfer's Lipschitz constant, lower is smoother.
 
     The 99.9th percentile of |out_i - out_j| / |in_i - in_j| over 50,000 random pairs of pixels,
-    RGB in 0..1, of which those with |in_i - in_j| > 0.01 count; 1 where there is none.
+    RGB in 0..1, with |in_i - in_j| > 0.01; 1 if there are no such pairs.
     """
     before, after = (photo.reshape(-1, 3) / 255 for photo in _same_size(content, result))
     i, j = np.random.default_rng(0).integers(len(before), size=(2, _PAIRS))
     distance = np.linalg.norm(before[i] - before[j], axis=1)
-    counts = distance > 0.01
-    if not counts.any():
+    far = distance > 0.01
+    if not far.any():
         return 1.0
     moved = np.linalg.norm(after[i] - after[j], axis=1)
-    return float(np.percentile(moved[counts] / distance[counts], 99.9))
+    return float(np.percentile(moved[far] / distance[far], 99.9))
 
 
 def clip(content: Pixels, result: Pixels) -> float:
-    """Percentage of the pixels with a channel that is 0 or 255 and was not in the content."""
+    """Percentage of pixels with a channel at 0 or 255 that was between in the content."""
     before, after = ((photo == 0) | (photo == 255) for photo in _same_size(content, result))
     return float(100 * (after & ~before).any(axis=2).mean())
 
 
 def noise(content: Pixels, result: Pixels) -> float:
-    """How much more the noise of flat areas was amplified than texture was; 1 is not at all.
+    """Amplification of noise in flat areas, relative to that of texture; 1 is ideal.
 
     (h_result / h_content where flat) / (h_result / h_content where textured), with h the RMS of
     luma minus luma blurred by a Gaussian of sigma 1.5. Flat and textured are the two fifths of the
@@ -237,11 +241,11 @@ def noise(content: Pixels, result: Pixels) -> float:
 
 
 def halo(content: Pixels, result: Pixels) -> float:
-    """How much more flat areas beside strong edges were shaded than texture was; 1 is not at all.
+    """Amplification of shading in flat areas beside strong edges, relative to texture; 1 is ideal.
 
-    As `noise`, with h the mean gradient magnitude of luma at sigma 2, and halves for fifths, as
-    nothing beside an edge is quite flat. Only what lies 3 to 20 pixels from a strong edge, which is
-    where that gradient is among the content's steepest 5 %, counts as flat.
+    As `noise`, with h the mean gradient magnitude of luma at sigma 2, and halves instead of fifths,
+    because areas beside an edge are never quite flat. Only pixels 3 to 20 pixels from a strong edge
+    count as flat; strong edges are the content's steepest 5 %.
     """
     before, after = _lumas(content, result)
     flat, textured = _flat(before, 0.5)
@@ -251,34 +255,34 @@ def halo(content: Pixels, result: Pixels) -> float:
     return _gain(a, b, beside) / _gain(a, b, textured) if beside.any() else 1.0
 
 
-def _flat(luma: Floats, share: float) -> tuple[Mask, Mask]:
-    """Where luma varies least and where most, each a ``share`` of the pixels.
+def _flat(luma: Floats, fraction: float) -> tuple[Mask, Mask]:
+    """Masks of the pixels where luma varies least and most, each a ``fraction`` of all.
 
-    By the variance of luma under a Gaussian window of sigma 1.5.
+    Measured by the variance of luma in a Gaussian window of sigma 1.5.
     """
     mean, of_squares = (ndimage.gaussian_filter(values, 1.5) for values in (luma, luma**2))
     variance = of_squares - mean**2
-    low, high = np.quantile(variance, [share, 1 - share])
+    low, high = np.quantile(variance, [fraction, 1 - fraction])
     return variance <= low, variance >= high
 
 
 def _gain(before: Floats, after: Floats, where: Mask) -> float:
-    # The floor keeps a photo of one colour from dividing by 0; it is far below an 8-bit step.
+    # The floor avoids a division by 0 for photos of one colour; it is far below an 8-bit step.
     return float((after[where].mean() + _FLOOR) / (before[where].mean() + _FLOOR))
 
 
-# Against a target: what the result should have been.
+# Distance to a target, the correct result.
 
 
-def against(target: Pixels, result: Pixels) -> dict[str, float]:
-    """psnr, ssim and ciede2000 of ``result``, by their names."""
+def compare_to_target(target: Pixels, result: Pixels) -> dict[str, float]:
+    """psnr, ssim and ciede2000 of ``result`` by name."""
     return {function.__name__: function(target, result) for function in (psnr, ssim, ciede2000)}
 
 
 def psnr(target: Pixels, result: Pixels) -> float:
     """Peak signal-to-noise ratio in dB, higher is closer: -10 log10 of the mean squared error.
 
-    Of RGB in 0..1; 100 for equal photos.
+    The error is that of RGB in 0..1; equal photos have 100 dB.
     """
     a, b = _same_size(target, result)
     error = float(((a / 255 - b / 255) ** 2).mean())
@@ -304,7 +308,7 @@ def ciede2000(target: Pixels, result: Pixels) -> float:
     return float(color.deltaE_ciede2000(a, b).mean())
 
 
-# What the measures are made of.
+# Building blocks of the measures.
 
 
 def _as_bytes(photo: Pixels) -> npt.NDArray[np.uint8]:
@@ -320,7 +324,7 @@ def _as_bytes(photo: Pixels) -> npt.NDArray[np.uint8]:
 def _same_size(a: Pixels, b: Pixels) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     if a.shape != b.shape:
         sizes = " and ".join(f"{width} x {height}" for height, width, *_ in (a.shape, b.shape))
-        raise PhotostyleError(f"Photos that are compared must be of one size, not {sizes}.")
+        raise PhotostyleError(f"Photos must have the same size to be compared, not {sizes}.")
     return _as_bytes(a), _as_bytes(b)
 
 
@@ -348,14 +352,15 @@ def _ssim(a: Floats, b: Floats, channel_axis: int | None = None) -> float:
     )
 
 
-def _fitted(photo: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArray[np.uint8]:
-    """The content at the size of the result, if it is of the same shape up to rounding."""
+def _resized_to(photo: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArray[np.uint8]:
+    """The content at the size of the result; their aspect ratios may differ by rounding."""
     high, wide, _ = photo.shape
     if (high, wide) == (height, width):
         return photo
     if abs(width * high - height * wide) > max(width, height, wide, high):
         raise PhotostyleError(
-            f"The content ({wide} x {high}) and the result ({width} x {height}) differ in shape."
+            f"The content ({wide} x {high}) and the result ({width} x {height}) "
+            "have different aspect ratios."
         )
     return _lanczos(photo, height, width)
 
@@ -371,16 +376,16 @@ def _lanczos(photo: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArr
     return np.asarray(Image.fromarray(photo).resize((width, height), Image.Resampling.LANCZOS))
 
 
-def _vgg_moments(photo: Pixels, teacher: VGGFeatures) -> list[Moments]:
+def _vgg_moments(photo: Pixels, vgg: VGGFeatures) -> list[Moments]:
     import torch
 
     from photostyle.model.moments import Moments
 
     small = np.array(_resized(_as_bytes(photo), _VGG_SIDE))
-    device = next(teacher.parameters()).device
+    device = next(vgg.parameters()).device
     pixels = torch.from_numpy(small).permute(2, 0, 1)[None].to(device).float() / 255
     with torch.inference_mode():
-        return [Moments.of(features) for features in teacher(pixels, _LAYERS)]
+        return [Moments.of(features) for features in vgg(pixels, _LAYERS)]
 
 
 def _relative(a: Any, b: Any) -> float:

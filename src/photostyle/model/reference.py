@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from photostyle.errors import PhotostyleError
+from photostyle.errors import PhotostyleError, needs_extra
 from photostyle.model import t7
 from photostyle.model.architecture import LEVELS, Architecture
 from photostyle.model.checkpoint import fill, read_tensors
@@ -117,7 +117,8 @@ def reference_name(layer: str, architecture: Architecture) -> str:
 
 def torchvision_vgg() -> tuple[dict[str, Tensor], Padding]:
     """torchvision's ImageNet VGG-19 as `read_vgg` gives it; downloads it on first use."""
-    from torchvision.models import VGG19_Weights, vgg19
+    with needs_extra("train"):
+        from torchvision.models import VGG19_Weights, vgg19
 
     features = vgg19(weights=VGG19_Weights.IMAGENET1K_V1).features
     tensors = {

@@ -1,4 +1,4 @@
-"""VGG-19, whose features say what a photo shows and how it looks."""
+"""VGG-19 features, for losses and measures."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from photostyle.model.reference import read_vgg, torchvision_vgg
 
 
 class VGGFeatures(nn.Module):
-    """A frozen VGG-19, down to the deepest reluN_1 that its file holds.
+    """A frozen VGG-19 up to the deepest reluN_1 that its file holds.
 
-    Pixels are RGB (B, 3, H, W), 0..1; the sides must not be under 2**(levels - 1).
+    Pixels are RGB (B, 3, H, W), 0..1; width and height must be at least 2**(levels - 1).
     """
 
     def __init__(self, encoder: Encoder, levels: int):
@@ -24,7 +24,10 @@ class VGGFeatures(nn.Module):
 
     @classmethod
     def load(cls, path: Path | None = None) -> VGGFeatures:
-        """From a file (see `photostyle.model.reference.read_vgg`), or torchvision's weights for None."""
+        """Load the weights of a file (see `read_vgg`), or torchvision's for None.
+
+        Raises PhotostyleError when the file cannot be read or torchvision is not installed.
+        """
         tensors, padding = read_vgg(path) if path else torchvision_vgg()
         widths: list[int] = []
         while (name := f"conv{len(widths) + 1}_1.weight") in tensors:
@@ -41,7 +44,7 @@ class VGGFeatures(nn.Module):
         ]
 
     def forward(self, pixels: Tensor, levels: int | None = None) -> list[Tensor]:
-        """relu1_1, relu2_1, ... of the first ``levels`` levels (all by default)."""
+        """relu1_1, relu2_1, ... of the first ``levels`` levels, by default of all."""
         features = [pixels]
         for number in range(1, (levels or self.levels) + 1):
             features.append(self.encoder.level(number, features[-1]))

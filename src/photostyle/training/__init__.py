@@ -1,1 +1,1 @@
-"""How the bundled weights were made: teacher, data, losses, the C-step."""
+"""How the bundled weights were made: losses, training, distillation, architecture search."""

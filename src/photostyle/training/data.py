@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
-import io
 import tarfile
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
+from photostyle import photo
 from photostyle.errors import PhotostyleError
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff"}
 
 
+class _Member(NamedTuple):
+    """A photo of a tar shard, still compressed."""
+
+    name: str
+    data: bytes
+
+
 class Photos:
     """The photos in folders (searched recursively) and tar files, in a fixed order.
 
-    Shards are held in memory as they are compressed; photos in folders are read when asked for.
-    Raises PhotostyleError when there are none.
+    Shards are held in memory as they are compressed; photos in folders are read on access. Raises
+    PhotostyleError when there are none.
     """
 
     def __init__(self, sources: Sequence[Path]):
-        self._files: list[Path | bytes] = []
+        self._files: list[Path | _Member] = []
         for source in sources:
             if source.is_dir():
                 found = (p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES)
@@ -39,41 +48,43 @@ class Photos:
         return len(self._files)
 
     def __getitem__(self, index: int) -> Image.Image:
-        """Photo ``index`` in RGB."""
+        """Photo ``index``, upright, in sRGB with 8 bits; raises PhotostyleError if unreadable."""
         file = self._files[index]
+        if isinstance(file, Path):
+            return Image.fromarray(photo.read(file, still=True).in_srgb())
         try:
-            photo = Image.open(io.BytesIO(file) if isinstance(file, bytes) else file)
-            return photo.convert("RGB")
-        except (UnidentifiedImageError, OSError) as error:
-            name = "a photo in a shard" if isinstance(file, bytes) else str(file)
-            raise PhotostyleError(f"Cannot read {name}: {error}") from None
+            return Image.fromarray(photo.read(BytesIO(file.data), still=True).in_srgb())
+        except PhotostyleError as error:
+            raise PhotostyleError(
+                f"The shard's photo {file.name!r} is unreadable: {error}"
+            ) from None
 
     def random(self, rng: np.random.Generator) -> Image.Image:
         return self[int(rng.integers(len(self)))]
 
 
-def random_crop(photo: Image.Image, size: int, rng: np.random.Generator, smallest: float) -> Tensor:
-    """A random square of photo, flipped at random, as (3, size, size) in 0..1.
+def random_crop(image: Image.Image, size: int, rng: np.random.Generator, smallest: float) -> Tensor:
+    """A random square of a photo, flipped at random, as (3, size, size) in 0..1.
 
     Its side is drawn evenly in scale between ``smallest`` and 1 of the photo's short side (``size``
     pixels at least) before it is resized.
     """
-    short = min(photo.size)
+    short = min(image.size)
     side = short * smallest ** rng.uniform()
     side = int(min(max(side, size), short))
-    left, top = (int(rng.integers(length - side + 1)) for length in photo.size)
+    left, top = (int(rng.integers(length - side + 1)) for length in image.size)
     box = (left, top, left + side, top + side)
-    crop = photo.resize((size, size), Image.Resampling.BICUBIC, box, reducing_gap=3.0)
+    crop = image.resize((size, size), Image.Resampling.BICUBIC, box, reducing_gap=3.0)
     if rng.uniform() < 0.5:
         crop = crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     return torch.from_numpy(np.array(crop)).permute(2, 0, 1).float() / 255
 
 
-def _members(shard: Path) -> list[Path | bytes]:
+def _members(shard: Path) -> list[_Member]:
     try:
         with tarfile.open(shard) as archive:
             members = sorted(archive, key=lambda member: member.name)
             photos = [m for m in members if m.isfile() and Path(m.name).suffix.lower() in SUFFIXES]
-            return [archive.extractfile(member).read() for member in photos]  # type: ignore[union-attr]
+            return [_Member(m.name, archive.extractfile(m).read()) for m in photos]  # type: ignore[union-attr]
     except (OSError, tarfile.TarError) as error:
         raise PhotostyleError(f"{shard} is neither a folder nor a tar file ({error}).") from None

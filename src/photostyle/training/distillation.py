@@ -1,4 +1,4 @@
-"""What a network makes of a batch, and how a smaller network learns it from a larger one."""
+"""The outcome of a network for a batch, and how a smaller network learns it from a larger one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ from photostyle.transfer.style import Style, record, transfer
 
 @dataclass(frozen=True)
 class Outcome:
-    """style: learned of the style photos; reconstruction: of them; result: both (B, 3, H, W)."""
+    """What a network makes of a batch of content and style photos.
+
+    style: learned from the style photos; reconstruction: of the style photos, (B, 3, H, W); result:
+    of the transfer, (B, 3, H, W).
+    """
 
     style: Style
     reconstruction: Tensor
@@ -30,18 +34,18 @@ class Outcome:
         return cls(learned, reconstruction, transfer(network, content, learned, settings))
 
     def detach(self) -> Outcome:
-        """The same without its way back to the weights: a teacher's."""
+        """The same without gradients, as the outcome of a teacher."""
         moments = {layer: moments.detach() for layer, moments in self.style.moments.items()}
         style = replace(self.style, moments=moments)
         return Outcome(style, self.reconstruction.detach(), self.result.detach())
 
 
 def distillation(student: Outcome, teacher: Outcome, layers: tuple[str, ...]) -> dict[str, Tensor]:
-    """How far a student is from its teacher, by name (both on the same photos).
+    """Distillation losses of a student and its teacher on the same photos, by name.
 
     output: Charbonnier and gradient distance of the results, plus that of the reconstructions.
     moments: relative distance of the style's means and covariances (`losses.moments`), mean over
-    the WCT ``layers`` of the student that the teacher has too, with as many channels.
+    the student's WCT ``layers`` that the teacher has with the same number of channels.
     """
     output = torch.stack(
         [

@@ -1,4 +1,4 @@
-"""The aging evolution of the paper as a sampler of Optuna."""
+"""The paper's aging evolution as an Optuna sampler."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from photostyle.model.architecture import Architecture
-from photostyle.training.supernet import PARTS, canonical
+from photostyle.training.supernet import BITS, canonical
 
-SPACE: dict[str, BaseDistribution] = dict.fromkeys(PARTS, CategoricalDistribution((False, True)))
-"""What is searched: each of the 31 parts may be on or off."""
+SPACE: dict[str, BaseDistribution] = dict.fromkeys(BITS, CategoricalDistribution((False, True)))
+"""The search space: each of the 31 bits may be on or off."""
 
 ATTEMPTS = 100
-"""Mutations drawn in search of a network that is not known yet."""
+"""Mutations tried before a network that was evaluated already is accepted."""
 
 
 def architecture_of(parameters: Mapping[str, bool]) -> Architecture:
@@ -28,14 +28,14 @@ def architecture_of(parameters: Mapping[str, bool]) -> Architecture:
 
 def parameters_of(architecture: Architecture) -> dict[str, bool]:
     """The point of SPACE of an architecture."""
-    return {part: getattr(architecture, part) for part in PARTS}
+    return {bit: getattr(architecture, bit) for bit in BITS}
 
 
-def draws(study: Study) -> int:
-    """How many trials were drawn, those that failed not counted, as they are made up for.
+def count_trials(study: Study) -> int:
+    """Number of trials without those that failed, which are repeated.
 
-    The seed of the next draw: a resumed search goes on as it would have, and a second worker draws
-    something else.
+    It seeds the sampler of the next trial, so that a resumed search continues as it would have and
+    two workers sample different candidates.
     """
     return sum(t.state != TrialState.FAIL for t in study.get_trials(deepcopy=False))
 
@@ -43,9 +43,9 @@ def draws(study: Study) -> int:
 class AgingEvolution(BaseSampler):
     """Regularised evolution (Real et al., AAAI 2019) with the numbers of An et al. 2020.
 
-    The first ``population`` candidates are random. Then each is the best of ``tournament`` random
-    members of the population with one bit flipped, and the population are the latest ``population``
-    candidates: the oldest dies, however good. A network that is known already is drawn anew.
+    The first ``population`` candidates are random. Each later one is the best of ``tournament``
+    random members of the population with one bit flipped. The latest ``population`` candidates are
+    the population: the oldest dies, however good. A mutation that is known already is redrawn.
     """
 
     def __init__(self, seed: int, population: int = 50, tournament: int = 10):
@@ -64,17 +64,17 @@ class AgingEvolution(BaseSampler):
         trial: FrozenTrial,  # noqa: ARG002
         search_space: dict[str, BaseDistribution],  # noqa: ARG002
     ) -> dict[str, Any]:
-        rng = np.random.default_rng([self.seed, draws(study)])
+        rng = np.random.default_rng([self.seed, count_trials(study)])
         finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         alive = finished[-self.population :]
         if len(alive) < self.population:
-            return {part: bool(rng.integers(2)) for part in PARTS}
+            return {bit: bool(rng.integers(2)) for bit in BITS}
         known = {architecture_of(other.params) for other in finished}
         for _ in range(ATTEMPTS):
             drawn = rng.choice(len(alive), min(self.tournament, len(alive)), replace=False)
             parent = min((alive[number] for number in drawn), key=_value)
-            part = PARTS[int(rng.integers(len(PARTS)))]
-            child = parent.params | {part: not parent.params[part]}
+            bit = BITS[int(rng.integers(len(BITS)))]
+            child = parent.params | {bit: not parent.params[bit]}
             if architecture_of(child) not in known:
                 break
         return child
@@ -86,7 +86,7 @@ class AgingEvolution(BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,  # noqa: ARG002
     ) -> Any:
-        raise KeyError(f"{param_name} of trial {trial.number} is no part of a network")
+        raise KeyError(f"{param_name} of trial {trial.number} is not a bit of an architecture")
 
 
 def _value(trial: FrozenTrial) -> float:

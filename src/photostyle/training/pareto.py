@@ -1,4 +1,4 @@
-"""The picture of a search: every candidate by latency and distance to the teacher."""
+"""The plot of a search: every candidate by latency and distance to the teacher."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from photostyle.training.search import Candidate
 def save_plot(
     candidates: Sequence[Candidate], front: Sequence[Candidate], chosen: Candidate, path: Path
 ) -> None:
-    """Write the plot as PNG, with PHOTONET, the published PHOTONAS and the chosen network marked.
+    """Write the plot as PNG, with PHOTONET, the paper's PHOTONAS and the chosen network marked.
 
     A file of that name is replaced. Raises PhotostyleError if it cannot be written.
     """
@@ -25,22 +25,22 @@ def save_plot(
     def points(group: Sequence[Candidate]) -> tuple[list[float], list[float]]:
         return [c.figures["latency"] for c in group], [c.figures["distance"] for c in group]
 
-    for state, colour in (("pruned", "0.85"), ("complete", "0.6")):
+    for state, color in (("pruned", "0.85"), ("complete", "0.6")):
         group = [candidate for candidate in candidates if candidate.state == state]
-        axes.scatter(*points(group), s=14, color=colour, label=f"{state} ({len(group)})")
+        axes.scatter(*points(group), s=14, color=color, label=f"{state} ({len(group)})")
     axes.plot(*points(front), "-", color="tab:blue", marker=".", label="Pareto front")
     marks = [
         ("PHOTONET", "s", "tab:green", PHOTONET),
-        ("PHOTONAS as published", "D", "tab:orange", PHOTONAS),
+        ("PHOTONAS of the paper", "D", "tab:orange", PHOTONAS),
         (f"chosen: {chosen.architecture}", "*", "tab:red", chosen.architecture),
     ]
-    for label, marker, colour, architecture in marks:
+    for label, marker, color, architecture in marks:
         group = [c for c in candidates if c.architecture == architecture]
         size = 200 if marker == "*" else 60
         axes.scatter(
-            *points(group), s=size, marker=marker, color=colour, label=label, zorder=3, alpha=0.85
+            *points(group), s=size, marker=marker, color=color, label=label, zorder=3, alpha=0.85
         )
-    axes.set_xlabel("time to learn and apply a style, over the teacher's")
+    axes.set_xlabel("time to learn and apply a style / the teacher's")
     axes.set_ylabel("mean colour difference to the teacher's results (CIEDE2000)")
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)

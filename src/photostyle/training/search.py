@@ -1,13 +1,13 @@
-"""The P-step: search the architectures of a supernet for good and fast ones.
+"""Architecture search (the P-step of An et al. 2020) in the subnetworks of a supernet.
 
-Every candidate is a trial of an Optuna study, whose storage makes the search resumable and lets
-several processes, on one machine or on several, work on it together.
+Every candidate is a trial of an Optuna study. Its storage makes the search resumable and lets
+several processes, on one machine or on several, share the work.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,49 +22,32 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from photostyle.errors import PhotostyleError
 from photostyle.files import new_file
+from photostyle.jobs.progress import Progress
 from photostyle.model.architecture import PHOTONAS, PHOTONET, Architecture
+from photostyle.training.evaluator import Evaluator, Figures, paper_score
 from photostyle.training.evolution import (
     SPACE,
     AgingEvolution,
     architecture_of,
-    draws,
+    count_trials,
     parameters_of,
 )
-from photostyle.training.judge import Figures, Judge, paper_score
+from photostyle.training.recipe import SearchSettings
 from photostyle.training.supernet import SMALLEST, canonical, sample
 
 ANCHORS = (PHOTONET, PHOTONAS, SMALLEST)
-"""Judged first and in full: the teacher's architecture, the published one, the smallest."""
+"""Evaluated first and never pruned: the teacher's architecture, the paper's, the smallest."""
 
 SLOWER, FARTHER = 1.05, 1.15
-"""How many times slower and farther than another a candidate must be to be given up early."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Everything that decides what a search finds, besides the machine's speed.
-
-    score: "pareto" (two objectives) or "paper" (one). supernet, reference: as
-    `photostyle.model.checkpoint.identify` names them. latency_size: side of the square that is timed.
-    """
-
-    supernet: str
-    reference: str
-    photos: int
-    score: str = "pareto"
-    pairs: int = 12
-    size: int = 160
-    latency_size: int = 192
-    population: int = 50
-    seed: int = 0
+"""A candidate is pruned if it is so many times slower and farther than another."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A network that was judged, and its figures: see `Judge.compare`, latency and score.
+    """A network that was evaluated.
 
-    state: "complete", or "pruned" when it was given up after ``pairs`` pairs; its figures are then
-    means over these.
+    state: "complete", or "pruned" after ``pairs`` pairs. figures: latency, score and those of
+    `Evaluator.compare`, means over the pairs.
     """
 
     number: int
@@ -77,7 +60,7 @@ class Candidate:
         return {
             "number": self.number,
             "architecture": str(self.architecture),
-            "parts": str(self.architecture).count("1"),
+            "ones": str(self.architecture).count("1"),
             "state": self.state,
             "pairs": self.pairs,
             **{name: round(value, 6) for name, value in self.figures.items()},
@@ -85,47 +68,49 @@ class Candidate:
 
 
 class Search:
-    """A search in an Optuna study, which is made unless the storage has it.
+    """A search in an Optuna study, which is created unless the storage has it.
 
-    Raises PhotostyleError when the storage cannot be used or holds that study of another plan.
+    storage: a file or database URL; name: the study's. Raises PhotostyleError when the storage
+    cannot be used or the study was made with other settings.
     """
 
-    def __init__(self, plan: Plan, storage: str, name: str):
+    def __init__(self, settings: SearchSettings, storage: str, name: str):
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self.plan = plan
-        self._pareto = plan.score == "pareto"
+        self.settings = settings
+        self._pareto = settings.score == "pareto"
         try:
             self.study = optuna.create_study(
                 storage=_storage(storage),
                 study_name=name,
                 directions=["minimize"] * (2 if self._pareto else 1),
-                pruner=_pruner(plan),
+                pruner=_pruner(settings),
                 load_if_exists=True,
             )
-        except Exception as error:  # every kind of storage has errors of its own
+        except Exception as error:  # every kind of storage raises its own
             reason = (str(error) or type(error).__name__).splitlines()[0]
             raise PhotostyleError(f"The storage {storage!r} cannot be used: {reason}") from None
-        found = self.study.user_attrs.get("plan")
+        found = self.study.user_attrs.get("plan")  # the name that stored studies have
         if found is None:
-            self.study.set_user_attr("plan", asdict(plan))
-        elif found != asdict(plan):
+            self.study.set_user_attr("plan", asdict(settings))
+        elif found != asdict(settings):
             raise PhotostyleError(
                 f"The study {name!r} in {storage!r} was made with other options or another "
-                "supernet; repeat those, or use a new --output or --study."
+                "supernet; use the same ones, or a new --output or --study."
             )
 
     def run(
         self,
-        judge: Judge,
+        evaluator: Evaluator,
         count: int,
-        progress: Callable[[Candidate], None],
+        progress: Progress,
         also: Sequence[Architecture] = (),
     ) -> None:
-        """Judge candidates until the study holds ``count`` different ones, ANCHORS and ``also``.
+        """Evaluate candidates until the study holds ``count`` different ones, ANCHORS and ``also``.
 
-        ``progress`` is told of each. After an interruption the same candidates follow as without.
+        ``progress`` gets the number of candidates and the latest architecture. A search that was
+        interrupted continues with the candidates that would have followed.
         """
-        with judge.supernet.shared_encodings():
+        with evaluator.supernet.shared_encodings():
             while True:
                 known = {candidate.architecture for candidate in self.candidates()}
                 missing = [a for a in map(canonical, [*ANCHORS, *also]) if a not in known]
@@ -137,35 +122,35 @@ class Search:
                 self.study.sampler = self._sampler()
                 trial = self.study.ask(SPACE)
                 try:
-                    candidate = self._judge(trial, judge)
+                    candidate = self._evaluate(trial, evaluator)
                 except BaseException:
                     self.study.tell(trial, state=TrialState.FAIL)
                     raise
                 if candidate:
-                    progress(candidate)
+                    progress("searching", len(known) + 1, count, str(candidate.architecture))
 
     def candidates(self) -> list[Candidate]:
-        """All different candidates that were judged, in the order of their numbers."""
-        judged: dict[Architecture, Candidate] = {}
+        """All different candidates that were evaluated, in the order of their numbers."""
+        found: dict[Architecture, Candidate] = {}
         for trial in self.study.get_trials(deepcopy=False):
             if candidate := _candidate(trial):
-                judged.setdefault(candidate.architecture, candidate)
-        return list(judged.values())
+                found.setdefault(candidate.architecture, candidate)
+        return list(found.values())
 
     def front(self) -> list[Candidate]:
-        """The candidates that no other one dominates in distance and latency, fastest first."""
+        """The Pareto front of distance and latency, fastest first."""
         complete = [c for c in self.candidates() if c.state == "complete"]
         return [
             c
-            for c in sorted(complete, key=_latency)
+            for c in sorted(complete, key=_objectives)
             if not any(_dominates(other, c) for other in complete)
         ]
 
     def choose(self, within: float) -> Candidate:
-        """The network to train on: under the paper's score the best one.
+        """The best candidate by the paper's score, or one on the Pareto front.
 
-        Otherwise the fastest whose distance to the teacher is at most (1 + ``within``) times that
-        of the published PHOTONAS, or the closest when none is that close.
+        That is the fastest whose distance to the teacher is at most (1 + ``within``) times that of
+        the paper's PHOTONAS, or the closest when none is that close.
         """
         if not self._pareto:
             complete = [c for c in self.candidates() if c.state == "complete"]
@@ -175,11 +160,11 @@ class Search:
         return next((c for c in front if c.figures["distance"] <= limit), front[-1])
 
     def find(self, architecture: Architecture) -> Candidate:
-        """What is known of an architecture; raises PhotostyleError when it was not judged."""
+        """The candidate of an architecture; raises PhotostyleError if it was not evaluated."""
         for candidate in self.candidates():
             if candidate.architecture == canonical(architecture):
                 return candidate
-        raise PhotostyleError(f"The search has not judged {architecture}.")
+        raise PhotostyleError(f"The search has not evaluated {architecture}.")
 
     def write(self, path: Path) -> None:
         """Write all candidates as lines of JSON."""
@@ -188,34 +173,34 @@ class Search:
                 file.write(json.dumps(candidate.as_json()).encode() + b"\n")
 
     def _planned(self) -> list[Architecture]:
-        """What is not left to the sampler and has not been drawn yet.
+        """The initial architectures that are not in the study yet; then the sampler takes over.
 
-        ANCHORS, and in the default search a first population in which all sizes are as frequent.
+        These are ANCHORS, and with two objectives a first population of all sizes.
         """
-        rng = np.random.default_rng(self.plan.seed)
-        count = self.plan.population - len(ANCHORS) if self._pareto else 0
-        drawn = {
+        rng = np.random.default_rng(self.settings.seed)
+        count = self.settings.population - len(ANCHORS) if self._pareto else 0
+        sampled = {
             architecture_of(trial.system_attrs.get("fixed_params", trial.params))
             for trial in self.study.get_trials(deepcopy=False)
             if trial.state != TrialState.FAIL
         }
         planned = [*ANCHORS, *(sample(rng) for _ in range(count))]
-        return [architecture for architecture in planned if architecture not in drawn]
+        return [architecture for architecture in planned if architecture not in sampled]
 
     def _sampler(self) -> BaseSampler:
         if not self._pareto:
-            return AgingEvolution(self.plan.seed, self.plan.population)
-        # A fresh one for each trial, seeded for it: see `draws`.
-        seed = np.random.default_rng([self.plan.seed, draws(self.study)])
+            return AgingEvolution(self.settings.seed, self.settings.population)
+        # A new one with its own seed for each trial: see `count_trials`.
+        seed = np.random.default_rng([self.settings.seed, count_trials(self.study)])
         return NSGAIISampler(
-            population_size=self.plan.population, seed=int(seed.integers(2**32 - 1))
+            population_size=self.settings.population, seed=int(seed.integers(2**32 - 1))
         )
 
-    def _judge(self, trial: Trial, judge: Judge) -> Candidate | None:
-        """Judge a trial's network unless it is known already, and tell the study."""
+    def _evaluate(self, trial: Trial, evaluator: Evaluator) -> Candidate | None:
+        """Evaluate a trial's network and tell the study; None if it was known already."""
         architecture = architecture_of(trial.params)
         if not architecture.wct_layers:
-            # Nothing would be transferred: no candidate.
+            # The network would transfer nothing.
             self.study.tell(trial, state=TrialState.PRUNED)
             return None
         for known in self.study.get_trials(deepcopy=False):
@@ -225,12 +210,12 @@ class Search:
                 self.study.tell(trial, known.values if complete else None, state=known.state)
                 return None
 
-        latency = judge.latency(architecture)
-        network = judge.supernet.subnetwork(architecture)
+        latency = evaluator.latency(architecture)
+        network = evaluator.supernet.subnetwork(architecture)
         rows: list[Figures] = []
         state, distance = "complete", None
-        while len(rows) < self.plan.pairs and state == "complete":
-            rows.append(judge.compare(network, len(rows)))
+        while len(rows) < self.settings.pairs and state == "complete":
+            rows.append(evaluator.compare(network, len(rows)))
             if architecture not in ANCHORS:
                 state, distance = self._prune(trial, rows, latency, architecture)
         figures = _mean(rows) | {"latency": latency}
@@ -252,14 +237,14 @@ class Search:
     def _prune(
         self, trial: Trial, rows: Sequence[Figures], latency: float, architecture: Architecture
     ) -> tuple[str, float | None]:
-        """State of a candidate after some pairs, and when it is given up its distance, estimated.
+        """The state of a candidate after some pairs, and its estimated distance if it is pruned.
 
-        One objective: Optuna's pruner decides. It knows none for two objectives; then, after a
-        quarter and after a half of the pairs, a candidate is given up that is clearly slower than
-        another one (SLOWER) and on these pairs clearly farther from the teacher (FARTHER). It stays
-        farther by as much in the estimate, and so it is dominated.
+        With one objective Optuna's pruner decides. Optuna has none for two objectives: after a
+        quarter and after half of the pairs a candidate is pruned that is clearly slower than
+        another (SLOWER) and on these pairs clearly farther from the teacher (FARTHER). The estimate
+        is farther by the same factor, so the candidate is dominated.
         """
-        done, pairs = len(rows), self.plan.pairs
+        done, pairs = len(rows), self.settings.pairs
         if done == pairs:
             return "complete", None
         if not self._pareto:
@@ -279,28 +264,28 @@ class Search:
         return "complete", None
 
 
-def _storage(place: str) -> optuna.storages.BaseStorage:
-    """A file, or a database by its URL.
+def _storage(name: str) -> optuna.storages.BaseStorage:
+    """A journal file, or a database by its URL.
 
-    The file is a journal: SQLite takes ten times as long for the 31 parameters of a trial.
+    SQLite takes ten times as long as a journal for the 31 parameters of a trial.
     """
-    if "://" in place:
-        return optuna.storages.RDBStorage(place)
-    journal = Path(place)
+    if "://" in name:
+        return optuna.storages.RDBStorage(name)
+    journal = Path(name)
     if journal.is_file() and (lines := journal.read_bytes()) and not lines.endswith(b"\n"):
-        raise ValueError("its last line was cut off; delete that line")
-    return JournalStorage(JournalFileBackend(place))
+        raise ValueError("its last line is incomplete; delete that line")
+    return JournalStorage(JournalFileBackend(name))
 
 
-def _pruner(plan: Plan) -> BasePruner:
-    """The worst quarter of what comes after the first population is not judged to the end."""
-    if plan.score == "pareto":
+def _pruner(settings: SearchSettings) -> BasePruner:
+    """Prunes the worst quarter of the candidates after the first population."""
+    if settings.score == "pareto":
         return NopPruner()
-    return PercentilePruner(75, plan.population, max(1, plan.pairs // 4))
+    return PercentilePruner(75, settings.population, max(1, settings.pairs // 4))
 
 
 def _candidate(trial: FrozenTrial) -> Candidate | None:
-    """What a trial says, unless it repeats another or is not finished."""
+    """The candidate of a finished trial; None if it repeats another."""
     attributes = trial.user_attrs
     if "figures" not in attributes or not trial.state.is_finished():
         return None
@@ -319,10 +304,10 @@ def _mean(rows: Sequence[Figures]) -> Figures:
     return {name: float(np.mean([row[name] for row in rows if name in row])) for name in names}
 
 
-def _latency(candidate: Candidate) -> tuple[float, float]:
+def _objectives(candidate: Candidate) -> tuple[float, float]:
     return candidate.figures["latency"], candidate.figures["distance"]
 
 
 def _dominates(one: Candidate, other: Candidate) -> bool:
-    a, b = _latency(one), _latency(other)
+    a, b = _objectives(one), _objectives(other)
     return a != b and a[0] <= b[0] and a[1] <= b[1]

@@ -1,12 +1,12 @@
-"""The supernet: one set of weights that holds every architecture of PhotoNet.
+"""The supernet: one set of weights for every architecture of PhotoNet.
 
-A smaller network leaves parts of the largest out: whole convolutions, and the input channels of a
-convolution that a missing skip link or aggregated level would have filled. Only where a missing
-part changes a kernel otherwise does the supernet hold a second kernel beside the largest's.
+A subnetwork leaves out convolutions of the largest network, and the input channels of missing skip
+links and aggregated levels. Where it needs a kernel of another shape, the supernet holds a second
+kernel beside the largest network's.
 
 Trained by the sandwich rule (Yu and Huang, Universally Slimmable Networks, ICCV 2019; Yu et al.,
-BigNAS, ECCV 2020): in each step the largest network, the smallest, and one with parts dropped at
-random; the smaller two learn from the largest as well as from the photos.
+BigNAS, ECCV 2020): each step trains the largest network, the smallest, and a random one; the
+smaller two learn from the largest as well as from the photos.
 """
 
 from __future__ import annotations
@@ -28,45 +28,48 @@ from photostyle.model.network import PhotoNet, conv
 from photostyle.model.transfer_settings import TransferSettings
 
 SKIP_LINKS = {"conv17": 4, "conv21": 3, "conv25": 2, "conv27": 1}
-"""The layers that read a skip link after their own input, and its level."""
+"""The layers whose last input channels are those of a skip link, and its level."""
 
-PARTS = tuple(part.name for part in fields(Architecture) if part.name != "unread")
-"""Names of the 31 parts that a network may have or not, in the order of the string."""
+BITS = tuple(bit.name for bit in fields(Architecture) if bit.name != "unread")
+"""Names of the 31 bits of the architecture string that are searched, in its order."""
 
 SMALLEST = Architecture(wct_d5=True)
-"""No part but one layer at which features are transferred: without any it transfers nothing."""
+"""Only one WCT layer: a network without any would transfer nothing."""
 
 
 def canonical(architecture: Architecture) -> Architecture:
-    """The architecture of the same network that says nothing beyond it.
+    """The same network with all bits off that have no effect.
 
-    A skip link that is absent is neither transferred (unless its level is aggregated) nor
-    normalised, and one bit is never read.
+    These are the normalisation of a missing skip link, its WCT layer unless the level is
+    aggregated, and the bit that is never read.
     """
-    parts = {part: getattr(architecture, part) for part in PARTS}
+    bits = {bit: getattr(architecture, bit) for bit in BITS}
     for level in (1, 2, 3, 4):
-        parts[f"wct_skip{level}"] &= architecture.uses(level)
-        parts[f"norm{level}"] &= architecture.skips(level)
-    return Architecture(**parts)
+        bits[f"wct_skip{level}"] &= architecture.uses(level)
+        bits[f"norm{level}"] &= architecture.skips(level)
+    return Architecture(**bits)
 
 
 def sample(rng: np.random.Generator) -> Architecture:
-    """Each part is on with the same probability, itself drawn from 0..1; some layer is always on.
+    """A random canonical architecture with one WCT layer at least.
 
-    So that small and large networks are as frequent as middling ones.
+    All bits are on with the same probability, which is itself drawn from 0..1, so that small and
+    large networks are as frequent as medium ones.
     """
     while True:
-        share = rng.uniform()
-        architecture = canonical(Architecture(*(bool(on) for on in rng.uniform(size=32) < share)))
+        probability = rng.uniform()
+        architecture = canonical(
+            Architecture(*(bool(on) for on in rng.uniform(size=32) < probability))
+        )
         if architecture.wct_layers:
             return architecture
 
 
 class Supernet(PhotoNet):
-    """The largest network, PHOTONET, with the kernels that smaller ones need in place of its own.
+    """PHOTONET with additional kernels for subnetworks.
 
-    conv17_wide: what conv17 sees of conv16's input where conv16 is off; conv19_1x1, conv23_1x1: in
-    layer of conv19 and conv23 where these are off.
+    conv17_wide: replaces the part of conv17 that reads conv16, where conv16 is off. conv19_1x1,
+    conv23_1x1: replace conv19 and conv23 where these are off.
     """
 
     def __init__(self, widths: Widths):
@@ -79,10 +82,10 @@ class Supernet(PhotoNet):
 
     @classmethod
     def around(cls, largest: PhotoNet) -> Supernet:
-        """The supernet of a PHOTONET; its other kernels do at first what they stand in for.
+        """The supernet of a PHOTONET; additional kernels start as equivalents of what they replace.
 
         A 1x1 kernel is the sum of the 3x3 kernel, and conv17_wide the product of conv16's sum and
-        conv17 (exact in flat areas where no ReLU cuts).
+        conv17 (exact in flat areas where no ReLU clips).
         """
         supernet = cls(largest.widths)
         supernet.load_state_dict(largest.state_dict(), strict=False)
@@ -100,7 +103,7 @@ class Supernet(PhotoNet):
         return supernet
 
     def slices(self, network: PhotoNet) -> dict[str, Tensor]:
-        """The weights of ``network``'s decoder, by their names there; gradients flow back to us."""
+        """The weights of ``network``'s decoder by name, as differentiable views of our own."""
         own = dict(self.named_parameters())
         return {
             name: self._slice(name, own, network.architecture)
@@ -128,9 +131,9 @@ class Supernet(PhotoNet):
         return own[name]
 
     def subnetwork(self, architecture: Architecture) -> PhotoNet:
-        """The network of ``architecture`` on the supernet's own weights: what trains it, trains us.
+        """The network of ``architecture`` on the supernet's own weights, which get its gradients.
 
-        Its encoder is the supernet's and shares its encodings, see `shared_encodings`.
+        It has the supernet's encoder and uses its `shared_encodings`.
         """
         return _Subnetwork(self, architecture)
 
@@ -145,7 +148,7 @@ class Supernet(PhotoNet):
 
     @contextmanager
     def shared_encodings(self) -> Iterator[None]:
-        """Inside, a photo (the same tensor) is encoded once for all networks on these weights."""
+        """Within the block each photo (the same tensor) is encoded once for all subnetworks."""
         self._encodings = []
         try:
             yield
@@ -155,8 +158,8 @@ class Supernet(PhotoNet):
     def encode(self, pixels: Tensor) -> dict[int, Tensor]:
         if self._encodings is None:
             return super().encode(pixels)
-        for seen, levels in self._encodings:
-            if seen is pixels:
+        for encoded, levels in self._encodings:
+            if encoded is pixels:
                 return dict(levels)
         levels = super().encode(pixels)
         self._encodings.append((pixels, levels))
@@ -169,7 +172,7 @@ class _Subnetwork(PhotoNet):
     def __init__(self, supernet: Supernet, architecture: Architecture):
         with torch.device("meta"):
             super().__init__(architecture, supernet.widths)
-        # A bound method, so that the supernet is not registered as a part of its part.
+        # A bound method, so that the supernet does not become a submodule of its subnetwork.
         self._encode = supernet.encode
         self.encoder = supernet.encoder
         for name, tensor in supernet.slices(self).items():
@@ -184,9 +187,10 @@ class _Subnetwork(PhotoNet):
 
 
 def load_supernet(source: str | os.PathLike[str]) -> tuple[Supernet, TransferSettings]:
-    """A supernet from its file, or around a PHOTONET (a file or a bundled name), and its transfer.
+    """A supernet and its transfer settings, from a supernet's file or the weights of a PHOTONET.
 
-    Raises PhotostyleError as `photostyle.model.checkpoint.load`, and for weights of a smaller network.
+    source: a file or a bundled name. Raises PhotostyleError as `photostyle.model.checkpoint.load`
+    does, and for weights of a smaller network.
     """
     path = bundled().get(str(source), Path(source))
     network, settings = _load(path)
@@ -194,8 +198,8 @@ def load_supernet(source: str | os.PathLike[str]) -> tuple[Supernet, TransferSet
         return network, settings
     if network.architecture != PHOTONET:
         raise PhotostyleError(
-            f"{path} holds a network with parts missing; give a supernet or a network with all "
-            "parts (photostyle train --supernet, or --arch photonet)."
+            f"{path} holds a smaller network; give weights of a supernet or of photonet, made by "
+            "`photostyle train` with --supernet or --arch photonet."
         )
     return Supernet.around(network), settings
 
@@ -203,16 +207,16 @@ def load_supernet(source: str | os.PathLike[str]) -> tuple[Supernet, TransferSet
 def load_start(
     source: str | os.PathLike[str], architecture: Architecture | None, widths: Widths
 ) -> PhotoNet:
-    """A network to train on from: the file's own, or cut out of a supernet or a PHOTONET.
+    """A network to start training from: the file's own, or extracted from a supernet or a PHOTONET.
 
-    Without an architecture it is the supernet itself. Raises PhotostyleError as `load_supernet`,
-    and for weights of other widths.
+    architecture: None for the supernet itself. Raises PhotostyleError as `load_supernet` does, and
+    for weights of other widths.
     """
     path = bundled().get(str(source), Path(source))
     network, _ = _load(path)
     if network.widths != widths:
         found = ",".join(map(str, network.widths))
-        raise PhotostyleError(f"{path} has other widths; repeat with --widths {found}.")
+        raise PhotostyleError(f"{path} has other widths; use --widths {found}.")
     if not isinstance(network, Supernet) and network.architecture == architecture:
         return network
     supernet, _ = load_supernet(path)

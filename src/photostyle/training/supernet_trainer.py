@@ -1,4 +1,4 @@
-"""The training of a supernet, see `photostyle.training.supernet`."""
+"""Training of a supernet, see `photostyle.training.supernet`."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class SupernetTrainer(Trainer):
     def terms(self, batch: Batch) -> dict[str, Tensor]:
         """The largest network's terms, and one sum each for the smallest's and a random one's.
 
-        The largest learns as any network does. The other two learn the largest's outcome, the
-        reconstruction of the style photo, and the target where there is one.
+        The largest has the loss of any network. The other two learn the largest's outcome, the
+        reconstruction of the style photo, and the target if there is one.
         """
         supernet, settings = self.network, self.recipe.transfer
         assert isinstance(supernet, Supernet)
@@ -33,11 +33,11 @@ class SupernetTrainer(Trainer):
         with supernet.shared_encodings():
             outcome = Outcome.of(supernet, batch.content, batch.style, settings)
             terms = weighted(self.loss.terms(supernet, batch, outcome))
-            taught = outcome.detach()
+            teacher = outcome.detach()
             for name, architecture in (("smallest", SMALLEST), ("sampled", sample(rng))):
                 network = supernet.subnetwork(architecture)
                 smaller = Outcome.of(network, batch.content, batch.style, settings)
-                learned = distillation(smaller, taught, architecture.wct_layers)
+                learned = distillation(smaller, teacher, architecture.wct_layers)
                 learned["reconstruction"] = losses.pixel(smaller.reconstruction, batch.style)
                 if batch.target is not None:
                     learned["pixel"] = losses.pixel(smaller.result, batch.target)
@@ -45,12 +45,12 @@ class SupernetTrainer(Trainer):
         return terms
 
     def write(self) -> Path:
-        """Also writes the supernet; gives the name of its file."""
+        """Write the supernet and its largest network; return the path of the supernet."""
         checkpoint = self.result()
         supernet = checkpoint.network
         assert isinstance(supernet, Supernet)
         path = self.folder / "supernet.safetensors"
-        # In full precision, as it is to be trained on.
+        # In full precision, because training continues from it.
         save(checkpoint, path, torch.float32, overwrite=True)
         largest = replace(checkpoint, network=supernet.extract(PHOTONET))
         save(largest, self.folder / "weights.safetensors", torch.float16, overwrite=True)

@@ -1,16 +1,16 @@
-"""The C-step: train a network to transfer, not only to reconstruct.
+"""Training of a network (the C-step of An et al. 2020): to transfer, not only to reconstruct.
 
-Every step is a function of the seed and its number alone, so that a run that is resumed goes on as
-if it had never stopped.
+Each step is a function of the seed and its number alone, so a resumed run continues as if it had
+never stopped.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,52 +20,21 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from photostyle.errors import PhotostyleError
 from photostyle.evaluation import grades
-from photostyle.model.architecture import Architecture, Widths
+from photostyle.files import new_file
+from photostyle.jobs.progress import Progress
+from photostyle.model.architecture import Architecture
 from photostyle.model.checkpoint import Checkpoint, save
 from photostyle.model.network import PhotoNet, conv, pad
-from photostyle.model.transfer_settings import TransferSettings
 from photostyle.model.vgg import VGGFeatures
 from photostyle.photo.contact_sheet import save_sheet
 from photostyle.training import losses
 from photostyle.training.data import Photos, random_crop
 from photostyle.training.distillation import Outcome, distillation
+from photostyle.training.recipe import Recipe
 from photostyle.transfer.style import record, transfer
 
 LOG_EVERY, SHEET_EVERY = 20, 500
-"""Steps from one line of the log, and from one sample sheet, to the next."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Everything that decides what a training run computes, besides photos and teachers."""
-
-    architecture: str
-    widths: Widths
-    transfer: TransferSettings = field(default_factory=TransferSettings)
-    steps: int = 6000
-    batch: int = 4
-    size: int = 96
-    learning_rate: float = 2.5e-3
-    seed: int = 0
-    # One step in this many transfers between different photos, the others between graded pairs.
-    unpaired_every: int = 2
-    # Share of a batch of graded pairs whose content and style are one and the same photo.
-    identity: float = 0.25
-    # Share of the others in which two regions, told apart by colour, have grades of their own.
-    regional: float = 0.35
-    averaging: float = 0.997
-    # Whether all smaller networks are trained along, see `photostyle.training.supernet`.
-    supernet: bool = False
-    # The weights to start from and those to learn from, as `photostyle.model.checkpoint.identify` has them.
-    start: str = ""
-    distil: str = ""
-
-    def rate(self, step: int) -> float:
-        """One cycle: up within the first three hundredths of the steps, down along a cosine."""
-        progress = step / self.steps
-        if progress < 0.03:
-            return self.learning_rate * (0.04 + 0.96 * progress / 0.03)
-        return self.learning_rate * (0.002 + 0.499 * (1 + math.cos(math.pi * progress)))
+"""Steps between lines of the log and between sample sheets."""
 
 
 @dataclass(frozen=True)
@@ -137,17 +106,17 @@ def weighted(terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 class Loss(nn.Module):
-    """The loss of one batch, and the 1x1 maps that pull the encoder towards the guide.
+    """The loss of one batch, with the 1x1 convolutions that compare the encoder with the guide.
 
-    teacher: VGG-19 for styles and structures; guide: VGG-19, often a smaller one, whose levels the
-    encoder is to resemble and which compares graded pairs. distil: a frozen network whose outcome
-    is to be repeated. Only the maps are trained.
+    vgg: VGG-19 for styles and structures; guide: VGG-19, often a smaller one, which compares graded
+    pairs and whose features the encoder learns. distil: a frozen network whose outcome the network
+    learns. Only the 1x1 convolutions are trained.
     """
 
     def __init__(
         self,
         recipe: Recipe,
-        teacher: VGGFeatures,
+        vgg: VGGFeatures,
         guide: VGGFeatures,
         distil: Checkpoint | None = None,
     ):
@@ -155,7 +124,7 @@ class Loss(nn.Module):
         self.recipe, self.distil = recipe, distil
         if distil:
             self.add_module("larger", distil.network.to(memory_format=torch.channels_last))
-        self.teacher, self.guide = teacher, guide
+        self.vgg, self.guide = vgg, guide
         self.maps = nn.ModuleList(
             conv(ours, theirs, 1) for ours, theirs in zip(recipe.widths, guide.widths, strict=False)
         )
@@ -167,13 +136,13 @@ class Loss(nn.Module):
         if self.distil:
             larger, settings = self.distil.network, self.distil.transfer
             with torch.no_grad():
-                taught = Outcome.of(larger, batch.content, batch.style, settings)
-            terms |= distillation(outcome, taught, network.architecture.wct_layers)
+                teacher = Outcome.of(larger, batch.content, batch.style, settings)
+            terms |= distillation(outcome, teacher, network.architecture.wct_layers)
         return weighted(terms)
 
     def terms(self, network: PhotoNet, batch: Batch, outcome: Outcome) -> dict[str, Tensor]:
-        """What the photos and the teachers say of the outcome of ``batch``, not yet weighted."""
-        teacher, guide = self.teacher, self.guide
+        """The terms of the loss without distillation, by name, not yet weighted."""
+        vgg, guide = self.vgg, self.guide
         reconstruction, result = outcome.reconstruction, outcome.result
         terms = {"reconstruction": losses.pixel(reconstruction, batch.style)}
         terms["reconstruction"] = terms["reconstruction"] + 0.5 * losses.gradient(
@@ -185,8 +154,8 @@ class Loss(nn.Module):
             terms["feature"] = losses.feature(guide(result, 3), guide(batch.target, 3))
             terms["guide"] = self._guide(network, batch.style)
         else:
-            of_result = teacher(result, 3)
-            of_content, of_style = teacher(batch.content, 3), teacher(batch.style, 3)
+            of_result = vgg(result, 3)
+            of_content, of_style = vgg(batch.content, 3), vgg(batch.style, 3)
             terms["style"] = losses.style(of_result, of_style)
             terms["palette"] = losses.palette(result, batch.style)
             terms["structure"] = losses.structure(of_result[2:], of_content[2:])
@@ -206,11 +175,10 @@ class Loss(nn.Module):
 
 
 class Trainer:
-    """A training run in a folder.
+    """A training run in an existing folder.
 
     ``checkpoint.pt`` holds its state, ``log.jsonl`` the terms of the loss, ``samples`` sheets of
-    content | style | result. start: the network to go on from; without one it is drawn by the seed.
-    Raises PhotostyleError when the loss is no longer a number.
+    content | style | result. start: the network to start from, None for random weights.
     """
 
     def __init__(
@@ -245,19 +213,15 @@ class Trainer:
         return self.folder / "log.jsonl"
 
     def resume(self) -> None:
-        """Make the folder, or go on from the checkpoint in it.
+        """Continue from the checkpoint in the folder, if there is one.
 
-        Raises PhotostyleError when that was made with another recipe (other steps are welcome).
+        Raises PhotostyleError when its recipe differs in more than the number of steps.
         """
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise PhotostyleError(f"Cannot write {self.folder}: {error.strerror}.") from None
         if not self.checkpoint.exists():
             return
         state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
         ours = asdict(replace(self.recipe, steps=0))
-        # An option younger than the checkpoint had its default.
+        # An option that is newer than the checkpoint had its default then.
         theirs = asdict(Recipe("", self.recipe.widths)) | state["recipe"]
         if theirs | {"steps": 0} != ours:
             raise PhotostyleError(
@@ -268,13 +232,10 @@ class Trainer:
         self.average.load_state_dict(state["average"])
         self.loss.maps.load_state_dict(state["maps"])
         self.optimiser.load_state_dict(state["optimiser"])
-        # What was logged after the checkpoint will happen again.
-        lines = self.log.read_text().splitlines() if self.log.exists() else []
-        kept = [line for line in lines if json.loads(line)["step"] <= self.step]
-        self.log.write_text("".join(line + "\n" for line in kept))
+        self._shorten_log()
 
     def save(self) -> None:
-        """Write the checkpoint, all of it or nothing."""
+        """Write the checkpoint."""
         state = {
             "step": self.step,
             "recipe": asdict(self.recipe),
@@ -283,12 +244,14 @@ class Trainer:
             "maps": self.loss.maps.state_dict(),
             "optimiser": self.optimiser.state_dict(),
         }
-        temporary = self.checkpoint.with_suffix(".tmp")
-        torch.save(state, temporary)
-        temporary.replace(self.checkpoint)
+        with new_file(self.checkpoint, overwrite=True) as file:
+            torch.save(state, file)
 
     def advance(self) -> dict[str, float]:
-        """One step; gives the terms of the loss."""
+        """Take one step and return the weighted terms of its loss.
+
+        Raises PhotostyleError when the gradient is NaN or infinite.
+        """
         batch = make_batch(self.photos, self.recipe, self.step)
         terms = self.terms(batch.to(self.device))
         self.optimiser.zero_grad()
@@ -310,10 +273,10 @@ class Trainer:
         terms: dict[str, Tensor] = self.loss(self.network, batch)
         return terms
 
-    def train(self, progress: Callable[[int, dict[str, float]], None], seconds: float) -> None:
-        """All steps that remain, with a checkpoint every ``seconds`` and at the end.
+    def train(self, progress: Progress, seconds: float) -> None:
+        """Take all remaining steps, with a checkpoint every ``seconds`` and at the end.
 
-        ``progress`` is told the number of steps done and the mean terms since the last log line.
+        ``progress`` gets the number of steps done and the mean terms since the last log line.
         """
         saved = time.monotonic()
         sums: dict[str, list[float]] = {}
@@ -322,7 +285,8 @@ class Trainer:
                 for name, term in self.advance().items():
                     sums.setdefault(name, []).append(term)
                 means = {name: sum(terms) / len(terms) for name, terms in sums.items()}
-                progress(self.step, means)
+                text = " ".join(f"{name} {value:.2f}" for name, value in means.items())
+                progress("training", self.step, self.recipe.steps, text)
                 if self.step % LOG_EVERY == 0:
                     self._write_log(means)
                     sums.clear()
@@ -335,7 +299,7 @@ class Trainer:
             self.save()
 
     def result(self) -> Checkpoint:
-        """The averaged network with all that is needed to use it."""
+        """The averaged network with its transfer settings and provenance."""
         recipe = self.recipe
         provenance = {
             "made by": "photostyle train",
@@ -347,13 +311,25 @@ class Trainer:
         return Checkpoint(self.averaged, recipe.transfer, provenance)
 
     def write(self) -> Path:
-        """Write the averaged network to a file for use with --model; gives its name."""
+        """Write the averaged network to a file for use with --model and return its path."""
         path = self.folder / "weights.safetensors"
         save(self.result(), path, torch.float16, overwrite=True)
         return path
 
     def _build(self, start: PhotoNet | None) -> PhotoNet:
         return start or initial_network(self.recipe)
+
+    def _shorten_log(self) -> None:
+        """Drop the lines after the checkpoint, whose steps will be taken again."""
+        if not self.log.exists():
+            return
+        kept = []
+        for line in self.log.read_text().splitlines():
+            with suppress(ValueError):  # a line that was cut off
+                if json.loads(line)["step"] <= self.step:
+                    kept.append(line + "\n")
+        with new_file(self.log, overwrite=True) as file:
+            file.write("".join(kept).encode())
 
     def _write_log(self, means: dict[str, float]) -> None:
         terms = {name: round(term, 5) for name, term in means.items()}
@@ -385,16 +361,17 @@ def to_uint8(pixels: Tensor) -> np.ndarray:
 
 
 def initial_network(recipe: Recipe) -> PhotoNet:
-    """The network of a recipe as it is before any training, drawn with torch's generator."""
+    """The untrained network of a recipe, drawn with torch's generator."""
     network = PhotoNet(Architecture.parse(recipe.architecture), recipe.widths)
     _initialise(network)
     return network
 
 
 def _initialise(network: PhotoNet) -> None:
-    """Let colours through from the start: each kernel is near a Dirac kernel (Zagoruyko 2017).
+    """Make each kernel nearly a Dirac kernel (Zagoruyko 2017), so that colours pass from the start.
 
-    After 120 steps, reconstruction from an ordinary initialisation is 1.6 times as far off.
+    After 120 steps, the reconstruction error from torch's default initialisation is 1.6 times as
+    large.
     """
     with torch.no_grad():
         for module in network.modules():

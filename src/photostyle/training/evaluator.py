@@ -1,7 +1,7 @@
 """How good and how fast a candidate of the search is, compared with the teacher.
 
-The teacher is the supernet's largest network, or another one that is given; both make results of
-the same few pairs of photos. Results are clamped to 0..1 before they are compared.
+The teacher is the supernet's largest network or another given network. Both transfer between the
+same few pairs of photos, and their results are clamped to 0..1 and compared.
 """
 
 from __future__ import annotations
@@ -21,17 +21,18 @@ from photostyle.model.transfer_settings import TransferSettings
 from photostyle.model.vgg import VGGFeatures
 from photostyle.training.data import Photos
 from photostyle.training.distillation import Outcome
+from photostyle.training.recipe import Recipe
 from photostyle.training.supernet import Supernet, canonical
-from photostyle.training.trainer import Batch, Recipe, make_batch, to_uint8
+from photostyle.training.trainer import Batch, make_batch, to_uint8
 
 Figures = dict[str, float]
 
 REPEATS = 3
-"""Times that candidate and teacher are timed in turn."""
+"""How often candidate and teacher are timed."""
 
 
 def make_pairs(photos: Photos, count: int, size: int, seed: int) -> list[Batch]:
-    """Pairs as in training, of one photo each: graded ones and different photos in turn."""
+    """Batches of one pair as in training, in turn graded pairs and pairs of different photos."""
     recipe = Recipe(str(PHOTONET), (1, 1, 1, 1, 1), batch=1, size=size, seed=seed, identity=0)
     return [make_batch(photos, recipe, number) for number in range(count)]
 
@@ -40,29 +41,30 @@ def paper_score(pixel: float, feature: float, architecture: Architecture) -> flo
     """0.8 L_r + 0.1 L_p + 0.1 L_m, lower is better (An et al. 2020).
 
     L_r: ``pixel``, mean squared difference of results; L_p: ``feature``, see `feature_error`; L_m:
-    the ones in the architecture's string over its 32 characters. The string is the canonical one,
-    so that parts without any effect cost nothing.
+    the fraction of ones in the 32 characters of the canonical architecture string, so that bits
+    without effect cost nothing.
     """
     ones = str(canonical(architecture)).count("1")
     return 0.8 * pixel + 0.1 * feature + 0.1 * ones / 32
 
 
 def feature_error(result: Sequence[Tensor], teacher: Sequence[Tensor]) -> float:
-    """Mean squared difference of VGG features, mean over levels, in units of the mean activation.
+    """Mean squared difference of VGG features, averaged over levels.
 
-    Each level is divided by the mean of the teacher's features, which gives it the scale of the
-    normalised VGG that the paper uses, whose activations are 1 on average (Gatys et al. 2016).
+    Each level is divided by the mean of the teacher's features: the scale of the paper's normalised
+    VGG, whose mean activation is 1 (Gatys et al. 2016).
     """
     errors = [((f - t) / t.mean()).square().mean() for f, t in zip(result, teacher, strict=True)]
     return float(torch.stack(errors).mean())
 
 
-class Judge:
-    """Compares networks cut out of a supernet with the teacher.
+class Evaluator:
+    """Compares subnetworks of a supernet with the teacher.
 
-    pairs: of one photo each, with sides that are multiples of 16. vgg: for the paper's score, else
-    None. Use it inside of ``supernet.shared_encodings()``: the pairs are then encoded once for all
-    candidates, as the encoder is the same in all of them.
+    pairs: batches of one pair, with sides that are multiples of 16. reference: the teacher, None
+    for the supernet's largest network. vgg: VGG-19 for the paper's score, else None. latency_size:
+    side of the photos that are timed, in pixels. Within ``supernet.shared_encodings()`` the pairs
+    are encoded once for all candidates, which have the same encoder.
     """
 
     def __init__(
@@ -92,30 +94,30 @@ class Judge:
             self._features = [vgg(result) for result in self._results] if vgg else []
 
     def compare(self, network: PhotoNet, number: int) -> Figures:
-        """The figures of pair ``number``.
+        """Compare the results for pair ``number``.
 
         distance: mean CIEDE2000 between the network's result and the teacher's; pixel: their mean
-        squared difference; feature: `feature_error`, with a VGG; target: mean CIEDE2000 between the
-        network's result and the true one, for a graded pair.
+        squared difference; feature: `feature_error`, if there is a VGG; target: for a graded pair
+        the mean CIEDE2000 between the network's result and the target.
         """
         pair = self.pairs[number]
         with torch.inference_mode():
             result = self._result(network, self.settings, pair)
-            taught = self._results[number]
-            figures = {"pixel": float((result - taught).square().mean())}
+            teacher_result = self._results[number]
+            figures = {"pixel": float((result - teacher_result).square().mean())}
             if self.vgg:
                 figures["feature"] = feature_error(self.vgg(result), self._features[number])
         pixels = to_uint8(result[0])
-        figures["distance"] = metrics.ciede2000(to_uint8(taught[0]), pixels)
+        figures["distance"] = metrics.ciede2000(to_uint8(teacher_result[0]), pixels)
         if pair.target is not None:
             figures["target"] = metrics.ciede2000(to_uint8(pair.target[0]), pixels)
         return figures
 
     def latency(self, architecture: Architecture) -> float:
-        """Seconds to learn a style and to apply it, over the teacher's.
+        """Time to learn and apply a style, divided by the teacher's time.
 
-        The median over REPEATS, in each of which the two are timed one after the other, so that
-        whatever else the machine does slows down both.
+        The median of REPEATS ratios, each of two runs in a row, so that other load on the machine
+        slows down both.
         """
         candidate = self.supernet.extract(architecture).to(memory_format=torch.channels_last)
         with torch.inference_mode():
@@ -127,13 +129,13 @@ class Judge:
         return statistics.median(ratios)
 
     def _time(self, network: PhotoNet, settings: TransferSettings) -> float:
-        self._wait()
+        self._synchronize()
         start = time.perf_counter()
         self._result(network, settings, self._timed)
-        self._wait()
+        self._synchronize()
         return time.perf_counter() - start
 
-    def _wait(self) -> None:
+    def _synchronize(self) -> None:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 

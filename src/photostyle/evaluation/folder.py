@@ -1,0 +1,226 @@
+"""Measure folders of photos: what `photostyle evaluate` calls. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from photostyle.errors import PhotostyleError
+from photostyle.jobs.progress import Progress, silent
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from photostyle.evaluation.graded_pairs import Grading
+    from photostyle.lut import Lut
+    from photostyle.model.vgg import VGGFeatures
+
+    Measured = tuple[dict[str, Any], list[npt.NDArray[np.uint8]]]
+    """A row of figures, and photos for the contact sheet."""
+
+Row = dict[str, Any]
+"""The figures of one result, after its name."""
+
+
+def evaluate_results(
+    results: Path,
+    content: Path,
+    style: Path,
+    *,
+    target: Path | None = None,
+    vgg: Path | None = None,
+    device: str = "auto",
+    sheet: Path | None = None,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> list[Row]:
+    """Measure the photos of a folder: name and `photostyle.evaluation.metrics.measure` of each.
+
+    Photos of the folders ``results``, ``content``, ``style`` and ``target`` (the correct results)
+    belong together if their names without extension are equal. vgg: VGG-19 weights, for gram and
+    style. sheet: contact sheet to write, with content | style | result by ascending score.
+
+    Raises PhotostyleError for missing, unreadable and unmeasurable photos, and when the sheet
+    exists and is not to be overwritten.
+    """
+    folders = {"content": content, "style": style, "result": results}
+    if target:
+        folders["target"] = target
+    photos = _matching_photos(folders)
+    _check_sheet(sheet, overwrite)
+    measured = _measure_results(photos, _load_vgg(vgg, device) if vgg else None)
+    return _collect(measured, len(photos), sheet, "score", progress)
+
+
+def evaluate_graded(
+    graded: Path,
+    *,
+    model: str = "photonas",
+    seed: int = 0,
+    cubes: Sequence[Path] = (),
+    plain_content: bool = False,
+    reconstruct: bool = False,
+    device: str = "auto",
+    sheet: Path | None = None,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> list[Row]:
+    """Measure a model on graded pairs of the photos in a folder, see `evaluation.graded_pairs`.
+
+    Each row has the name, the grade ("random" or the name of a .cube file) and the figures of
+    `photostyle.evaluation.graded_pairs.compare`.
+
+    model: bundled name or weights file. cubes: .cube files; each photo is graded once at random and
+    once by one of them in turn. plain_content: leave the content ungraded. reconstruct: add the
+    PSNR of each photo with itself as the style. sheet: contact sheet to write, with content | style
+    | result | target by ascending PSNR.
+
+    Raises PhotostyleError for missing and unreadable files, and when the sheet exists and is not
+    to be overwritten.
+    """
+    from photostyle import lut
+
+    photos = _find_photos(graded)
+    _check_sheet(sheet, overwrite)
+    luts = [(path.name, lut.read(path)) for path in cubes]
+    measured = _measure_graded(photos, luts, model, device, seed, plain_content, reconstruct)
+    return _collect(measured, len(photos) * (2 if luts else 1), sheet, "psnr", progress)
+
+
+def summarize(rows: Sequence[Row]) -> dict[str, float]:
+    """The mean of each figure of ``rows``, see `photostyle.evaluation.metrics.mean`."""
+    from photostyle.evaluation import metrics
+
+    return metrics.mean([_figures(row) for row in rows])
+
+
+def _measure_results(
+    photos: dict[str, dict[str, Path]], vgg: VGGFeatures | None
+) -> Iterator[Measured]:
+    from photostyle import photo
+    from photostyle.evaluation import metrics
+
+    for name, paths in photos.items():
+        pixels = {role: photo.read(path, still=True).in_srgb() for role, path in paths.items()}
+        try:
+            figures = metrics.measure(**pixels, vgg=vgg)
+        except PhotostyleError as error:
+            raise PhotostyleError(f"{name!r} cannot be measured: {error}") from error
+        yield {"name": name, **figures}, [pixels[role] for role in ("content", "style", "result")]
+
+
+def _measure_graded(
+    photos: dict[str, Path],
+    luts: list[tuple[str, Lut]],
+    model: str,
+    device: str,
+    seed: int,
+    plain_content: bool,
+    reconstruct: bool,
+) -> Iterator[Measured]:
+    import numpy as np
+
+    from photostyle import photo
+    from photostyle.evaluation import graded_pairs, metrics
+    from photostyle.transfer.stylizer import load
+
+    stylizer = load(model, device=device)
+    content_grading = graded_pairs.ungraded if plain_content else None
+    for number, (name, path) in enumerate(photos.items()):
+        pixels = photo.read(path, still=True).in_srgb()
+        gradings: list[tuple[str, Grading | None]] = [("random", None)]
+        if luts:
+            gradings.append(luts[number % len(luts)])
+        own = {}
+        if reconstruct:
+            result = stylizer.apply(pixels, stylizer.learn(pixels))
+            own["reconstruction"] = metrics.psnr(pixels, result)
+        for kind, (grade, grading) in enumerate(gradings):
+            rng = np.random.default_rng([seed, number, kind])
+            triple = graded_pairs.triple(pixels, rng, grading, content_grading)
+            result = stylizer.apply(triple.content, stylizer.learn(triple.style))
+            figures = graded_pairs.compare(triple, result) | own
+            shown = [triple.content, triple.style, result, triple.target]
+            yield {"name": name, "grade": grade, **figures}, shown
+
+
+def _collect(
+    measured: Iterable[Measured],
+    count: int,
+    sheet: Path | None,
+    key: str,
+    progress: Progress,
+) -> list[Row]:
+    """The rows of ``measured``; writes the sheet by ascending ``key``."""
+    from photostyle.photo.contact_sheet import save_sheet, thumbnail
+
+    progress("measuring", 0, count)
+    rows, strips = [], []
+    for row, photos in measured:
+        rows.append(row)
+        strips.append([thumbnail(pixels) for pixels in photos] if sheet else [])
+        progress("measuring", len(rows), count)
+    if sheet:
+        order = sorted(range(len(rows)), key=lambda number: rows[number][key])
+        save_sheet([strips[i] for i in order], sheet, [_caption(rows[i]) for i in order])
+    return rows
+
+
+def _matching_photos(folders: dict[str, Path]) -> dict[str, dict[str, Path]]:
+    """For the name of each result the photo of every role."""
+    found = {role: _find_photos(folder) for role, folder in folders.items()}
+    for name in found["result"]:
+        for role, photos in found.items():
+            if name not in photos:
+                raise PhotostyleError(
+                    f"The {role} folder {str(folders[role])!r} has no photo named {name!r}."
+                )
+    return {name: {role: found[role][name] for role in folders} for name in found["result"]}
+
+
+def _find_photos(folder: Path) -> dict[str, Path]:
+    """The photos in a folder by their names without extension, sorted."""
+    from PIL import Image
+
+    Image.init()
+    if not folder.is_dir():
+        raise PhotostyleError(f"There is no folder {str(folder)!r}.")
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        readable = Image.EXTENSION.get(path.suffix.lower()) in Image.OPEN
+        if readable and not path.name.startswith("."):
+            if path.stem in found:
+                raise PhotostyleError(
+                    f"The folder {str(folder)!r} has two photos named {path.stem!r}; keep one."
+                )
+            found[path.stem] = path
+    if not found:
+        raise PhotostyleError(f"The folder {str(folder)!r} has no photos.")
+    return found
+
+
+def _load_vgg(path: Path, device: str) -> VGGFeatures:
+    from photostyle.model.vgg import VGGFeatures
+    from photostyle.transfer.stylizer import choose_device
+
+    return VGGFeatures.load(path).to(choose_device(device))
+
+
+def _check_sheet(sheet: Path | None, overwrite: bool) -> None:
+    from photostyle import photo
+    from photostyle.files import check_target
+
+    if sheet:
+        photo.format_of(sheet)
+        check_target(sheet, overwrite=overwrite)
+
+
+def _figures(row: Row) -> dict[str, float]:
+    return {name: value for name, value in row.items() if not isinstance(value, str)}
+
+
+def _caption(row: Row) -> str:
+    names = [value for value in row.values() if isinstance(value, str)]
+    return "   ".join([*names, *(f"{name} {value:.3g}" for name, value in _figures(row).items())])

@@ -1,0 +1,69 @@
+"""What decides the result of a training run and of a search; imports nothing heavy."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+from photostyle.model.architecture import Widths
+from photostyle.model.transfer_settings import TransferSettings
+
+Score = Literal["pareto", "paper"]
+"""Objectives of a search: distance to the teacher and latency, or the single score of the paper."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides what a training run computes, besides the photos and VGG-19.
+
+    unpaired_every: one step in this many transfers between different photos, the others between
+    graded pairs. identity: fraction of graded pairs whose content and style are the same photo.
+    regional: fraction of the others in which two regions, told apart by colour, have grades of
+    their own. averaging: decay of the exponential moving average of the weights. supernet: train
+    all smaller networks too, see `photostyle.training.supernet`. start, distil: the initial weights
+    and the network to learn from, as named by `photostyle.model.checkpoint.identify`.
+    """
+
+    architecture: str
+    widths: Widths
+    transfer: TransferSettings = field(default_factory=TransferSettings)
+    steps: int = 6000
+    batch: int = 4
+    size: int = 96
+    learning_rate: float = 2.5e-3
+    seed: int = 0
+    unpaired_every: int = 2
+    identity: float = 0.25
+    regional: float = 0.35
+    averaging: float = 0.997
+    supernet: bool = False
+    start: str = ""
+    distil: str = ""
+
+    def rate(self, step: int) -> float:
+        """Learning rate: a linear warm-up over the first 3 % of the steps, then a cosine decay."""
+        progress = step / self.steps
+        if progress < 0.03:
+            return self.learning_rate * (0.04 + 0.96 * progress / 0.03)
+        return self.learning_rate * (0.002 + 0.499 * (1 + math.cos(math.pi * progress)))
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """Everything that decides what a search finds, besides the machine's speed.
+
+    supernet, reference: named by `photostyle.model.checkpoint.identify`. photos: how many there
+    are. pairs: photo pairs per candidate; size: their side in pixels. latency_size: side of the
+    photos that are timed, in pixels. population: of the evolutionary sampler.
+    """
+
+    supernet: str
+    reference: str
+    photos: int
+    score: Score = "pareto"
+    pairs: int = 12
+    size: int = 160
+    latency_size: int = 192
+    population: int = 50
+    seed: int = 0

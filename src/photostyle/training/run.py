@@ -1,0 +1,215 @@
+"""Training and search, from photos to weights: what the commands call. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from photostyle.errors import PhotostyleError, needs_extra
+from photostyle.jobs.progress import Progress, silent
+from photostyle.model.architecture import ARCHITECTURES, PHOTONET, Architecture, parse_widths
+from photostyle.model.transfer_settings import TransferSettings
+from photostyle.training.recipe import Recipe, Score, SearchSettings
+
+Method = Literal["monge", "classic"]
+"""Methods of `photostyle.model.moments.transfer_map` to train with."""
+
+
+def train(
+    photos: Sequence[Path],
+    output: Path,
+    *,
+    arch: str = "photonas",
+    supernet: bool = False,
+    widths: str = "32,48,64,96,128",
+    method: Method = "monge",
+    steps: int = Recipe.steps,
+    batch: int = Recipe.batch,
+    size: int = Recipe.size,
+    learning_rate: float = Recipe.learning_rate,
+    seed: int = Recipe.seed,
+    vgg: Path | None = None,
+    guide: Path | None = None,
+    start: str | None = None,
+    distil: str | None = None,
+    device: str = "auto",
+    checkpoint_every: float = 200.0,
+    progress: Progress = silent,
+) -> Path:
+    """Train a network on ``photos`` (folders or tar shards) and return the path of its weights.
+
+    Resumes the run in the folder ``output``, if there is one.
+
+    arch: name or string of the architecture; ignored with ``supernet``, which trains PHOTONET and
+    all smaller networks. widths: channels of the five levels, with commas. size: side of the
+    crops in pixels. vgg: VGG-19 weights for the losses, None for torchvision's; guide: VGG-19
+    weights for the loss of the encoder and of graded pairs, None for ``vgg``. start: weights to
+    start from; distil: network to learn from, both bundled names or files. checkpoint_every:
+    seconds between checkpoints. progress: is called after each step with the mean losses.
+
+    Raises PhotostyleError for invalid options, unreadable photos or weights, a run in ``output``
+    that was made with other options, and when training diverges.
+    """
+    from photostyle.model.checkpoint import identify, load
+    from photostyle.model.vgg import VGGFeatures
+    from photostyle.training.data import Photos
+    from photostyle.training.supernet import load_start
+    from photostyle.training.supernet_trainer import SupernetTrainer
+    from photostyle.training.trainer import Loss, Trainer
+    from photostyle.transfer.stylizer import choose_device
+
+    if supernet and distil:
+        raise PhotostyleError("A supernet learns from photos alone; leave out --distil.")
+    architecture = PHOTONET if supernet else _architecture(arch)
+    recipe = Recipe(
+        architecture=str(architecture),
+        widths=parse_widths(widths),
+        transfer=TransferSettings(method=method),
+        steps=steps,
+        batch=batch,
+        size=size,
+        learning_rate=learning_rate,
+        seed=seed,
+        supernet=supernet,
+        start=identify(start) if start else "",
+        distil=identify(distil) if distil else "",
+    )
+    network = (
+        load_start(start, None if supernet else architecture, recipe.widths) if start else None
+    )
+    features = VGGFeatures.load(vgg)
+    guide_features = VGGFeatures.load(guide) if guide else features
+    loss = Loss(recipe, features, guide_features, load(distil) if distil else None)
+    kind = SupernetTrainer if supernet else Trainer
+    trainer = kind(output, recipe, Photos(photos), loss, choose_device(device), network)
+    _make_folder(output)
+    trainer.resume()
+    trainer.train(progress, checkpoint_every)
+    return trainer.write()
+
+
+class SearchResult(NamedTuple):
+    """The chosen network of a search and how many networks it evaluated.
+
+    latency: time to learn and apply a style, divided by the teacher's. distance: mean CIEDE2000
+    between its results and the teacher's.
+    """
+
+    architecture: Architecture
+    latency: float
+    distance: float
+    evaluated: int
+
+
+def search(
+    photos: Sequence[Path],
+    output: Path,
+    supernet: str,
+    *,
+    candidates: int = 200,
+    score: Score = SearchSettings.score,
+    within: float = 0.0,
+    choose: str | None = None,
+    reference: str | None = None,
+    vgg: Path | None = None,
+    pairs: int = SearchSettings.pairs,
+    size: int = SearchSettings.size,
+    latency_size: int = SearchSettings.latency_size,
+    population: int = SearchSettings.population,
+    seed: int = SearchSettings.seed,
+    storage: str | None = None,
+    study: str = "search",
+    device: str = "auto",
+    progress: Progress = silent,
+) -> SearchResult:
+    """Search the networks of a supernet and write the results to the folder ``output``.
+
+    Resumes the study in the storage. Writes candidates.jsonl, pareto.png and the chosen network
+    with the supernet's weights, chosen.safetensors.
+
+    photos: folders or tar shards. supernet, reference: weights, by bundled name or file;
+    ``reference`` is the teacher, None for the supernet's largest network. candidates: networks to
+    evaluate. within: choose the fastest network whose distance is at most (1 + within) times that
+    of PHOTONAS. choose: choose this architecture instead. vgg: VGG-19 weights for the paper's
+    score, None for torchvision's. storage: file or database URL of the study, None for study.log
+    in ``output``. The others are those of `SearchSettings`.
+
+    Raises PhotostyleError for invalid options, unreadable photos or weights, and a storage that
+    cannot be used or holds a study made with other options.
+    """
+    with needs_extra("search"):
+        import matplotlib  # noqa: F401
+        import optuna  # noqa: F401
+    import torch
+
+    from photostyle.model.checkpoint import Checkpoint, identify, load, save
+    from photostyle.model.vgg import VGGFeatures
+    from photostyle.training.data import Photos
+    from photostyle.training.evaluator import Evaluator, make_pairs
+    from photostyle.training.pareto import save_plot
+    from photostyle.training.search import Search
+    from photostyle.training.supernet import load_supernet
+    from photostyle.transfer.stylizer import choose_device
+
+    if size % 16:
+        raise PhotostyleError(f"The size of the pairs must be a multiple of 16, not {size}.")
+    chosen = [_searchable(choose)] if choose else []
+    network, transfer = load_supernet(supernet)
+    torch_device = choose_device(device)
+    network.to(torch_device).to(memory_format=torch.channels_last)
+    collection = Photos(photos)
+    settings = SearchSettings(
+        supernet=identify(supernet),
+        reference=identify(reference) if reference else "",
+        photos=len(collection),
+        score=score,
+        pairs=pairs,
+        size=size,
+        latency_size=latency_size,
+        population=population,
+        seed=seed,
+    )
+    _make_folder(output)
+    run = Search(settings, storage or str(output / "study.log"), study)
+    evaluator = Evaluator(
+        network,
+        transfer,
+        make_pairs(collection, pairs, size, seed),
+        reference=load(reference) if reference else None,
+        vgg=VGGFeatures.load(vgg).to(torch_device) if score == "paper" else None,
+        latency_size=latency_size,
+    )
+    try:
+        run.run(evaluator, candidates, progress, chosen)
+    finally:
+        run.write(output / "candidates.jsonl")
+    best = run.find(chosen[0]) if chosen else run.choose(within)
+    save_plot(run.candidates(), run.front(), best, output / "pareto.png")
+    provenance = {"made by": "photostyle search", **asdict(settings), "figures": best.figures}
+    cut = Checkpoint(network.cpu().extract(best.architecture), transfer, provenance)
+    save(cut, output / "chosen.safetensors", torch.float32, overwrite=True)
+    latency, distance = best.figures["latency"], best.figures["distance"]
+    return SearchResult(best.architecture, latency, distance, len(run.candidates()))
+
+
+def _architecture(name: str) -> Architecture:
+    return ARCHITECTURES.get(name) or Architecture.parse(name)
+
+
+def _searchable(name: str) -> Architecture:
+    """The canonical architecture of a name or string that transfers at one WCT layer at least."""
+    from photostyle.training.supernet import canonical
+
+    architecture = canonical(_architecture(name))
+    if not architecture.wct_layers:
+        raise PhotostyleError(f"{name} transfers nothing: it has no WCT layer; choose another.")
+    return architecture
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PhotostyleError(f"Cannot write {folder}: {error.strerror}.") from None
