@@ -1,0 +1,177 @@
+"""`stylize_clip` and `preview_clip` from Python."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from support.clips import SOUND, Probed, difference, make
+from support.photos import scene
+
+import photostyle
+
+
+@pytest.fixture(autouse=True)
+def _folder(folder: Path) -> None:
+    """Every test runs in a folder with a style photo."""
+
+
+def test_from_file_to_file(model: str) -> None:
+    clip = make("in.mp4", "-c:a", "aac", inputs=SOUND, rate="25", frames=8)
+    report = photostyle.stylize_clip("in.mp4", "dusk.png", model=model, device="cpu")
+    assert report.output == Path("in-dusk.mp4")
+    assert report.frames_dir is None
+    assert (report.size, report.frames, report.device) == ((160, 90), 8, "cpu")
+    assert report.notes == ()
+    assert not report.interrupted
+    assert list(report.seconds) == ["read", "load", "learn", "analyze", "stylize", "write"]
+    before, after = Probed(clip), Probed("in-dusk.mp4")
+    assert after.times == before.times
+    assert after.packets == before.packets
+    assert difference(after.pixels[3], before.pixels[3]) > 5
+
+
+def test_a_part_with_a_further_style_by_a_loaded_stylizer(model: str) -> None:
+    make("in.mp4", rate="10", frames=14)
+    Image.fromarray(scene(70, 40) // 4).save("night.png")
+    stylizer = photostyle.load(model, device="cpu")
+    for name in ("a.mkv", "b.mkv"):
+        report = photostyle.stylize_clip(
+            "in.mp4",
+            Path("dusk.png"),
+            name,
+            cues=[(0.8, "night.png")],
+            fade=0.2,
+            model=stylizer,
+            start=0.2,
+            codec="h265",
+            preset="ultrafast",
+        )
+        assert report.frames == 12
+    light = [pixels.mean() for pixels in Probed("a.mkv").pixels]
+    assert light[11] < 0.75 * light[0]
+    assert abs(light[5] - light[0]) < 5
+    assert light == [pixels.mean() for pixels in Probed("b.mkv").pixels]
+
+
+def test_frames_in_and_out(folder: Path, model: str) -> None:
+    make("in.mp4", rate="10", frames=4)
+    report = photostyle.stylize_clip("in.mp4", "dusk.png", frames_dir="frames", model=model)
+    assert (report.output, report.frames_dir, report.frames) == (None, Path("frames"), 4)
+    files = sorted(path.name for path in (folder / "frames").iterdir())
+    assert files == [f"{number:06}.png" for number in (1, 2, 3, 4)]
+    for fps, rate in ((23.976, Fraction(2997, 125)), (Fraction(24000, 1001),) * 2):
+        photostyle.stylize_clip(
+            "frames", "dusk.png", "out.mkv", fps=fps, model=model, overwrite=True
+        )
+        assert Probed("out.mkv").rate == pytest.approx(rate)
+
+
+@pytest.mark.parametrize("temporal", ["shot", "smooth", "frame"])
+def test_an_interrupt_ends_the_file_with_the_frame_that_was_reached(
+    folder: Path, model: str, temporal: Any
+) -> None:
+    make("in.mp4", "-c:a", "aac", inputs=SOUND, rate="25", frames=25)
+
+    def interrupt(phase: str, done: float = 0, *_: object) -> None:
+        if (phase, done) == ("stylize", 10):
+            raise KeyboardInterrupt
+
+    report = photostyle.stylize_clip(
+        "in.mp4",
+        "dusk.png",
+        "out.mp4",
+        temporal=temporal,
+        model=model,
+        frames_dir="frames",
+        progress=interrupt,
+    )
+    assert report.interrupted
+    assert report.frames == 10
+    after = Probed("out.mp4")
+    assert len(after.times) == 10
+    assert abs(len(after.packets) * 1024 / 44100 - 10 / 25) < 0.2
+    assert len(list(Path("frames").iterdir())) == 10
+    assert not list(folder.glob(".photostyle-*"))
+
+
+@pytest.mark.parametrize("where", [("analyze", 3), ("stylize", 0), ("write", 0)])
+def test_an_interrupt_elsewhere_is_raised_and_leaves_nothing(
+    folder: Path, model: str, where: tuple[str, int]
+) -> None:
+    make("in.mp4", frames=6)
+    before = sorted(folder.iterdir())
+
+    def interrupt(phase: str, done: float = 0, *_: object) -> None:
+        if (phase, done) == where:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        photostyle.stylize_clip("in.mp4", "dusk.png", model=model, progress=interrupt)
+    assert sorted(folder.iterdir()) == before
+
+
+def test_a_preview_shows_moments_and_decodes_no_further(folder: Path, model: str) -> None:
+    make("in.mp4", frames=10)
+    counts: list[float] = []
+
+    def progress(phase: str, done: float = 0, *_: object) -> None:
+        if phase == "stylize":
+            counts.append(done)
+
+    report = photostyle.preview_clip(
+        "in.mp4", "dusk.png", moments=2, temporal="frame", model=model, progress=progress
+    )
+    assert report.output == Path("in-dusk-preview.png")
+    assert report.frames == 2
+    assert max(counts) < 9
+    with Image.open("in-dusk-preview.png") as sheet:
+        width, height = sheet.size
+    assert width > 2 * 300
+    assert height > 2 * 224
+    assert not list(folder.glob("*-dusk.mp4"))
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"start": 2, "end": 1}, "The end, 1 s, must come after the start, 2 s"),
+        ({"fps": 0}, "frame rate must be above 0"),
+        ({"temporal": "never"}, "Unknown temporal mode 'never'"),
+        ({"strength": -1}, "strength must be between 0 and 1"),
+        ({"codec": "h999"}, "Unknown codec"),
+        ({"output": "in.mp4", "overwrite": True}, "is an input file; choose another output"),
+        ({"frames_dir": "."}, "is not empty"),
+        ({"frames_dir": "nowhere/frames"}, "does not exist"),
+        ({"cues": [(1, "missing.png")]}, "No such file"),
+        ({"model": "nonsense"}, "nonsense"),
+    ],
+)
+def test_errors_leave_nothing(
+    folder: Path, model: str, options: dict[str, Any], sentence: str
+) -> None:
+    make("in.mp4", frames=3)
+    before = sorted(folder.iterdir())
+    with pytest.raises(photostyle.PhotostyleError, match=sentence):
+        photostyle.stylize_clip("in.mp4", "dusk.png", **{"model": model, **options})
+    assert sorted(folder.iterdir()) == before
+
+
+def test_frames_are_written_without_looking_through_the_folder(
+    folder: Path, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many frames take as long each as few: what killed runs left is looked for once."""
+    from photostyle import files
+
+    looked: list[Path] = []
+    synced: list[int] = []
+    monkeypatch.setattr(files, "_remove_leftovers", looked.append)
+    monkeypatch.setattr("os.fsync", synced.append)
+    make("in.mp4", frames=5)
+    photostyle.stylize_clip("in.mp4", "dusk.png", frames_dir="frames", model=model)
+    assert len(list((folder / "frames").iterdir())) == 5
+    assert looked == [folder / "frames"]
+    assert not synced

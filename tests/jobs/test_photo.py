@@ -1,0 +1,154 @@
+"""`stylize_photo` from Python: files, streams, a stylizer that is loaded once."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.photos import XMP, camera_exif, deep_scene, encoded, profile, scene
+
+import photostyle
+from photostyle import photo
+from photostyle.photo import Photo
+
+Call = tuple[str, float, float | None, str]
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_from_file_to_file(folder: Path, model: str) -> None:
+    report = photostyle.stylize_photo("day.jpg", Path("dusk.png"), model=model, device="cpu")
+    assert report.output == Path("day-dusk.jpg")
+    assert (report.content_size, report.style_size) == ((90, 61), (40, 70))
+    assert (report.model, report.device, report.mode) == (model, "cpu", "exact")
+    assert report.strength == 1.0
+    assert report.compare is None
+    assert report.notes == ()
+    assert list(report.seconds) == ["read", "load", "learn", "apply", "write"]
+    assert names(folder) == ["day-dusk.jpg", "day.jpg", "dusk.png"]
+    with pytest.raises(FrozenInstanceError):
+        report.mode = "fast"  # type: ignore[misc]
+    with Image.open("day-dusk.jpg") as image, Image.open("day.jpg") as content:
+        assert image.size == (90, 61)
+        assert np.abs(np.asarray(image, float) - np.asarray(content, float)).mean() > 5
+
+
+def test_everything_that_the_command_can_keep(folder: Path, model: str) -> None:
+    deep = Photo(deep_scene(), deep_scene()[..., 0], profile("Adobe RGB"), profile("Adobe RGB"))
+    (folder / "deep.png").write_bytes(encoded(deep, "PNG"))
+    report = photostyle.stylize_photo("deep.png", "dusk.png", model=model, compare=True)
+    assert report.compare == Path("deep-dusk-compare.png")
+    assert report.compare.exists()
+    result = photo.read("deep-dusk.png")
+    assert result.depth == 16
+    assert result.original == profile("Adobe RGB")
+    assert result.alpha is not None
+    assert deep.alpha is not None
+    assert np.array_equal(result.alpha, deep.alpha)
+
+    photostyle.stylize_photo(
+        "deep.png", "dusk.png", "small.png", model=model, depth="8", profile="srgb"
+    )
+    small = photo.read("small.png")
+    assert small.depth == 8
+    assert photo.color.is_same(small.original, None)
+
+
+def test_metadata_and_animation_are_kept_or_left_out(folder: Path, model: str) -> None:
+    Image.fromarray(scene()).save("shot.jpg", exif=camera_exif(), xmp=XMP)
+    for strip in (False, True):
+        photostyle.stylize_photo(
+            "shot.jpg", "dusk.png", "out.jpg", model=model, strip_metadata=strip, overwrite=True
+        )
+        assert (b"Maker" in (folder / "out.jpg").read_bytes()) != strip
+
+    first, *others = (Image.fromarray(scene(seed=seed)) for seed in range(3))
+    first.save("moving.gif", save_all=True, append_images=others, duration=40)
+    report = photostyle.stylize_photo("moving.gif", "dusk.png", model=model)
+    assert report.output == Path("moving-dusk.gif")
+    moving = photo.read(report.output)
+    assert moving.animation is not None
+    assert len(moving.animation.frames) == 2
+    report = photostyle.stylize_photo("moving.gif", "dusk.png", "first.jpg", model=model)
+    assert report.notes == ("JPEG holds no animation: the first frame is written.",)
+    report = photostyle.stylize_photo("moving.gif", "dusk.png", "s.png", model=model, still=True)
+    assert report.notes == ()
+
+
+def test_streams(folder: Path, model: str) -> None:
+    photostyle.stylize_photo("day.jpg", "dusk.png", "direct.jpg", model=model)
+    expected = (folder / "direct.jpg").read_bytes()
+    content, style, output = BytesIO(), BytesIO(), BytesIO()
+    content.write((folder / "day.jpg").read_bytes())
+    style.write((folder / "dusk.png").read_bytes())
+    report = photostyle.stylize_photo(content, style, output, model=model)
+    assert report.output is None
+    assert output.getvalue() == expected
+    assert not output.closed
+    assert names(folder) == ["day.jpg", "direct.jpg", "dusk.png"]
+    with pytest.raises(photostyle.PhotostyleError, match="needs an output file"):
+        photostyle.stylize_photo("day.jpg", "dusk.png", BytesIO(), model=model, compare=True)
+
+
+def test_a_stylizer_is_loaded_once_and_used_twice(
+    folder: Path, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stylizer = photostyle.load(model, device="cpu")
+    monkeypatch.setattr("photostyle.transfer.stylizer.load", None)
+    for name in ("a", "b"):
+        report = photostyle.stylize_photo("day.jpg", "dusk.png", f"{name}.png", model=stylizer)
+        assert report.model is None
+        assert report.device == "cpu"
+    assert (folder / "a.png").read_bytes() == (folder / "b.png").read_bytes()
+
+
+@pytest.mark.usefixtures("folder")
+def test_progress_hears_of_phases_in_their_order(model: str) -> None:
+    calls: list[Call] = []
+
+    def progress(phase: str, done: float = 0, total: float | None = None, detail: str = "") -> None:
+        calls.append((phase, done, total, detail))
+
+    photostyle.stylize_photo("day.jpg", "dusk.png", model=model, progress=progress)
+    assert list(dict.fromkeys(call[0] for call in calls)) == [
+        "read",
+        "load",
+        "learn",
+        "apply",
+        "write",
+    ]
+    shares = [done for phase, done, total, _ in calls if phase == "apply" and total == 1]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    assert {detail for phase, _, _, detail in calls if phase == "apply"} == {"exact"}
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"depth": "12"}, "Unknown depth '12'; use 8, 16, auto"),
+        ({"profile": "wide"}, "Unknown profile 'wide'; use keep, srgb"),
+        ({"quality": 0}, "quality must be between 1 and 100"),
+        ({"strength": 2}, "strength must be between 0 and 1"),
+        ({"mode": "slow"}, "Unknown mode 'slow'"),
+        ({"depth": "16", "output": "a.jpg"}, "JPEG holds 8 bits"),
+        ({"output": "dusk.png", "overwrite": True}, "is an input file; choose another output"),
+        ({"output": "taken.png"}, "exists already"),
+        ({"output": "a.txt"}, "extension"),
+    ],
+)
+def test_errors_leave_everything_as_it_was(
+    folder: Path, model: str, options: dict[str, Any], sentence: str
+) -> None:
+    (folder / "taken.png").write_bytes(b"precious")
+    before = {name: (folder / name).read_bytes() for name in names(folder)}
+    with pytest.raises(photostyle.PhotostyleError, match=sentence):
+        photostyle.stylize_photo("day.jpg", "dusk.png", model=model, **options)
+    assert {name: (folder / name).read_bytes() for name in names(folder)} == before
