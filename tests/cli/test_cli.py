@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from types import ModuleType
 
+import click
 import pytest
 import torch
 from click.testing import CliRunner
 
 import photostyle
 from photostyle.cli import _startup, cli
+from photostyle.errors import is_out_of_memory
 
 HEAVY = {"torch", "torchvision", "numpy", "PIL", "rich", "imageio"}
 
@@ -26,7 +29,13 @@ def test_help_lists_every_command() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--version"], ["--help"], ["image", "--help"], ["bench", "--help"]]
+    "arguments",
+    [
+        ["--version"],
+        ["--help"],
+        *([name, "--help"] for name in cli.list_commands(click.Context(cli))),
+    ],
+    ids=" ".join,
 )
 def test_help_and_version_import_nothing_heavy(arguments: list[str]) -> None:
     code = (
@@ -95,14 +104,96 @@ assert torch.nn.functional.conv2d(pixels, pixels[..., :3, :3]).shape == (1, 1, 6
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_running_out_of_memory_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    def allocate(*_: object) -> None:
-        torch.empty(1 << 60)
+def allocate(*_: object, **__: object) -> None:
+    torch.empty(1 << 60)
 
-    monkeypatch.setattr("photostyle.model.checkpoint.bundled", allocate)
-    result = CliRunner().invoke(cli, ["weights", "list"])
+
+@pytest.mark.parametrize(
+    ("command", "patched", "sentence"),
+    [
+        (["weights", "list"], "photostyle.model.checkpoint.bundled", "enough memory.\n"),
+        (
+            ["image", "day.jpg", "dusk.png"],
+            "photostyle.photo.read",
+            "enough memory; try --mode fast, or a smaller --tile or --working-size.\n",
+        ),
+        (
+            ["video", "day.mp4", "dusk.png"],
+            "photostyle.video.probe",
+            "enough memory; try a smaller --working-size.\n",
+        ),
+    ],
+    ids=["weights", "image", "video"],
+)
+def test_running_out_of_memory_is_one_sentence_with_advice_that_the_command_takes(
+    command: list[str], patched: str, sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patched, allocate)
+    result = CliRunner().invoke(cli, command)
     assert result.exit_code == 1
-    assert result.stderr.startswith("Error: There is not enough memory")
+    assert result.stderr == f"Error: There is not {sentence}"
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (MemoryError(), True),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB."), True),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory: you tried"), True),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), False),
+        (ValueError("memory"), False),
+        (KeyboardInterrupt(), False),
+    ],
+)
+def test_what_counts_as_running_out_of_memory(error: BaseException, expected: bool) -> None:
+    assert is_out_of_memory(error) == expected
+
+
+def failing(words: list[str], error: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own, in which reading photos raises an error."""
+    code = f"""
+import sys
+from photostyle import cli, photo
+from photostyle.errors import PhotostyleError
+def read(*_, **__):
+    raise {error}
+photo.read = read
+sys.argv = {["photostyle", *words, "image", "day.jpg", "dusk.jpg"]}
+cli.main()
+"""
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **environment},
+    )
+
+
+def test_debug_shows_where_an_error_comes_from() -> None:
+    plain = failing([], "PhotostyleError('Too bad.')")
+    assert (plain.returncode, plain.stdout, plain.stderr) == (1, "", "Error: Too bad.\n")
+    for debugged in (
+        failing(["--debug"], "PhotostyleError('Too bad.')"),
+        failing([], "PhotostyleError('Too bad.')", PHOTOSTYLE_DEBUG="1"),
+    ):
+        assert debugged.returncode == 1
+        assert debugged.stderr.startswith("Traceback")
+        assert "in read" in debugged.stderr
+        assert debugged.stderr.endswith("\nError: Too bad.\n")
+
+
+def test_a_bug_is_said_to_be_one_and_debug_shows_where() -> None:
+    plain = failing([], "KeyError('x')", PHOTOSTYLE_DEBUG="0")
+    assert plain.returncode == 1
+    assert plain.stderr == (
+        "Error: Unexpected KeyError: 'x'\n"
+        "This is a bug in photostyle; `photostyle --debug ...` shows where it happened.\n"
+    )
+    debugged = failing(["--debug"], "KeyError('x')")
+    assert debugged.returncode == 1
+    assert debugged.stderr.startswith("Traceback")
+    assert debugged.stderr.endswith("KeyError: 'x'\n")
 
 
 def test_an_unknown_command_is_wrong_usage() -> None:

@@ -62,22 +62,18 @@ class Commands(click.Group):
         if isinstance(error, PhotostyleError):
             return str(error)
         if is_out_of_memory(error):
-            command = self.get_command(ctx, ctx.invoked_subcommand or "")
-            names = {parameter.name for parameter in command.params} if command else set()
-            advice = [
-                words
-                for name, words in (
-                    ("mode", "--mode fast"),
-                    ("tile", "a smaller --tile"),
-                    ("working_size", "a smaller --working-size"),
-                )
-                if name in names
-            ]
-            hint = f"; try {' or '.join(advice)}" if advice else ""
-            return f"There is not enough memory{hint}."
+            return f"There is not enough memory{self._advice(ctx)}."
         if isinstance(error, OSError) and error.errno != errno.EPIPE:  # click knows closed pipes
             return f"{error.strerror or error}."
         return None
+
+    def _advice(self, ctx: click.Context) -> str:
+        """Which options of the command take less memory."""
+        command = self.get_command(ctx, ctx.invoked_subcommand or "")
+        options = {parameter.name for parameter in command.params} if command else set()
+        if "tile" in options:
+            return "; try --mode fast, or a smaller --tile or --working-size"
+        return "; try a smaller --working-size" if "working_size" in options else ""
 
 
 def _set_debug(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:  # noqa: ARG001
