@@ -1,11 +1,10 @@
-"""`photostyle bench`: what it measures with, and the command on small pictures."""
+"""`photostyle bench` on small photos, and what it measures with."""
 
 from __future__ import annotations
 
 import json
 import re
 import sys
-import time
 from io import BytesIO
 from pathlib import Path
 
@@ -20,18 +19,12 @@ from support.photos import as_tensor
 from photostyle import PhotostyleError
 from photostyle.bench import plot
 from photostyle.bench.baseline import Baseline
-from photostyle.bench.process import in_fresh_process, peak_memory
+from photostyle.bench.phases import PHASES
 from photostyle.bench.resolution import Resolution, parse
 from photostyle.bench.scene import scene
-from photostyle.bench.stopwatch import PHASES, Stopwatch
 from photostyle.cli import cli
-from photostyle.model.architecture import PHOTONAS
-from photostyle.model.checkpoint import Checkpoint
-from photostyle.model.moments import Moments
-from photostyle.model.network import PhotoNet
 from photostyle.model.transfer_settings import REFERENCE
 from photostyle.transfer.style import record, transfer
-from photostyle.transfer.stylizer import Stylizer
 
 
 def bench(*arguments: str | Path) -> Result:
@@ -53,7 +46,7 @@ def test_resolutions_have_names_and_sizes() -> None:
 @pytest.mark.parametrize(
     "text", ["", "5k", "fhd,", "1920", "1920x", "0x10", "-1x10", "1e3x10", "99999x1", "60000x60000"]
 )
-def test_an_unknown_resolution_is_wrong_usage(text: str) -> None:
+def test_an_unknown_resolution_is_a_usage_error(text: str) -> None:
     with pytest.raises(PhotostyleError):
         parse(text)
     result = bench("--res", text)
@@ -72,11 +65,13 @@ def test_an_unknown_resolution_is_wrong_usage(text: str) -> None:
         (["--plot", "taken.png"], 1, "exists already"),
         (["--json", "taken.png"], 1, "exists already"),
         (["--json", "nowhere/out.json"], 1, "does not exist"),
-        (["--whole", "--baseline"], 2, "--baseline"),
+        (["--whole", "--baseline"], 2, "--baseline cannot be used with --whole"),
+        (["--video", "clip.mp4"], 2, "--res cannot be used with --video"),
+        (["--frames", "9"], 2, "--frames needs --video"),
         (["--whole", "--model", "nonsense"], 1, "nonsense"),
     ],
 )
-def test_failing_runs_end_in_one_sentence(
+def test_errors_are_one_sentence_and_write_nothing(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     arguments: list[str],
@@ -93,16 +88,19 @@ def test_failing_runs_end_in_one_sentence(
     assert Path("taken.png").read_bytes() == b"precious"
 
 
-def test_without_matplotlib_a_plot_is_one_sentence(
+def test_without_matplotlib_a_plot_names_the_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(PhotostyleError, match=r"photostyle\[plot\]"):
-        plot.check(tmp_path / "plot.png")
+        plot.check_plot(tmp_path / "plot.png")
 
 
 def test_the_command_measures_and_reports(
-    tmp_path: Path, model: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    model: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     pytest.importorskip("matplotlib")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
@@ -117,6 +115,7 @@ def test_the_command_measures_and_reports(
         torch.set_num_threads(before)
     assert result.exit_code == 0, result.output
     assert result.stderr == ""
+    assert capfd.readouterr().err == ""  # the processes that measure share it
 
     read = json.loads(report.read_text())
     assert read["machine"]["threads"] == "1"
@@ -130,16 +129,16 @@ def test_the_command_measures_and_reports(
         assert list(seconds) == ["learning", *PHASES, "total"]
         for spread in seconds.values():
             assert 0 <= spread["low"] <= spread["median"] <= spread["high"]
-        assert all(seconds[name]["low"] > 0 for name in PHASES)
-        parts = sum(seconds[name]["low"] for name in PHASES)
-        assert parts <= seconds["total"]["high"] * 1.001
+        phases = sum(seconds[name]["median"] for name in PHASES)
+        profiled = seconds["total"]["median"] * (1 + measured["profiler_overhead"])
+        assert phases == pytest.approx(profiled, rel=0.25)
         megapixels = measured["width"] * measured["height"] / 1e6
         speed = megapixels / seconds["total"]["median"]
         assert measured["megapixels_per_second"] == pytest.approx(speed)
         assert 1e8 < measured["peak_bytes"] < 4e9
         ratio = measured["baseline_seconds"] / seconds["total"]["median"]
         assert measured["baseline_ratio"] == pytest.approx(ratio)
-        # The published widths outlast the tiny network by far.
+        # The full widths take far longer than the tiny network.
         assert ratio > 1
     assert len(re.findall(r"\d+ times as long", result.stdout)) == 2
     for text in ("96x64, fast", "300x200, fast", *PHASES, "learning", "total", "peak memory"):
@@ -149,8 +148,8 @@ def test_the_command_measures_and_reports(
         assert min(image.size) > 300
 
 
-def test_the_baseline_computes_what_the_published_program_computes() -> None:
-    """Against our network with the published transfer, which has a test of its own."""
+def test_the_baseline_computes_what_the_reference_implementation_computes() -> None:
+    """Compared with our network and the reference transfer, which has a test of its own."""
     torch.manual_seed(0)
     baseline = Baseline(TINY_WIDTHS)
     content, style = (as_tensor(scene(96, 64, evening)) for evening in (False, True))
@@ -160,59 +159,6 @@ def test_the_baseline_computes_what_the_published_program_computes() -> None:
         result = baseline(content, style)
     assert expected.std() > 0.1
     torch.testing.assert_close(result, expected, atol=1e-3 * float(expected.std()), rtol=1e-3)
-
-
-def test_a_phase_counts_for_itself_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter([0.0, 1.0, 3.0, 7.0, 15.0])
-    monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
-    watch = Stopwatch()
-    with watch.phase("decoding"), watch.phase("moments"):
-        pass
-    assert watch.seconds["moments"] == 7 - 3
-    assert watch.seconds["decoding"] == (3 - 1) + (15 - 7)
-    assert watch.seconds["other"] == 1
-    assert watch.total == 15
-
-
-def test_watching_leaves_nothing_behind_and_changes_nothing() -> None:
-    torch.manual_seed(0)
-    stylizer = Stylizer(Checkpoint(PhotoNet(PHOTONAS, TINY_WIDTHS)), torch.device("cpu"))
-    photo = scene(96, 64)
-    style = stylizer.learn(photo)
-    before = [PhotoNet.encode, PhotoNet.decode, Moments.__dict__["of"]]
-    expected = stylizer.apply(photo[::-1], style, mode="fast", working_size=48)
-    watch = Stopwatch()
-    start = time.perf_counter()
-    with watch.watching():
-        result = stylizer.apply(photo[::-1], style, mode="fast", working_size=48)
-    assert watch.total <= time.perf_counter() - start
-    np.testing.assert_array_equal(result, expected)
-    assert [PhotoNet.encode, PhotoNet.decode, Moments.__dict__["of"]] == before
-    assert all(seconds > 0 for seconds in watch.seconds.values())
-    with pytest.raises(PhotostyleError), watch.watching():
-        stylizer.apply(photo, style, strength=2)
-    assert [PhotoNet.encode, PhotoNet.decode, Moments.__dict__["of"]] == before
-
-
-def _allocate(megabytes: int) -> int | None:
-    np.ones(megabytes << 20, np.uint8)
-    return peak_memory()
-
-
-def _die() -> None:
-    sys.exit(3)
-
-
-def test_peak_memory_is_that_of_one_process() -> None:
-    large, small = in_fresh_process(_allocate, 600), in_fresh_process(_allocate, 1)
-    if large is None or small is None:
-        pytest.skip("the system does not tell")
-    assert 500e6 < large - small < 700e6
-
-
-def test_a_process_that_dies_is_one_sentence() -> None:
-    with pytest.raises(PhotostyleError, match="memory"):
-        in_fresh_process(_die)
 
 
 def test_scenes_make_files_as_large_as_those_of_cameras() -> None:
@@ -225,7 +171,7 @@ def test_scenes_make_files_as_large_as_those_of_cameras() -> None:
 
 
 def test_an_8k_photo_from_file_to_file_takes_little_memory(tmp_path: Path) -> None:
-    """The whole command with the bundled weights on 33 megapixels."""
+    """The command with the bundled weights on 33 megapixels."""
     report = tmp_path / "report.json"
     result = bench("--whole", "--res", "8k", "--runs", "1", "--json", report)
     assert result.exit_code == 0, result.output
@@ -233,8 +179,8 @@ def test_an_8k_photo_from_file_to_file_takes_little_memory(tmp_path: Path) -> No
     assert command["mode"] == "fast"
     phases = {"start", "read", "load", "learn", "apply", "write"}
     assert phases == command["seconds"].keys() - {"total"}
-    parts = sum(command["seconds"][phase] for phase in phases)
-    assert command["seconds"]["total"] == pytest.approx(parts, abs=0.01)
+    total = sum(command["seconds"][phase] for phase in phases)
+    assert command["seconds"]["total"] == pytest.approx(total, abs=0.01)
     assert command["pillow_ratio"] > 1
     if command["peak_bytes"] is not None:
         assert command["peak_bytes"] < 1.5e9

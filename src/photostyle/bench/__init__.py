@@ -1,1 +1,1 @@
-"""How fast: the engine by its phases, the whole command, and the reference program's way."""
+"""Measures speed: the engine by its phases, whole commands, and the reference implementation."""

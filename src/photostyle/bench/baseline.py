@@ -1,8 +1,8 @@
-"""PhotoNAS run as the reference program of An et al. (AAAI 2020) runs it.
+"""The reference implementation of PhotoNAS (An et al., AAAI 2020), as its authors run it.
 
-The published widths and architecture at full resolution, both photos at that resolution, the style
-encoded anew for every content, features concatenated, WCT in float64 by singular value
-decomposition. Weights are random: time does not depend on them.
+It uses the full widths at full resolution, resizes both photos to that resolution, encodes the
+style again for each content photo, concatenates features and computes WCT in float64 by singular
+value decomposition. Weights are random, because the time does not depend on them.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from photostyle.model.architecture import FULL_WIDTHS, PHOTONAS, Widths
 from photostyle.model.network import PhotoNet, pad
 
 BYTES_PER_PIXEL = 6_000
-"""Peak memory of a run: 11.9 GB at 1920x1080."""
+"""Peak memory of a run per pixel: 11.9 GB at 1920x1080."""
 
 
 class Baseline(nn.Module):
-    """The reference program's forward pass with random weights."""
+    """The reference implementation's forward pass with random weights."""
 
     def __init__(self, widths: Widths = FULL_WIDTHS) -> None:
         super().__init__()
@@ -29,7 +29,10 @@ class Baseline(nn.Module):
                 nn.init.kaiming_normal_(layer.weight)
 
     def forward(self, content: Tensor, style: Tensor) -> Tensor:
-        """RGB (1, 3, H, W), 0..1, in the style of another; the result is padded as `pad` does."""
+        """Transfers the style of one RGB photo (1, 3, H, W), 0..1, to another.
+
+        The result has the size of the content after `pad`.
+        """
         contents, styles = self._levels(content), self._levels(style)
         x = wct(self._to_last_stage(contents), self._to_last_stage(styles))
         skip = F.instance_norm(wct(contents[0], styles[0]))
@@ -57,7 +60,7 @@ class Baseline(nn.Module):
 
 
 def wct(content: Tensor, style: Tensor) -> Tensor:
-    """Whitening and colouring of features (1, C, H, W) as the published demo does it."""
+    """Whitening and colouring of features (1, C, H, W) as in the reference implementation."""
     c, s = (features[0].flatten(1).double() for features in (content, style))
     mean_c, mean_s = c.mean(1, keepdim=True), s.mean(1, keepdim=True)
     c, s = c - mean_c, s - mean_s

@@ -1,40 +1,41 @@
-"""The whole command measured: `photostyle image` from its start to the finished file."""
+"""Times the whole command: `photostyle image` from its start to the finished file."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
+import statistics
 import sys
 import tempfile
 import time
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from photostyle.bench.process import in_fresh_process, maxrss_bytes
+from photostyle.bench.process import in_fresh_process, run_command
 from photostyle.bench.resolution import Resolution
-from photostyle.errors import PhotostyleError
+from photostyle.bench.settings import Settings
 
 
 @dataclass(frozen=True)
-class Command:
-    """What was measured of one run on JPEG files.
+class CommandMeasurement:
+    """The run of median length on JPEG files of one resolution.
 
-    seconds: of the phases that the command itself tells, of "start", all around them, and "total".
-    pillow: seconds in which Pillow reads the same photo and writes it with the same settings.
+    seconds: of the phases that the command reports, of "start" (everything around them) and of
+    "total". pillow_seconds: Pillow's time to read the same photo and write it with the same
+    settings. peak_bytes: of the command's process, in the largest of the runs.
     """
 
     resolution: Resolution
     mode: str
     seconds: dict[str, float]
-    pillow: float
+    pillow_seconds: float
     peak_bytes: int | None
 
     @property
-    def ratio(self) -> float:
-        return self.seconds["total"] / self.pillow
+    def pillow_ratio(self) -> float:
+        """The command's time over Pillow's."""
+        return self.seconds["total"] / self.pillow_seconds
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -42,32 +43,29 @@ class Command:
             "height": self.resolution.height,
             "mode": self.mode,
             "seconds": self.seconds,
-            "pillow_seconds": self.pillow,
-            "pillow_ratio": self.ratio,
+            "pillow_seconds": self.pillow_seconds,
+            "pillow_ratio": self.pillow_ratio,
             "peak_bytes": self.peak_bytes,
         }
 
 
-def measure_command(resolution: Resolution, options: list[str], runs: int) -> Command:
-    """The run of median length; ``options`` are further arguments of `photostyle image`.
+def measure_command(resolution: Resolution, settings: Settings) -> CommandMeasurement:
+    """Run `photostyle image` on photos of a resolution.
 
-    Raises PhotostyleError with the command's own sentence where it fails.
+    Raises PhotostyleError with the command's own message if it fails.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        pillow = in_fresh_process(_prepare, folder, resolution, runs)
-        measured = sorted(
-            (_run(folder, options) for _ in range(runs)), key=lambda run: run[0]["total"]
-        )
-        seconds, mode, _ = measured[(runs - 1) // 2]
-        peaks = [peak for _, _, peak in measured if peak is not None]
-        return Command(resolution, mode, seconds, pillow, max(peaks, default=None))
+        pillow_seconds = in_fresh_process(_prepare, folder, resolution, settings.runs)
+        measured = [_run(folder, settings) for _ in range(settings.runs)]
+    measured.sort(key=lambda run: run.seconds["total"])
+    median = measured[(len(measured) - 1) // 2]
+    peak = max((run.peak_bytes for run in measured if run.peak_bytes is not None), default=None)
+    return CommandMeasurement(resolution, median.mode, median.seconds, pillow_seconds, peak)
 
 
 def _prepare(folder: Path, resolution: Resolution, runs: int) -> float:
-    """Write the photos; gives the median of the seconds that Pillow takes to read and write one."""
-    import statistics
-
+    """Write the photos; returns the median of Pillow's seconds to read and write the content."""
     from PIL import Image
 
     from photostyle.bench.scene import scene
@@ -86,42 +84,21 @@ def _prepare(folder: Path, resolution: Resolution, runs: int) -> float:
     return statistics.median(read_and_write() for _ in range(runs))
 
 
-def _run(folder: Path, options: list[str]) -> tuple[dict[str, float], str, int | None]:
-    """Seconds, the way that was taken, and the peak memory in bytes."""
+class _Run(NamedTuple):
+    seconds: dict[str, float]
+    mode: str
+    peak_bytes: int | None
+
+
+def _run(folder: Path, settings: Settings) -> _Run:
     content, style, result = (
         str(folder / f"{name}.jpg") for name in ("content", "style", "result")
     )
     command = [sys.executable, "-m", "photostyle", "image", content, style, "-o", result]
-    start = time.perf_counter()
-    with (folder / "errors").open("w+b") as errors, (folder / "summary").open("w+b") as output:
-        process = subprocess.Popen(
-            [*command, "--force", "--json", *options],
-            stdout=output,
-            stderr=errors,
-        )
-        try:
-            peak = _wait(process)
-        finally:
-            process.kill()
-            process.wait()
-        total = time.perf_counter() - start
-        output.seek(0)
-        errors.seek(0)
-        if process.returncode:
-            said = errors.read().decode(errors="replace").splitlines() or ["It was ended."]
-            raise PhotostyleError(said[-1].removeprefix("Error: "))
-        summary = json.loads(output.read())
+    options = [*settings.arguments, "--mode", settings.mode, "--tile", str(settings.tile)]
+    run = run_command([*command, *options, "--force", "--json"])
+    summary = json.loads(run.stdout)
     phases = summary["seconds"]
-    around = {"start": total - sum(phases.values())}
-    return {**around, **phases, "total": total}, summary["mode"], peak
-
-
-def _wait(process: subprocess.Popen[bytes]) -> int | None:
-    """Wait for a process; gives its peak memory in bytes where the system tells."""
-    if not hasattr(os, "wait4"):
-        process.wait()
-        return None
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    # What this process had when it began the other would count as well: it is kept small.
-    return maxrss_bytes(usage.ru_maxrss)
+    start = run.seconds - sum(phases.values())
+    seconds = {"start": start, **phases, "total": run.seconds}
+    return _Run(seconds, summary["mode"], run.peak_bytes)

@@ -1,4 +1,4 @@
-"""What is measured on, and with what."""
+"""The machine and the software that are measured."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from photostyle.bench.process import in_fresh_process
 
 
 def machine(device: str) -> dict[str, str]:
-    """Processor, system, device, threads and versions.
+    """Processor, system, device, threads and versions, by name.
 
-    Raises PhotostyleError where there is no such device.
+    Raises PhotostyleError if the device does not exist.
     """
     return in_fresh_process(_machine, device)
 

@@ -1,34 +1,31 @@
-"""The engine measured: learning a style, and giving it to a photo of a resolution."""
+"""Times the engine: learning a style, and applying it to a photo of a given resolution."""
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
-import photostyle
 from photostyle.allocator import keep_freed_memory
 from photostyle.bench.baseline import BYTES_PER_PIXEL, Baseline
+from photostyle.bench.phases import PHASES, profile_call
 from photostyle.bench.process import free_memory, in_fresh_process, peak_memory
 from photostyle.bench.resolution import Resolution
 from photostyle.bench.scene import scene
-from photostyle.bench.stopwatch import PHASES, Stopwatch
-from photostyle.transfer.options import Mode
-from photostyle.transfer.replay import CALLS
-from photostyle.transfer.stylizer import Stylizer
+from photostyle.bench.settings import Settings
+from photostyle.transfer.stylizer import Stylizer, load
 
 STYLE = Resolution(1200, 800)
-"""Of the photo that styles are learned from."""
+"""Size of the style photo."""
 
 
 class Spread(NamedTuple):
-    """Repeated measurements, in seconds."""
+    """Median and range of repeated measurements, in seconds."""
 
     median: float
     low: float
@@ -40,62 +37,39 @@ class Spread(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How to measure. options: of `Stylizer.apply`; runs: as many, after a warm-up."""
-
-    model: str = "photonas"
-    device: str = "auto"
-    mode: Mode = "auto"
-    options: dict[str, Any] = field(default_factory=dict)
-    runs: int = 5
-    baseline: bool = False
-
-
-@dataclass(frozen=True)
 class Measurement:
-    """What was measured at one resolution.
+    """The figures of one resolution; times are in seconds.
 
-    mode: the way that was taken. seconds: of "learning" (once per style), of each of PHASES (which
-    are parts of the total; on a GPU they are waited for one by one, and add up to more), and of
-    "total", for each photo once its style is learned. peak_bytes: of the process, or of the GPU's
-    memory. floor: seconds to copy the photo within the GPU's memory, the least that any program
-    could take. baseline: seconds of the reference program's way, or why there are none.
+    mode: the one that was used, "fast" or "exact". learning: once per style. total: for each photo
+    once its style is learned, measured without the profiler. phases: of further runs under the
+    profiler. overhead: by how much the profiler lengthens a run, as a fraction of the total.
+    peak_bytes: of the process, or of the GPU's memory. copy_seconds: to copy the photo within the
+    GPU's memory, a lower bound for any program. baseline: of the reference implementation, or the
+    reason why it was not run.
     """
 
     resolution: Resolution
     mode: str
-    seconds: dict[str, Spread]
+    learning: Spread
+    phases: dict[str, Spread]
+    total: Spread
+    overhead: float
     peak_bytes: int | None
-    floor: float | None = None
+    copy_seconds: float | None = None
     baseline: float | str | None = None
 
     @property
-    def total(self) -> float:
-        return self.seconds["total"].median
+    def seconds(self) -> dict[str, Spread]:
+        return {"learning": self.learning, **self.phases, "total": self.total}
 
     @property
     def megapixels_per_second(self) -> float:
-        return self.resolution.megapixels / self.total
+        return self.resolution.megapixels / self.total.median
 
     @property
-    def ratio(self) -> float | None:
-        """How many times as long the reference program's way takes, for each photo."""
-        return self.baseline / self.total if isinstance(self.baseline, float) else None
-
-    def notes(self) -> Iterator[str]:
-        """What is to be said beside the table of seconds."""
-        peak = f", peak memory {self.peak_bytes / 1e6:.0f} MB" if self.peak_bytes else ""
-        yield f"{self.megapixels_per_second:.1f} megapixels per second{peak}."
-        if self.floor:
-            yield f"{self.floor / self.total:.0%} of the speed of copying the photo."
-        if isinstance(self.baseline, str):
-            yield self.baseline
-        elif self.baseline:
-            new = self.total + self.seconds["learning"].median
-            yield (
-                f"The reference program's way takes {self.baseline:.1f} s: {self.ratio:.0f} times "
-                f"as long, {self.baseline / new:.0f} times where the style is new."
-            )
+    def baseline_ratio(self) -> float | None:
+        """The reference implementation's time for a photo over ours."""
+        return self.baseline / self.total.median if isinstance(self.baseline, float) else None
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -103,77 +77,82 @@ class Measurement:
             "height": self.resolution.height,
             "mode": self.mode,
             "seconds": {name: spread._asdict() for name, spread in self.seconds.items()},
+            "profiler_overhead": self.overhead,
             "megapixels_per_second": self.megapixels_per_second,
             "peak_bytes": self.peak_bytes,
-            "copy_seconds": self.floor,
+            "copy_seconds": self.copy_seconds,
             "baseline_seconds": self.baseline if isinstance(self.baseline, float) else None,
-            "baseline_ratio": self.ratio,
+            "baseline_ratio": self.baseline_ratio,
         }
 
 
 def measure(resolution: Resolution, settings: Settings) -> Measurement:
-    """Measure one resolution, in a fresh process; raises PhotostyleError as the engine does."""
+    """Measure one resolution in a fresh process; raises PhotostyleError as the engine does."""
     return in_fresh_process(_measure, resolution, settings)
 
 
 def _measure(resolution: Resolution, settings: Settings) -> Measurement:
     keep_freed_memory()
-    stylizer = photostyle.load(settings.model, device=settings.device)
-    on_gpu = stylizer.device.type == "cuda"
-    synchronise = torch.cuda.synchronize if on_gpu else lambda: None
-    if on_gpu:
-        torch.cuda.set_device(stylizer.device)
-    style_photo: Any = scene(*STYLE, evening=True)
-    photo: Any = scene(*resolution)
-    if on_gpu:
-        style_photo, photo = (_on_gpu(pixels, stylizer) for pixels in (style_photo, photo))
+    stylizer = load(settings.model, device=settings.device)
+    device = stylizer.device
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    style_photo = _photo(STYLE, device, evening=True)
+    photo = _photo(resolution, device)
     style = stylizer.learn(style_photo)
 
     def apply() -> None:
-        stylizer.apply(photo, style, mode=settings.mode, **settings.options)
+        stylizer.apply(
+            photo,
+            style,
+            mode=settings.mode,
+            working_size=settings.working_size,
+            tile=settings.tile,
+        )
 
     apply()
-    synchronise()
-    learning = [
-        _seconds(lambda: stylizer.learn(style_photo), synchronise) for _ in range(settings.runs)
-    ]
-    phases = []
-    for _ in range(settings.runs):
-        watch = Stopwatch(synchronise)
-        with watch.watching():
-            apply()
-        phases.append(watch)
-    totals = [watch.total for watch in phases]
-    if on_gpu:
-        # Waiting at each phase costs time that is not spent when nobody looks.
-        for _ in range(CALLS):  # until it is recorded
-            apply()
-        totals = [_event_seconds(apply) for _ in phases]
-    peak = torch.cuda.max_memory_allocated() if on_gpu else peak_memory()
-    spreads = {
-        "learning": Spread.of(learning),
-        **{name: Spread.of([watch.seconds[name] for watch in phases]) for name in PHASES},
-        "total": Spread.of(totals),
-    }
-    way = stylizer.way(settings.mode, resolution.height, resolution.width)
-    floor = _copy_seconds(photo) if on_gpu else None
-    photo = None
-    baseline = _baseline(resolution, stylizer.device) if settings.baseline else None
-    return Measurement(resolution, way, spreads, peak, floor, baseline)
+    learning = [_seconds(lambda: stylizer.learn(style_photo), device) for _ in range(settings.runs)]
+    totals = [_seconds(apply, device) for _ in range(settings.runs)]
+    # Before the profiler, whose events take memory as well.
+    peak = torch.cuda.max_memory_allocated() if device.type == "cuda" else peak_memory()
+    phases, overhead = _phases(apply, device, statistics.median(totals), settings.runs)
+    return Measurement(
+        resolution,
+        Stylizer.way(settings.mode, resolution.height, resolution.width),
+        Spread.of(learning),
+        phases,
+        Spread.of(totals),
+        overhead,
+        peak,
+        _copy_seconds(photo) if isinstance(photo, Tensor) else None,
+        _baseline(resolution, device) if settings.baseline else None,
+    )
 
 
-def _on_gpu(pixels: np.ndarray, stylizer: Stylizer) -> Tensor:
-    return torch.from_numpy(pixels).to(stylizer.device).permute(2, 0, 1).float() / 255
+def _photo(resolution: Resolution, device: torch.device, evening: bool = False) -> Any:
+    """A photo as a program would hold it: an array, or on a GPU a tensor (3, H, W) in 0..1."""
+    pixels = scene(*resolution, evening)
+    if device.type != "cuda":
+        return pixels
+    return torch.from_numpy(pixels).to(device).permute(2, 0, 1).float() / 255
 
 
-def _seconds(call: Callable[[], object], synchronise: Callable[[], None]) -> float:
-    start = time.perf_counter()
-    call()
-    synchronise()
-    return time.perf_counter() - start
+def _phases(
+    apply: Callable[[], None], device: torch.device, total: float, runs: int
+) -> tuple[dict[str, Spread], float]:
+    """The time of each phase, and the overhead of the profiler that tells it."""
+    profile_call(apply, device)  # the profiler's own warm-up
+    calls = [profile_call(apply, device) for _ in range(runs)]
+    phases = {name: Spread.of([call.phases[name] for call in calls]) for name in PHASES}
+    return phases, statistics.median(call.elapsed for call in calls) / total - 1
 
 
-def _event_seconds(call: Callable[[], object]) -> float:
+def _seconds(call: Callable[[], object], device: torch.device) -> float:
+    """The time of a call, on a GPU between two events in its queue."""
+    if device.type != "cuda":
+        start = time.perf_counter()
+        call()
+        return time.perf_counter() - start
     begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     begin.record()
     call()
@@ -183,34 +162,32 @@ def _event_seconds(call: Callable[[], object]) -> float:
 
 
 def _copy_seconds(photo: Tensor) -> float:
-    """To read the photo once and write it once, at the speed of a copy too large for caches."""
+    """The time to read and write the photo once, at the speed of a copy too large for caches."""
     block = torch.empty(1 << 28, dtype=torch.uint8, device=photo.device)
-    seconds = [_event_seconds(block.clone) for _ in range(9)]
+    seconds = [_seconds(block.clone, photo.device) for _ in range(9)]
     return statistics.median(seconds) * photo.nbytes / block.nbytes
 
 
 def _baseline(resolution: Resolution, device: torch.device) -> float | str:
-    """Seconds of the reference program's way, once, after a small run; or why there are none."""
+    """Seconds of the reference implementation, or the reason why it was not run."""
     needed = BYTES_PER_PIXEL * resolution.width * resolution.height
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_memory()
     if free is not None and needed > free:
         return (
-            f"The baseline needs about {needed / 1e9:.0f} GB of memory, and {free / 1e9:.0f} GB "
-            "are free."
+            f"The baseline needs about {needed / 1e9:.0f} GB of memory, but only "
+            f"{free / 1e9:.0f} GB are free."
         )
     baseline = Baseline().to(device)
-    synchronise = torch.cuda.synchronize if device.type == "cuda" else lambda: None
-    for width, height in [(256, 256), resolution]:
-        # Both photos are squashed to one size.
-        content, style = (
-            torch.from_numpy(scene(width, height, evening))
-            .permute(2, 0, 1)[None]
-            .to(device)
-            .contiguous()
-            .float()
-            / 255
-            for evening in (False, True)
-        )
-        with torch.inference_mode():
-            seconds = _seconds(lambda c=content, s=style: baseline(c, s), synchronise)  # type: ignore[misc]
-    return seconds
+    _baseline_run(baseline, Resolution(256, 256), device)  # a warm-up
+    return _baseline_run(baseline, resolution, device)
+
+
+@torch.inference_mode()
+def _baseline_run(baseline: Baseline, resolution: Resolution, device: torch.device) -> float:
+    """Seconds of one run; the reference implementation resizes both photos to one size."""
+    content, style = (
+        torch.from_numpy(scene(*resolution, evening)).permute(2, 0, 1)[None].to(device).contiguous()
+        / 255
+        for evening in (False, True)
+    )
+    return _seconds(lambda: baseline(content, style), device)

@@ -1,25 +1,31 @@
-"""Fresh processes, so that the peak memory of one measurement does not hide that of the next."""
+"""Fresh processes, so that each measurement has a peak memory of its own."""
 
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from photostyle.errors import PhotostyleError
+from photostyle.errors import PhotostyleError, is_out_of_memory
 
 T = TypeVar("T")
 
 
 def in_fresh_process(function: Callable[..., T], *arguments: Any) -> T:
-    """What ``function``, of the top level of a module, returns in a process of its own.
+    """Call ``function``, defined at the top level of a module, in a new process.
 
-    Raises PhotostyleError where the function does, and where it runs out of memory.
+    Raises the function's PhotostyleError or OSError, MemoryError if it runs out of memory,
+    PhotostyleError if the process is killed, and RuntimeError for any other exception, whose
+    traceback the process prints.
     """
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
@@ -29,8 +35,11 @@ def in_fresh_process(function: Callable[..., T], *arguments: Any) -> T:
     try:
         error, result = receiver.recv()
     except EOFError:
+        process.join()
+        if (process.exitcode or 0) >= 0:
+            raise RuntimeError("The measuring process failed, as it says above.") from None
         raise PhotostyleError(
-            "The measurement was ended from outside, most likely for want of memory; "
+            "The measuring process was killed, most likely because memory ran out; "
             "choose a smaller resolution or tile."
         ) from None
     finally:
@@ -42,44 +51,85 @@ def in_fresh_process(function: Callable[..., T], *arguments: Any) -> T:
 
 
 def _answer(sender: Connection, function: Callable[..., T], arguments: tuple[Any, ...]) -> None:
-    # Whoever interrupts means the parent, which ends this process.
+    # Ctrl-C reaches both processes: the parent handles it and terminates this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         sender.send((None, function(*arguments)))
-    except (PhotostyleError, OSError, MemoryError) as error:
+    except (PhotostyleError, OSError) as error:
         sender.send((error, None))
-    except RuntimeError as error:  # torch has no MemoryError
-        if "memory" not in str(error):
+    except Exception as error:
+        if not is_out_of_memory(error):
             raise
         sender.send((MemoryError(), None))
 
 
-def peak_memory(number: int | None = None) -> int | None:
-    """The largest resident set that a running process has had so far, in bytes.
+class CommandRun(NamedTuple):
+    """A finished command: its wall time, and the peak memory of its process where known."""
 
-    number: of the process, None for this one. None where nothing tells.
-    """
+    seconds: float
+    peak_bytes: int | None
+    stdout: bytes
+
+
+def run_command(command: Sequence[str]) -> CommandRun:
+    """Run a command in a fresh process; raises PhotostyleError with its message if it fails."""
+    return in_fresh_process(_run_command, command)
+
+
+def _run_command(command: Sequence[str]) -> CommandRun:
+    with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
+        start = time.perf_counter()
+        process = subprocess.Popen(command, stdout=stdout, stderr=stderr)
+        # The parent terminates this process when it is interrupted; the command must end as well.
+        handler = signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+        try:
+            peak = _wait(process)
+        finally:
+            process.kill()
+            process.wait()
+            signal.signal(signal.SIGTERM, handler)
+        seconds = time.perf_counter() - start
+        stdout.seek(0)
+        stderr.seek(0)
+        if process.returncode:
+            lines = [line for line in stderr.read().decode(errors="replace").splitlines() if line]
+            message = lines[-1] if lines else f"{command[0]} was killed."
+            raise PhotostyleError(message.removeprefix("Error: "))
+        return CommandRun(seconds, peak, stdout.read())
+
+
+def _wait(process: subprocess.Popen[bytes]) -> int | None:
+    """Wait for a process; returns its peak memory in bytes where the system tells."""
+    if not hasattr(os, "wait4"):
+        process.wait()
+        return None
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    # The memory of this process at the fork counts too; a fresh process has little.
+    return _maxrss_bytes(usage.ru_maxrss)
+
+
+def peak_memory() -> int | None:
+    """Peak resident set of this process in bytes; None where the system does not tell."""
     with suppress(OSError):
-        # getrusage would also count what the parent had when this process began.
-        for line in Path(f"/proc/{number or 'self'}/status").read_text().splitlines():
+        # Unlike getrusage, this leaves out the parent's memory when this process was forked.
+        for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
-    if number is not None:
-        return None
     try:
         import resource
     except ImportError:
         return None
-    return maxrss_bytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    return _maxrss_bytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
-def maxrss_bytes(maxrss: int) -> int:
-    """getrusage's figure, which is in KiB but for macOS, in bytes."""
+def _maxrss_bytes(maxrss: int) -> int:
+    """Converts getrusage's ru_maxrss to bytes: macOS gives bytes, other systems KiB."""
     return maxrss if sys.platform == "darwin" else maxrss * 1024
 
 
 def free_memory() -> int | None:
-    """Bytes that can be had without swapping; None where nothing tells."""
+    """Bytes available without swapping; None where the system does not tell."""
     with suppress(OSError):
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):

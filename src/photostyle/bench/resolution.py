@@ -1,4 +1,4 @@
-"""Names and sizes of pictures."""
+"""Resolutions by name or size."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from photostyle.errors import PhotostyleError
 
 NAMES = {"fhd": (1920, 1080), "2k": (2560, 1440), "4k": (3840, 2160), "8k": (7680, 4320)}
 
-LONGEST, MOST = 65_500, 500_000_000
-"""Pixels of a side that a JPEG file holds, and of a photo that photostyle reads."""
+MAX_SIDE = 65_500
+"""Largest side of a JPEG file, in pixels."""
+
+MAX_PIXELS = 500_000_000
+"""Largest photo that photostyle reads, in pixels."""
 
 
 class Resolution(NamedTuple):
-    """The size of a picture in pixels."""
+    """The size of a photo in pixels."""
 
     width: int
     height: int
@@ -30,7 +33,7 @@ class Resolution(NamedTuple):
 
 
 def parse(text: str) -> list[Resolution]:
-    """Read "fhd,8k,1920x1080"; raises PhotostyleError for what is no resolution."""
+    """Parse a list like "fhd,8k,1920x1080"; raises PhotostyleError for an invalid resolution."""
     return [_one(word.strip()) for word in text.split(",")]
 
 
@@ -42,9 +45,10 @@ def _one(word: str) -> Resolution:
         known = ", ".join(NAMES)
         raise PhotostyleError(f"Unknown resolution {word!r}; use {known} or one like 1920x1080.")
     resolution = Resolution(int(found[1]), int(found[2]))
-    if min(resolution) < 1 or max(resolution) > LONGEST or resolution.megapixels * 1e6 > MOST:
+    width, height = resolution
+    if min(width, height) < 1 or max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
         raise PhotostyleError(
-            f"A resolution has sides of 1 to {LONGEST} pixels and at most {MOST // 10**6} "
+            f"A resolution has sides of 1 to {MAX_SIDE} pixels and at most {MAX_PIXELS // 10**6} "
             f"megapixels, not {word}."
         )
     return resolution

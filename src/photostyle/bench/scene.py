@@ -1,4 +1,4 @@
-"""Pictures to measure with, as rich in detail as photos and rendered in an instant, at any size."""
+"""Synthetic photos of any size: as detailed as real ones, and quick to render."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import numpy as np
 import numpy.typing as npt
 
 TEXTURE = 512
-"""Side of the texture, in pixels, which repeats."""
+"""Side of the repeating texture, in pixels."""
 
 STRIP = 1 << 18
-"""Pixels rendered at a time, so that rendering takes no memory to speak of."""
+"""Pixels rendered at a time, which keeps memory low."""
 
 
 def scene(width: int, height: int, evening: bool = False) -> npt.NDArray[np.uint8]:
-    """Land under a sky by day or in the evening, (H, W, 3).
+    """Land under a sky by day or in the evening: sRGB (H, W, 3), uint8.
 
-    The texture has the spectrum of natural images, amplitude ~ 1 / frequency (Field 1987), one to
-    one with the pixels, so that files are as large as those of a camera.
+    The texture has the spectrum of natural images, amplitude ~ 1 / frequency (Field 1987), at the
+    scale of single pixels at any size, so that JPEG files are as large as those of a camera.
     """
     texture = _texture()
     columns = np.linspace(0, 1, width).astype(np.float32)
@@ -31,7 +31,7 @@ def scene(width: int, height: int, evening: bool = False) -> npt.NDArray[np.uint
         sky = _gradient([[0.3, 0.25, 0.45], [1.0, 0.55, 0.25]])
         land = _gradient([[0.3, 0.2, 0.2], [0.12, 0.08, 0.1], [0.25, 0.15, 0.15]])
 
-    picture = np.empty((height, width, 3), np.uint8)
+    photo = np.empty((height, width, 3), np.uint8)
     for top in range(0, height, max(1, STRIP // width)):
         part = slice(top, min(height, top + max(1, STRIP // width)))
         y, edge = lines[part, None], horizon[None]
@@ -41,19 +41,19 @@ def scene(width: int, height: int, evening: bool = False) -> npt.NDArray[np.uint
         detail = texture[rows].take(np.arange(width) % TEXTURE, axis=1)
         colours += np.where(above, 0.02, 0.13)[..., None] * detail
         colours += 0.05 * np.sin(23 * columns + 17 * y)[..., None]
-        picture[part] = (255 * colours.clip(0, 1)).round()
-    return picture
+        photo[part] = (255 * colours.clip(0, 1)).round()
+    return photo
 
 
 def _gradient(
     colours: list[list[float]],
 ) -> Callable[[npt.NDArray[Any]], npt.NDArray[np.float32]]:
-    """Between colours at even distances, at places in 0..1."""
-    places = np.linspace(0, 1, len(colours))
+    """Interpolates evenly spaced colours at positions in 0..1."""
+    positions = np.linspace(0, 1, len(colours))
     channels = np.array(colours).T
 
     def at(t: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-        return np.stack([np.interp(t, places, c) for c in channels], -1).astype(np.float32)
+        return np.stack([np.interp(t, positions, c) for c in channels], -1).astype(np.float32)
 
     return at
 

@@ -1,0 +1,69 @@
+"""Where the time of the engine goes, by the labels that it sets for `torch.profiler`."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import torch
+from torch.autograd.profiler_util import FunctionEvent
+from torch.profiler import ProfilerActivity, profile, record_function
+
+OTHER = "other"
+"""The phase of everything outside the engine's labels."""
+
+PHASES = ("encoding", "moments", "decoding", "local maps", OTHER)
+"""The engine's labels, and `OTHER`."""
+
+
+class ProfiledCall(NamedTuple):
+    """One call under the profiler.
+
+    phases: seconds of each of PHASES; 0 for one that never ran. elapsed: seconds of the call.
+    """
+
+    phases: dict[str, float]
+    elapsed: float
+
+
+def profile_call(call: Callable[[], object], device: torch.device) -> ProfiledCall:
+    """Profile a call; a phase inside another counts for itself alone.
+
+    On the CPU the phases are wall time and add up to ``elapsed``. On a GPU they are the running
+    time of the kernels that were launched in them, which leaves out the time when the GPU idles.
+    """
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler would log to stderr
+    on_gpu = device.type == "cuda"
+    activities = [ProfilerActivity.CPU, *[ProfilerActivity.CUDA] * on_gpu]
+    with profile(activities=activities) as profiler:
+        start = time.perf_counter()
+        with record_function(OTHER):
+            call()
+            if on_gpu:
+                torch.cuda.synchronize(device)
+        elapsed = time.perf_counter() - start
+    return ProfiledCall(phase_seconds(profiler.events() or [], on_gpu), elapsed)
+
+
+def phase_seconds(events: Iterable[FunctionEvent], on_gpu: bool) -> dict[str, float]:
+    """Seconds of each phase: the events' own times, summed by the innermost label around them."""
+    seconds = dict.fromkeys(PHASES, 0.0)
+    for event in events:
+        phase = _innermost_label(event)
+        if phase is not None:
+            seconds[phase] += (_kernel_time(event) if on_gpu else event.self_cpu_time_total) / 1e6
+    return seconds
+
+
+def _innermost_label(event: FunctionEvent) -> str | None:
+    ancestor: FunctionEvent | None = event
+    while ancestor is not None and ancestor.name not in PHASES:
+        ancestor = ancestor.cpu_parent
+    return None if ancestor is None else ancestor.name
+
+
+def _kernel_time(event: FunctionEvent) -> float:
+    """Microseconds of the kernels that an operator launched; labels repeat them, so they give 0."""
+    return 0.0 if event.is_user_annotation else sum(kernel.duration for kernel in event.kernels)

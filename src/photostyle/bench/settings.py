@@ -1,0 +1,34 @@
+"""What to measure with; imports nothing heavy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from photostyle.transfer.options import Mode
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Options of the engine and of the measurement.
+
+    working_size, tile: in pixels. runs: number of timed runs, after a warm-up. baseline: also time
+    the reference implementation, once. frames: number of frames of a clip whose stability is
+    measured.
+    """
+
+    model: str
+    device: str
+    mode: Mode
+    working_size: int
+    tile: int
+    runs: int = 5
+    baseline: bool = False
+    frames: int = 40
+
+    @property
+    def arguments(self) -> list[str]:
+        """The options of both `photostyle image` and `photostyle video`."""
+        return [
+            *("--model", self.model, "--device", self.device),
+            *("--working-size", str(self.working_size)),
+        ]

@@ -1,0 +1,47 @@
+"""The phases of the engine, told by the labels that it sets for the profiler."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import torch
+from torch.autograd.profiler_util import FunctionEvent, Kernel
+from torch.profiler import record_function
+
+from photostyle.bench.phases import PHASES, phase_seconds, profile_call
+
+CPU = torch.device("cpu")
+
+
+def test_a_phase_inside_another_counts_for_itself_alone() -> None:
+    def call() -> None:
+        with record_function("decoding"):
+            time.sleep(0.02)
+            with record_function("moments"):
+                time.sleep(0.1)
+            time.sleep(0.02)
+
+    phases, elapsed = profile_call(call, CPU)
+    assert 0.04 <= phases["decoding"] < 0.1 <= phases["moments"]
+    assert phases["encoding"] == phases["local maps"] == 0
+    assert sum(phases.values()) == pytest.approx(elapsed, rel=0.05)
+
+
+def test_time_outside_the_labels_is_other() -> None:
+    phases, elapsed = profile_call(lambda: time.sleep(0.05), CPU)
+    assert phases.pop("other") == pytest.approx(elapsed, rel=0.05)
+    assert set(phases.values()) == {0}
+
+
+def test_on_a_gpu_kernels_count_for_the_label_around_their_operator() -> None:
+    """Made-up events, because CI has no GPU: a label, two operators, and the label's own kernel."""
+    label = FunctionEvent(1, "encoding", 0, 0, 90, is_user_annotation=True)
+    operator = FunctionEvent(2, "aten::conv2d", 0, 10, 20)
+    unlabelled = FunctionEvent(3, "aten::add", 0, 95, 99)
+    operator.set_cpu_parent(label)
+    operator.append_kernel("conv", 0, 3e6)
+    label.kernels.append(Kernel("encoding", 0, 3e6))
+    unlabelled.append_kernel("add", 0, 5e6)
+    seconds = phase_seconds([label, operator, unlabelled], on_gpu=True)
+    assert seconds == {**dict.fromkeys(PHASES, 0.0), "encoding": 3.0}
