@@ -5,15 +5,16 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test lint fuzz fault clean
+.PHONY: help demo run test test-all lint fuzz fault clean
 
 help:
 	@echo "make demo                          render two photos and give one the look of the other"
 	@echo "make run CONTENT=a.jpg STYLE=b.jpg give photo a the look of photo b"
-	@echo "make test                          run the tests"
+	@echo "make test                          run the tests, except the slow ones"
+	@echo "make test-all                      run the tests, then the slow ones"
 	@echo "make lint                          check style and types"
-	@echo "make fuzz                          3,000 damaged files through the command"
-	@echo "make fault                         kills, full disks and competing processes"
+	@echo "make fuzz                          send 3,000 damaged files through the command"
+	@echo "make fault                         test kills, full disks and competing processes"
 	@echo "make clean                         remove the environment and the demo"
 
 $(INSTALLED): pyproject.toml
@@ -32,8 +33,16 @@ run: $(INSTALLED)
 	@test -n "$(CONTENT)" -a -n "$(STYLE)" || { echo "usage: make run CONTENT=a.jpg STYLE=b.jpg"; exit 2; }
 	@$(BIN)/photostyle image $(ARGS) -- "$(CONTENT)" "$(STYLE)"
 
+# One process per core, each with one thread: idle threads must not take time from the others.
+test test-all: export OMP_NUM_THREADS = 1
+test test-all: export OMP_WAIT_POLICY = PASSIVE
+PYTEST = $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(PYTEST) -m "not slow"
+
+test-all: test
+	$(PYTEST) -m slow
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check src tests examples

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,9 @@ from support.models import save_tiny_model, save_tiny_teacher
 from support.photos import scene
 
 import photostyle
+
+# A shell starts background jobs with SIGINT ignored; commands under test would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

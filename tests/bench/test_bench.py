@@ -170,6 +170,7 @@ def test_scenes_make_files_as_large_as_those_of_cameras() -> None:
     assert 2 < 8 * len(stream.getvalue()) / (601 * 401) < 10
 
 
+@pytest.mark.slow
 def test_an_8k_photo_from_file_to_file_takes_little_memory(tmp_path: Path) -> None:
     """The command with the bundled weights on 33 megapixels."""
     report = tmp_path / "report.json"
