@@ -135,7 +135,7 @@ def test_the_result_may_be_had_in_srgb(folder: Path, model: str) -> None:
     for choice in ("keep", "srgb"):
         run(model, "wide.png", "dusk.png", "-o", f"{choice}.png", "--profile", choice)
     kept, srgb = (photo.read(folder / f"{choice}.png") for choice in ("keep", "srgb"))
-    assert photo.color.is_same(srgb.original, None)
+    assert photo.color.are_equivalent(srgb.original, None)
     assert srgb.original is not None
     assert np.abs(kept.pixels.astype(int) - srgb.pixels).mean() > 2
     assert np.abs(kept.in_srgb().astype(int) - srgb.pixels).max() <= 1
@@ -253,7 +253,7 @@ def test_notes_go_to_stderr(folder: Path, model: str) -> None:
     first.save("pages.tif", save_all=True, append_images=[second])
     result = run(model, "pages.tif", "dusk.png")
     assert result.exit_code == 0
-    note = "Note: 'pages.tif': The file holds several images; the first is used."
+    note = "Note: 'pages.tif': The file contains several images; only the first was read."
     assert result.stderr == f"Mode: exact.\n{note}\n"
     assert photo.read(folder / "pages-dusk.tif").size == (60, 40)
 

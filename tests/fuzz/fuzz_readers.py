@@ -57,14 +57,14 @@ def read_metadata(data: bytes) -> None:
     exif = Image.Exif()
     with suppress(Exception):
         exif.load(b"Exif\0\0" + data)
-    found, orientation, _ = metadata.read(exif, {"xmp": data, "dpi": (data, 1)})
+    found, orientation, _ = metadata.read_metadata(exif, {"xmp": data, "dpi": (data, 1)})
     assert 1 <= orientation <= 8
     found.stamped("settings")
     metadata.names_adobe_rgb(exif)
 
 
 def read_jxl_size(data: bytes) -> None:
-    with suppress(ValueError, Image.DecompressionBombError):
+    with suppress(ValueError, limits.TooLargeError):
         limits.check_jxl(BytesIO(data))
 
 

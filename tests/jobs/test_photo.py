@@ -58,7 +58,7 @@ def test_everything_that_the_command_can_keep(folder: Path, model: str) -> None:
     )
     small = photo.read("small.png")
     assert small.depth == 8
-    assert photo.color.is_same(small.original, None)
+    assert photo.color.are_equivalent(small.original, None)
 
 
 def test_metadata_and_animation_are_kept_or_left_out(folder: Path, model: str) -> None:

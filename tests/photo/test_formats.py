@@ -118,7 +118,7 @@ def test_the_table_of_what_is_only_read() -> None:
         assert np.array_equal(read.pixels, pixels[..., :3])
         assert read.alpha is not None
         assert np.array_equal(read.alpha, pixels[..., 3])
-        with pytest.raises(PhotostyleError, match="can be written"):
+        with pytest.raises(PhotostyleError, match="cannot be written as"):
             photo.format_of(Path(f"a.{format.lower()}"))
 
 
@@ -131,7 +131,7 @@ def test_a_raw_photo_is_developed_in_16_bits_and_upright(
     pytest.importorskip("rawpy")
     read = photo.read(BytesIO(raw_file(orientation)))
     assert (read.size, read.depth, read.format) == (size, 16, "RAW")
-    assert photo.color.is_same(read.original, None)
+    assert photo.color.are_equivalent(read.original, None)
     assert b"Maker" in read.metadata.exif
     assert photo.suffix_for(read, ".dng") == ".jpg"
     # The light is warm, and red grows from left to right of the sensor.
@@ -277,7 +277,7 @@ def test_of_several_pages_the_first_with_a_note() -> None:
         read = photo.read(stream)
         assert np.array_equal(read.pixels, first)
         (note,) = read.notes
-        assert "several images; the first is used" in note
+        assert "several images; only the first was read" in note
     assert photo.read(tiff(scene())).notes == ()
 
 

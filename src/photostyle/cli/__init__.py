@@ -12,12 +12,13 @@ import pkgutil
 import signal
 import sys
 import traceback
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from importlib import import_module
 from typing import Any, NoReturn
 
 import click
 
+from photostyle.cli._quiet import quiet_libraries
 from photostyle.errors import PhotostyleError, is_out_of_memory
 from photostyle.version import __version__
 
@@ -44,7 +45,8 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; what a user can mend becomes one sentence, bugs stay exceptions."""
         try:
-            return super().invoke(ctx)
+            with nullcontext() if _debugging() else quiet_libraries():
+                return super().invoke(ctx)
         except BaseException as error:
             if _received:  # a library may have raised something else because of the signal
                 ctx.exit(128 + _received[0])

@@ -11,6 +11,7 @@ from photostyle.errors import PhotostyleError
 from photostyle.jobs.models import load_stylizer, model_name
 from photostyle.jobs.progress import Progress, Stopwatch, silent
 from photostyle.transfer.options import TILE, WORKING_SIZE, Mode
+from photostyle.version import __version__
 
 if TYPE_CHECKING:
     from photostyle.jobs.models import Model
@@ -107,7 +108,7 @@ def stylize_photo(
     chosen = stylizer.way(mode, height, width)
     with watch("apply", chosen):
         result = content_photo.with_depth(16) if depth == "16" else content_photo
-        result = result.restyled(
+        result = result.map_visible(
             lambda pixels, mask: stylizer.apply(
                 pixels,
                 learned,
@@ -124,8 +125,8 @@ def stylize_photo(
     with watch("write"):
         result = result.with_depth(8) if depth == "8" else result
         result = result.written_in_srgb() if profile == "srgb" else result
-        settings = _settings(name, chosen, strength)
-        result = result.stripped() if strip_metadata else result.stamped(settings)
+        software = _software(name, chosen, strength)
+        result = result.stripped() if strip_metadata else result.stamped(software)
         target.write(result, (content_photo, style_photo), overwrite, quality)
     unsupported = photo.unsupported_features(result, target.format)
     return PhotoReport(
@@ -202,10 +203,10 @@ class _Target:
                 photo.write(row, self.compared, overwrite=overwrite, quality=quality)
 
 
-def _settings(model: str | None, mode: str, strength: float) -> str:
-    """What the metadata say of how the photo was made."""
+def _software(model: str | None, mode: str, strength: float) -> str:
+    """The program and its settings, as they are written into the metadata."""
     known = f"model {Path(model).stem}, " if model else ""
-    return f"{known}mode {mode}, strength {strength:g}"
+    return f"photostyle {__version__} ({known}mode {mode}, strength {strength:g})"
 
 
 def _source(file: File) -> Path | BinaryIO:

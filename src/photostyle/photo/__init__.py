@@ -1,8 +1,16 @@
-"""Photos in files and in memory: upright, colour-managed, complete, never half written.
+"""Photos in files and in memory: upright, colour-managed, and written completely or not at all.
 
-`decode` reads and `encode` writes; between them lie `formats` (what each can hold), `limits`,
-`deep` (more than 8 bits), `raster` (from stored values to upright RGB), `colour` (profiles),
-`metadata` (EXIF, XMP) and `photo`, the photo in memory.
+`decode` reads files and `encode` writes them. Between the two:
+
+- `formats`: which formats there are and what each of them can store
+- `limits`: the largest photo that is read
+- `decoder_errors`: the exceptions that mean a damaged file
+- `high_bit_depth`: files with more than 8 bits per channel, and raw files
+- `raster`: stored values to upright RGB
+- `color`: ICC profiles
+- `metadata`: EXIF, XMP and resolution
+- `photo`: `Photo`, the photo in memory
+- `contact_sheet`: many small photos in one file
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Contact sheets: rows of photos side by side, to look at many results at once."""
+"""Contact sheets: many small photos in one file, to compare results at a glance."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from photostyle import photo
+from photostyle.photo.encode import write
+from photostyle.photo.photo import Photo
 
 HEIGHT = 224
-"""Height of a row, pixels."""
+"""Height of a photo in pixels."""
 
-_GAP, _CAPTION, _FONT_SIZE = 4, 18, 12
+_GAP, _CAPTION_HEIGHT, _FONT_SIZE = 4, 18, 12
+_COLUMNS = 4
 
 
 def save_sheet(
@@ -23,49 +25,49 @@ def save_sheet(
     captions: Sequence[str] | None = None,
     height: int = HEIGHT,
 ) -> None:
-    """Write photos (H, W, 3) in rows of ``height`` pixels, each below its caption if there are any.
+    """Write rows of photos (H, W, 3), scaled to ``height``, with captions above the rows if given.
 
-    A file of that name is replaced. Raises PhotostyleError if it cannot be written.
+    An existing file is replaced. Raises PhotostyleError if the file cannot be written.
     """
     font = ImageFont.load_default(_FONT_SIZE)
-    strips = [[Image.fromarray(thumbnail(pixels, height)) for pixels in row] for row in rows]
-    above = _CAPTION if captions else 0
-    widths = [sum(image.width + _GAP for image in strip) for strip in strips]
+    thumbnails = [[Image.fromarray(thumbnail(pixels, height)) for pixels in row] for row in rows]
+    caption_height = _CAPTION_HEIGHT if captions else 0
+    widths = [sum(image.width + _GAP for image in row) for row in thumbnails]
     widths += [round(font.getlength(caption)) + _GAP for caption in captions or ()]
-    step = above + height + _GAP
+    step = caption_height + height + _GAP
 
-    sheet = Image.new("RGB", (max(widths) + _GAP, step * len(strips) + _GAP), "white")
+    sheet = Image.new("RGB", (max(widths) + _GAP, step * len(thumbnails) + _GAP), "white")
     draw = ImageDraw.Draw(sheet)
-    for number, strip in enumerate(strips):
+    for number, images in enumerate(thumbnails):
         top, left = _GAP + number * step, _GAP
         if captions:
             draw.text((left, top), captions[number], "black", font)
-        for image in strip:
-            sheet.paste(image, (left, top + above))
+        for image in images:
+            sheet.paste(image, (left, top + caption_height))
             left += image.width + _GAP
-    photo.write(photo.Photo(np.array(sheet)), path, overwrite=True)
+    write(Photo(np.array(sheet)), path, overwrite=True)
 
 
 def save_columns(
     columns: Sequence[tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], str]], path: Path
 ) -> None:
-    """Write pairs of photos below each other, side by side in rows of four, with their captions.
+    """Write pairs of photos (H, W, 3) of equal width, one above the other, four pairs to a row.
 
-    Raises PhotostyleError if it cannot be written; a file of that name is replaced.
+    Each pair comes with its caption. An existing file is replaced. Raises PhotostyleError if the
+    file cannot be written.
     """
-    rows = []
-    for pair in columns:
-        gap = np.full((_GAP, pair[0].shape[1], 3), 255, np.uint8)
-        rows.append(np.concatenate([pair[0], gap, pair[1]]))
-    step = 4
-    lines = [rows[i : i + step] for i in range(0, len(rows), step)]
-    captions = [
-        "   |   ".join(c[2] for c in columns[i : i + step]) for i in range(0, len(rows), step)
-    ]
-    save_sheet(lines, path, captions, 2 * HEIGHT + _GAP)
+    rows = [columns[start : start + _COLUMNS] for start in range(0, len(columns), _COLUMNS)]
+    pairs = [[_stacked(above, below) for above, below, _ in row] for row in rows]
+    captions = ["   |   ".join(caption for _, _, caption in row) for row in rows]
+    save_sheet(pairs, path, captions, 2 * HEIGHT + _GAP)
+
+
+def _stacked(above: npt.NDArray[np.uint8], below: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    gap = np.full((_GAP, above.shape[1], 3), 255, np.uint8)
+    return np.concatenate([above, gap, below])
 
 
 def thumbnail(pixels: npt.NDArray[np.uint8], height: int = HEIGHT) -> npt.NDArray[np.uint8]:
-    """The photo (H, W, 3) at a height of ``height`` pixels."""
+    """A photo (H, W, 3) scaled to ``height`` pixels, with its aspect ratio."""
     width = max(1, round(pixels.shape[1] * height / pixels.shape[0]))
     return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS))

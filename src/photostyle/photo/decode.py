@@ -1,14 +1,12 @@
-"""From a file to a photo."""
+"""Reads photo files."""
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import stat
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -18,9 +16,10 @@ from PIL import ExifTags, Image, ImageSequence, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from photostyle.errors import PhotostyleError
-from photostyle.photo import color, high_bit_depth, limits, metadata, raster
+from photostyle.photo import color, high_bit_depth, limits, raster
+from photostyle.photo.decoder_errors import DECODER_ERRORS
 from photostyle.photo.formats import READABLE
-from photostyle.photo.metadata import Metadata
+from photostyle.photo.metadata import Metadata, names_adobe_rgb, read_metadata
 from photostyle.photo.photo import Animation, AnimationFrame, Photo
 from photostyle.photo.raster import Raster
 
@@ -28,7 +27,7 @@ _RAW_SUFFIXES = re.compile(
     r"\.(3fr|arw|cr2|cr3|crw|dcr|dng|erf|fff|iiq|kdc|mef|mos|mrw|nef|nrw|orf|pef|raf|raw|rw2|rwl"
     r"|sr2|srf|srw|x3f)"
 )
-# Where a file that has no name says that it is raw: offset and bytes.
+# Raw files recognised by content, where there is no name: offset and bytes.
 _RAW_MAGIC = (
     (0, b"FUJIFILMCCD-RAW"),
     (0, b"IIRO"),
@@ -39,41 +38,41 @@ _RAW_MAGIC = (
     (4, b"ftypcrx "),
 )
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_DEEP_PNG = re.compile(rb"\x89PNG\r\n\x1a\n.{16}\x10", re.DOTALL)
-_FED = 1 << 26
-"""Bytes of a file that a decoder is given at a time."""
+_PNG_16_BIT = re.compile(rb"\x89PNG\r\n\x1a\n.{16}\x10", re.DOTALL)
 
-_SEVERAL = "The file holds several images; the first is used."
+_BLOCK = 1 << 26
+"""Bytes of a file that Pillow's decoders get at a time: with its 64 KB threads wait for the GIL."""
+
+_MULTIPAGE_NOTE = "The file contains several images; only the first was read."
 
 
 def read(source: str | Path | BinaryIO, *, still: bool = False) -> Photo:
-    """The photo in a file or a binary stream, of any format that Pillow, tifffile or rawpy reads.
+    """Read a photo from a file or binary stream, in any format of Pillow, tifffile or LibRaw.
 
-    The orientation in the metadata is applied. RGB stays in the profile of the file, where one
-    can work in it; all else is converted, grey, CMYK and Lab to sRGB. Of an animation all frames
-    are read, or with ``still`` the first; of other files with several images the first.
+    The photo is rotated by its EXIF orientation. RGB keeps its profile if that is suitable for
+    processing; everything else is converted, grey, CMYK and Lab to sRGB. All frames of an
+    animation are read, or with ``still`` the first; of other files with several images the first.
+
+    Libraries may log or warn about odd files, and those in C may write to stderr; this function
+    leaves logging, warnings and stderr to the program.
 
     Raises PhotostyleError if there is no readable photo of at most MAX_PIXELS pixels.
     """
     is_path = isinstance(source, (str, Path))
     name = repr(str(source if is_path else getattr(source, "name", "The photo")))
+    suffix = Path(source).suffix.lower() if isinstance(source, (str, Path)) else ""
     try:
-        with _quietly(), _opened(source) as stream:
-            suffix = Path(source).suffix.lower() if isinstance(source, (str, Path)) else ""
+        with limits.replacing_pillow_limit(), _opened(source) as stream:
             photo = _decode(stream, suffix, still)
-    except (PhotostyleError, MemoryError):
-        raise
-    except Image.DecompressionBombError as error:
-        limit = f"the limit is {limits.MAX_PIXELS // 1_000_000} megapixels."
-        hint = f" {error}" if str(error).startswith("With") else ""
-        raise PhotostyleError(f"{name} is too large: {limit}{hint}") from error
+    except limits.TooLargeError as error:
+        raise PhotostyleError(f"{name} is too large: {error}") from error
     except UnidentifiedImageError as error:
-        raise PhotostyleError(f"{name} is not a photo of a format that can be read.") from error
-    except Exception as error:  # a broken file makes decoders raise anything
-        known = isinstance(error, OSError) and error.strerror
+        raise PhotostyleError(f"{name} is not a photo in a supported format.") from error
+    except DECODER_ERRORS as error:
+        reason = isinstance(error, OSError) and error.strerror
         raise PhotostyleError(
-            f"{name} cannot be read: {known}."
-            if known
+            f"{name} cannot be read: {reason}."
+            if reason
             else f"{name} is damaged or incomplete and cannot be read."
         ) from error
     return replace(photo, notes=tuple(f"{name}: {note}" for note in photo.notes))
@@ -84,19 +83,12 @@ def _decode(stream: BinaryIO, suffix: str, still: bool) -> Photo:
     is_tiff = start.startswith(_TIFF_MAGIC)
     if (
         _RAW_SUFFIXES.fullmatch(suffix)
-        or any(start.startswith(magic, at) for at, magic in _RAW_MAGIC)
-        or (is_tiff and high_bit_depth.is_raw_tiff(stream))
+        or any(start.startswith(magic, offset) for offset, magic in _RAW_MAGIC)
+        or (is_tiff and high_bit_depth.is_dng(stream))
     ):
-        # LibRaw turns the photo itself.
-        noted, _, notes = metadata.read(high_bit_depth.read_exif(stream), {})
-        with _without_stderr():
-            values = high_bit_depth.read_raw(stream)
-        return _assembled(values, 1, noted, "RAW", notes)
-    if is_tiff and (found := high_bit_depth.read_tiff(stream)):
-        values, exif, info, several = found
-        noted, orientation, notes = metadata.read(exif, info)
-        notes += [_SEVERAL] * several
-        return _assembled(values, orientation, noted, "TIFF", notes)
+        return _decode_raw(stream)
+    if is_tiff and (photo := _decode_high_bit_depth_tiff(stream)):
+        return photo
     if start.startswith(limits.JXL_MAGIC):
         limits.check_jxl(stream)
     stream.seek(0)
@@ -107,32 +99,47 @@ def _decode(stream: BinaryIO, suffix: str, still: bool) -> Photo:
         if frames > 1 and not still:
             limits.check_size(image.width, image.height, frames)
             return _decode_animation(image, format)
-        # Pillow feeds its decoder 64 KB at a time, and each time waits for other threads.
-        image.decodermaxblock = _FED
-        with _without_stderr() if is_tiff else nullcontext():
-            image.load()
-        noted, orientation, notes = _metadata_of(image)
+        image.decodermaxblock = _BLOCK
+        image.load()
+        metadata, orientation, notes = _metadata_of(image)
         profile = image.info.get("icc_profile")
-        if _DEEP_PNG.match(start) and frames == 1:
+        if _PNG_16_BIT.match(start) and frames == 1:
             values = high_bit_depth.read_png(stream, profile)
         else:
-            values = raster.of_image(image, profile or _named_profile(image))
+            values = raster.from_image(image, profile or _profile_named_in_exif(image))
         if isinstance(image, TiffImageFile) and image.tag_v2.next:
-            notes.append(_SEVERAL)
-        return _assembled(values, orientation, noted, format, notes)
+            notes.append(_MULTIPAGE_NOTE)
+        return _to_photo(values, orientation, metadata, format, notes)
+
+
+def _decode_raw(stream: BinaryIO) -> Photo:
+    exif = high_bit_depth.read_exif(stream)
+    metadata, _, notes = read_metadata(exif, {})
+    upright = 1  # LibRaw has rotated the photo
+    return _to_photo(high_bit_depth.read_raw(stream), upright, metadata, "RAW", notes)
+
+
+def _decode_high_bit_depth_tiff(stream: BinaryIO) -> Photo | None:
+    found = high_bit_depth.read_tiff(stream)
+    if not found:
+        return None
+    values, exif, info, multipage = found
+    metadata, orientation, notes = read_metadata(exif, info)
+    notes += [_MULTIPAGE_NOTE] * multipage
+    return _to_photo(values, orientation, metadata, "TIFF", notes)
 
 
 def _decode_animation(image: Image.Image, format: str) -> Photo:
-    """All frames; what is said of the whole file is taken from the first."""
+    """All frames; profile, metadata and loop are those of the first."""
     loop, profile = image.info.get("loop"), image.info.get("icc_profile")
-    noted, orientation, notes = _metadata_of(image)
+    metadata, orientation, notes = _metadata_of(image)
     photos, durations = [], []
     for number, frame in enumerate(ImageSequence.Iterator(image)):
         if number == 0 and image.info.get("default_image"):
-            continue  # is shown only where animations are not
+            continue  # shown only by programs that cannot play animations
         frame.load()
-        values = raster.of_image(frame, profile)
-        photos.append(_assembled(values, orientation, noted, format, notes))
+        values = raster.from_image(frame, profile)
+        photos.append(_to_photo(values, orientation, metadata, format, notes))
         durations.append(float(frame.info.get("duration", 0)))
     first, *others = photos
     if not others:
@@ -144,15 +151,15 @@ def _decode_animation(image: Image.Image, format: str) -> Photo:
     return replace(first, animation=Animation(frames, durations[0], loop))
 
 
-def _assembled(
-    values: Raster, orientation: int, noted: Metadata, format: str, notes: list[str]
+def _to_photo(
+    values: Raster, orientation: int, metadata: Metadata, format: str, notes: list[str]
 ) -> Photo:
-    """The photo upright and in a profile that can be worked in."""
+    """The photo upright, in a profile that is suitable for processing."""
     profile = values.profile
     if profile and not color.is_usable(profile, values.space):
-        profile, notes = None, [*notes, "The colour profile cannot be used and was left out."]
+        profile, notes = None, [*notes, "The colour profile is invalid and was dropped."]
         values = values._replace(profile=None)
-    pixels, alpha = raster.upright(values, orientation)
+    pixels, alpha = raster.to_upright_rgb(values, orientation)
     original = profile
     if profile and values.space != "RGB ":
         profile = original = color.SRGB
@@ -160,28 +167,28 @@ def _assembled(
         color.convert(pixels, profile, color.SRGB)
         writable = color.is_usable(profile, "RGB ", output=True)
         profile, original = color.SRGB, profile if writable else color.SRGB
-    return Photo(pixels, alpha, profile, original, noted, format, notes=tuple(notes))
+    return Photo(pixels, alpha, profile, original, metadata, format, notes=tuple(notes))
 
 
 def _metadata_of(image: Image.Image) -> tuple[Metadata, int, list[str]]:
     info: dict[str, Any] = {key: image.info.get(key) for key in ("xmp", "dpi")}
     if isinstance(image, TiffImageFile):
         info["xmp"] = image.tag_v2.get(ExifTags.Base.XMLPacket)
-    noted, orientation, notes = metadata.read(image, info)
-    # The orientation in the codestream counts and has been applied; ISO/IEC 18181-2, 9.3.
-    return noted, 1 if image.format == "JXL" else orientation, notes
+    metadata, orientation, notes = read_metadata(image, info)
+    # ISO/IEC 18181-2, 9.3: the orientation in the codestream counts, and the decoder applies it.
+    return metadata, 1 if image.format == "JXL" else orientation, notes
 
 
-def _named_profile(image: Image.Image) -> bytes | None:
-    """The profile that a photo without one names in its metadata."""
-    if image.mode == "RGB" and metadata.names_adobe_rgb(image):
+def _profile_named_in_exif(image: Image.Image) -> bytes | None:
+    """Adobe RGB if EXIF names it, which cameras do instead of embedding a profile."""
+    if image.mode == "RGB" and names_adobe_rgb(image):
         return color.adobe_rgb()
     return None
 
 
 @contextmanager
 def _opened(source: str | Path | BinaryIO) -> Iterator[BinaryIO]:
-    """A stream that can be read from any place and has an end."""
+    """A seekable stream, at its start."""
     if isinstance(source, (str, Path)):
         with Path(source).open("rb") as stream:
             yield _seekable(stream)
@@ -195,13 +202,13 @@ def _seekable(stream: BinaryIO) -> BinaryIO:
         stream = BytesIO(stream.read(limits.MAX_BYTES + 1))
         size = len(stream.getbuffer())
     if size > limits.MAX_BYTES:
-        raise PhotostyleError(f"No photo has more than {limits.MAX_BYTES >> 30} GB.")
+        raise limits.TooLargeError(f"the limit is {limits.MAX_BYTES >> 30} GB.")
     stream.seek(0)
     return stream
 
 
 def _size(stream: BinaryIO) -> int | None:
-    """The size of a file on disk or in memory; None for pipes and devices."""
+    """Bytes of a file on disk or in memory; None for pipes and devices."""
     if isinstance(stream, BytesIO):
         return len(stream.getbuffer())
     try:
@@ -209,37 +216,3 @@ def _size(stream: BinaryIO) -> int | None:
     except (OSError, AttributeError):
         return None
     return status.st_size if stat.S_ISREG(status.st_mode) else None
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Without what the libraries have to say of odd files that they can read all the same."""
-    loggers = [logging.getLogger(name) for name in ("imagecodecs", "tifffile", "PIL")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL + 1)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-
-
-@contextmanager
-def _without_stderr() -> Iterator[None]:
-    """Without what libraries in C (libtiff, LibRaw) print there on their own."""
-    try:
-        kept = os.dup(2)
-    except OSError:  # there is none
-        yield
-        return
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)

@@ -1,4 +1,4 @@
-"""From a photo to a file."""
+"""Writes photo files."""
 
 from __future__ import annotations
 
@@ -20,13 +20,18 @@ from photostyle.photo.photo import Photo
 
 _EXIF = b"Exif\0\0"
 _ICC = b"ICC_PROFILE\0"
-_JPEG_SIDE = 65_500  # pixels
+_MAX_JPEG_SIDE = 65_500  # pixels
+
+# What encoders raise for photos that a format cannot store: imagecodecs, AVIF and JPEG XL
+# RuntimeError; Pillow and pillow-heif the others, of which struct.error and OverflowError are for
+# numbers too large for a field.
+_ENCODER_ERRORS = (OSError, ValueError, RuntimeError, OverflowError, struct.error)
 
 
 def write(
     photo: Photo, target: Path, *, overwrite: bool = False, quality: int | None = None
 ) -> None:
-    """Writes a photo into a file of the format that its extension names.
+    """Write a photo to a file, in the format that its extension names.
 
     Raises PhotostyleError as `photostyle.files.new_file` and `encode` do.
     """
@@ -35,24 +40,24 @@ def write(
 
 
 def encode(photo: Photo, format: str, stream: BinaryIO, *, quality: int | None = None) -> None:
-    """Writes the contents of a file with the photo, in a format that `format_of` returns.
+    """Write a photo to a binary stream, in a format that `format_of` returns.
 
-    The colours are converted to the profile in which the photo is written, and this is embedded.
-    What the format cannot hold is brought into what it can: 16 bits to 8, transparency onto white,
-    a profile to sRGB, an animation to its first frame. quality: 1 to 100, for lossy formats; that
-    of the format if None.
+    Colours are converted to ``photo.original``, which is embedded as the profile. What the format
+    cannot store is converted: 16 bits to 8, transparency to a white background, colours to sRGB, an
+    animation to its first frame. ``quality``, 1 to 100, is for lossy formats; None is the format's
+    default.
 
-    Raises PhotostyleError if the format cannot hold the photo.
+    Raises PhotostyleError if the format cannot store the photo.
     """
-    holds = FORMATS[format]
-    if not holds.animation:
+    target = FORMATS[format]
+    if not target.animation:
         photo = photo.still()
-    if not holds.alpha:
+    if not target.alpha:
         photo = photo.on_white()
-    photo = photo.in_profile(photo.original if holds.profile else None)
-    if photo.depth > holds.depth or photo.animation:
+    photo = photo.in_profile(photo.original if target.profile else None)
+    if photo.depth > target.depth or photo.animation:
         photo = photo.with_depth(8)
-    quality = holds.quality if quality is None else quality
+    quality = target.quality if quality is None else quality
     try:
         if format == "TIFF":
             parts = _tiff(photo)
@@ -61,10 +66,8 @@ def encode(photo: Photo, format: str, stream: BinaryIO, *, quality: int | None =
         elif format == "PNG" and not photo.animation:
             parts = _png(photo)
         else:
-            parts = _by_pillow(photo, format, quality)
-    except MemoryError:
-        raise
-    except Exception as error:  # each encoder has its own way to say no
+            parts = _with_pillow(photo, format, quality)
+    except _ENCODER_ERRORS as error:
         width, height = photo.size
         raise PhotostyleError(
             f"A photo of {width} x {height} pixels cannot be written as {format}: {error}."
@@ -74,20 +77,20 @@ def encode(photo: Photo, format: str, stream: BinaryIO, *, quality: int | None =
 
 
 def _jpeg(photo: Photo, quality: int | None) -> list[Any]:
-    """JFIF (ITU-T T.871) with EXIF, XMP and the profile in segments of their own."""
+    """JFIF (ITU-T T.871) with segments for EXIF, XMP and the profile."""
     from imagecodecs import jpeg8_encode
 
-    if max(photo.size) > _JPEG_SIDE:
-        raise ValueError(f"a side may have {_JPEG_SIDE} pixels")
+    if max(photo.size) > _MAX_JPEG_SIDE:
+        raise ValueError(f"width and height are limited to {_MAX_JPEG_SIDE} pixels")
     data = memoryview(jpeg8_encode(photo.pixels, level=quality, subsampling="444"))
-    # Start of image, then the segment that the encoder writes first: JFIF, with the density.
+    # After the start-of-image marker the encoder writes the JFIF segment, which has the density.
     (length,) = struct.unpack(">H", data[4:6])
     jfif = bytearray(data[2 : 4 + length])
-    noted = photo.metadata
-    if noted.dpi:
-        struct.pack_into(">BHH", jfif, 11, 1, *(round(value) for value in noted.dpi))
+    metadata = photo.metadata
+    if metadata.dpi:
+        struct.pack_into(">BHH", jfif, 11, 1, *(round(value) for value in metadata.dpi))
     segments = [bytes(jfif)]
-    for block in (noted.exif, XMP_NAME + noted.xmp if noted.xmp else b""):
+    for block in (metadata.exif, XMP_NAME + metadata.xmp if metadata.xmp else b""):
         if 0 < len(block) <= JPEG_SEGMENT:
             segments += [_segment(0xE1, block)]
     if photo.profile:
@@ -105,21 +108,21 @@ def _segment(marker: int, content: bytes) -> bytes:
 
 
 def _png(photo: Photo) -> list[Any]:
-    """PNG, third edition, with the chunks that hold profile, EXIF, XMP and resolution."""
+    """PNG, third edition, with chunks for profile, resolution, EXIF and XMP."""
     from imagecodecs import png_encode
 
     data = memoryview(png_encode(_with_alpha(photo)))
     after_header = 33
-    noted, chunks = photo.metadata, []
+    metadata, chunks = photo.metadata, []
     if photo.profile:
         chunks += [_chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(photo.profile))]
-    if noted.dpi:
-        per_metre = (round(value / 0.0254) for value in noted.dpi)
+    if metadata.dpi:
+        per_metre = (round(value / 0.0254) for value in metadata.dpi)
         chunks += [_chunk(b"pHYs", struct.pack(">IIB", *per_metre, 1))]
-    if noted.exif:
-        chunks += [_chunk(b"eXIf", noted.exif.removeprefix(_EXIF))]
-    if noted.xmp:
-        chunks += [_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + noted.xmp)]
+    if metadata.exif:
+        chunks += [_chunk(b"eXIf", metadata.exif.removeprefix(_EXIF))]
+    if metadata.xmp:
+        chunks += [_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + metadata.xmp)]
     return [data[:after_header], *chunks, data[after_header:]]
 
 
@@ -132,14 +135,14 @@ def _crc(content: bytes) -> bytes:
 
 
 def _tiff(photo: Photo) -> list[Any]:
-    """TIFF 6.0, not compressed, the tags by Pillow, the pixels as they lie in memory."""
+    """Uncompressed TIFF 6.0: Pillow encodes the tags, the pixels are written as they are."""
     pixels = _with_alpha(photo)
     height, width, channels = pixels.shape
-    noted = photo.metadata
+    metadata = photo.metadata
     directory = ImageFileDirectory_v2()
-    if noted.exif:
+    if metadata.exif:
         exif = Image.Exif()
-        exif.load(noted.exif)
+        exif.load(metadata.exif)
         directory.update(exif)
         for ifd in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
             if values := exif.get_ifd(ifd):
@@ -158,55 +161,57 @@ def _tiff(photo: Photo) -> list[Any]:
     directory[TiffImagePlugin.STRIPBYTECOUNTS] = tuple(counts)
     directory[TiffImagePlugin.PLANAR_CONFIGURATION] = 1
     if channels == 4:
-        directory[TiffImagePlugin.EXTRASAMPLES] = 2  # alpha that colours are not multiplied with
-    if noted.dpi:
-        directory[TiffImagePlugin.X_RESOLUTION], directory[TiffImagePlugin.Y_RESOLUTION] = noted.dpi
+        directory[TiffImagePlugin.EXTRASAMPLES] = 2  # colours are not multiplied with alpha
+    if metadata.dpi:
+        directory[TiffImagePlugin.X_RESOLUTION], directory[TiffImagePlugin.Y_RESOLUTION] = (
+            metadata.dpi
+        )
         directory[TiffImagePlugin.RESOLUTION_UNIT] = 2
     if photo.profile:
         directory.tagtype[TiffImagePlugin.ICCPROFILE] = 7
         directory[TiffImagePlugin.ICCPROFILE] = photo.profile
-    if noted.xmp:
+    if metadata.xmp:
         directory.tagtype[ExifTags.Base.XMLPacket] = 1
-        directory[ExifTags.Base.XMLPacket] = noted.xmp
+        directory[ExifTags.Base.XMLPacket] = metadata.xmp
     header = BytesIO()
     directory.save(header)
     return [header.getvalue(), memoryview(pixels).cast("B")]
 
 
-def _by_pillow(photo: Photo, format: str, quality: int | None) -> list[Any]:
-    holds, noted = FORMATS[format], photo.metadata
-    options: dict[str, Any] = dict(holds.options)
+def _with_pillow(photo: Photo, format: str, quality: int | None) -> list[Any]:
+    target, metadata = FORMATS[format], photo.metadata
+    options: dict[str, Any] = dict(target.options)
     if quality is not None:
         options["quality"] = quality
-    if holds.profile and photo.profile:
+    if target.profile and photo.profile:
         options["icc_profile"] = photo.profile
-    if holds.metadata and noted.exif:
-        options["exif"] = noted.exif
-    if holds.metadata and noted.xmp:
-        options["xmp"] = noted.xmp
-    if noted.dpi:
-        options["dpi"] = noted.dpi
-    if moves := photo.animation:
-        stills = [replace(photo, pixels=f.pixels, alpha=f.alpha) for f in moves.frames]
+    if target.metadata and metadata.exif:
+        options["exif"] = metadata.exif
+    if target.metadata and metadata.xmp:
+        options["xmp"] = metadata.xmp
+    if metadata.dpi:
+        options["dpi"] = metadata.dpi
+    if animation := photo.animation:
+        stills = [replace(photo, pixels=f.pixels, alpha=f.alpha) for f in animation.frames]
         options["save_all"] = True
         options["append_images"] = [Image.fromarray(_with_alpha(still)) for still in stills]
-        durations = [moves.duration, *(frame.duration for frame in moves.frames)]
+        durations = [animation.duration, *(frame.duration for frame in animation.frames)]
         options["duration"] = [round(duration) for duration in durations]
-        if moves.loop is not None:
-            options["loop"] = moves.loop
+        if animation.loop is not None:
+            options["loop"] = animation.loop
         if format == "GIF":
-            options["disposal"] = 2  # what is transparent must not show the frame before
+            options["disposal"] = 2  # so that the previous frame does not show through
         if format == "WEBP" and photo.alpha is not None:
-            # Whole frames: of parts of frames Pillow does not see what is transparent around them.
+            # Only key frames: Pillow loses transparency around partial frames.
             options |= {"kmin": 0, "kmax": 1}
-    # In memory, because Pillow takes no notice when a disk is full.
+    # In memory first, because Pillow ignores a full disk.
     stream = BytesIO()
     Image.fromarray(_with_alpha(photo)).save(stream, format, **options)
     return [stream.getbuffer()]
 
 
 def _with_alpha(photo: Photo) -> Any:
-    """RGB (H, W, 3) or RGB and alpha (H, W, 4), one after the other in memory."""
+    """RGB (H, W, 3) or RGBA (H, W, 4), contiguous in memory."""
     if photo.alpha is None:
         return np.ascontiguousarray(photo.pixels)
     return np.dstack([photo.pixels, photo.alpha])

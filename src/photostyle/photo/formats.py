@@ -1,4 +1,4 @@
-"""The formats that photos are read and written in, and what each of them can hold."""
+"""The formats in which photos are read and written, and what each of them can store."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image
 from photostyle.errors import PhotostyleError
 from photostyle.photo.photo import Photo
 
-# Plugins that make themselves known to Pillow, of the extra photostyle[formats].
+# Plugins for Pillow, installed by the extra photostyle[formats].
 with suppress(ImportError):
     import pillow_heif
 
@@ -22,16 +22,22 @@ with suppress(ImportError):
 
 Image.init()
 
-# Opening an EPS file would run Ghostscript on it.
+# Pillow runs Ghostscript on EPS files.
 READABLE = [name for name in Image.OPEN if name != "EPS"]
-"""The formats that Pillow may read."""
+"""The formats that are read through Pillow."""
 
 
 class Format(NamedTuple):
-    """What a format can hold, and how it is written.
+    """What a format can store, and how it is written.
 
-    quality: the default on the scale 1 to 100, None for formats that lose nothing or have none.
-    options: of the encoder of Pillow.
+    suffix     extension of new files
+    alpha      whether it stores transparency
+    depth      most bits per channel
+    profile    whether it stores an ICC profile
+    metadata   whether it stores EXIF or XMP
+    animation  whether it stores several frames
+    quality    default on a scale of 1 to 100; None for lossless formats
+    options    for Pillow's encoder
     """
 
     suffix: str
@@ -67,40 +73,39 @@ FORMATS = {
     }.items()
     if name in Image.SAVE
 }
-"""By the names that Pillow has for them."""
-
+"""The formats that can be written, by Pillow's name for them."""
 
 JPEG_SEGMENT = 65_533
-"""Bytes that one segment of a JPEG file holds: all of EXIF, and all of XMP with its name."""
+"""Bytes in one segment of a JPEG file; EXIF must fit into one, as must XMP with its name."""
 XMP_NAME = b"http://ns.adobe.com/xap/1.0/\0"
 
 
 def format_of(target: Path) -> str:
-    """The format that the extension of a file name stands for.
+    """The format that a file name's extension stands for.
 
-    Raises PhotostyleError if photos cannot be written in it.
+    Raises PhotostyleError if photos cannot be written in that format.
     """
     format = Image.EXTENSION.get(target.suffix.lower(), "")
     if format not in FORMATS:
         known = ", ".join(format.suffix for format in FORMATS.values())
         raise PhotostyleError(
-            f"{str(target)!r} does not end in an extension that can be written: {known}."
+            f"Photos cannot be written as {target.name!r}; use one of the extensions {known}."
         )
     return format
 
 
 def check_depth(format: str, depth: str) -> None:
-    """Raises PhotostyleError if a format cannot hold a depth: "8", "16" or "auto"."""
+    """Raise PhotostyleError if a format cannot store a depth: "8", "16" or "auto"."""
     if depth == "16" and FORMATS[format].depth < 16:
-        deep = " and ".join(name for name, holds in FORMATS.items() if holds.depth == 16)
-        raise PhotostyleError(f"{format} holds 8 bits per channel; {deep} hold 16.")
+        names = " or ".join(name for name, other in FORMATS.items() if other.depth == 16)
+        raise PhotostyleError(f"{format} stores only 8 bits per channel; use {names} for 16.")
 
 
 def suffix_for(photo: Photo, wanted: str = "") -> str:
-    """An extension whose format keeps what the photo has.
+    """An extension whose format stores the transparency and animation of a photo.
 
-    The wanted one if it can be written, else that of the format the photo came in, else .jpg
-    or, with transparency, .png. GIF, with its 256 colours, is for animations alone.
+    The first that does of ``wanted``, the format in which the photo was read, .jpg and .png. GIF,
+    with its 256 colours, is chosen for animations only.
     """
     own = FORMATS[photo.format].suffix if photo.format in FORMATS else ""
     for suffix in (wanted, own, ".jpg"):
@@ -116,15 +121,15 @@ def suffix_for(photo: Photo, wanted: str = "") -> str:
 
 
 def unsupported_features(photo: Photo, format: str) -> list[str]:
-    """Sentences on what a format cannot hold of a photo."""
-    holds, found = FORMATS[format], []
-    if photo.animation and not holds.animation:
-        found.append(f"{format} holds no animation: the first frame is written.")
-    if photo.alpha is not None and not holds.alpha:
-        found.append(f"{format} holds no transparency: the photo is laid on white.")
-    if (photo.metadata.exif or photo.metadata.xmp) and not holds.metadata:
-        found.append(f"{format} holds no metadata: they are left out.")
-    long = max(len(photo.metadata.exif), len(XMP_NAME) + len(photo.metadata.xmp)) > JPEG_SEGMENT
-    if format == "JPEG" and long:
-        found.append("JPEG holds 64 kB of metadata: what is longer is left out.")
-    return found
+    """One sentence for each feature of a photo that a format cannot store."""
+    target, sentences = FORMATS[format], []
+    if photo.animation and not target.animation:
+        sentences.append(f"{format} stores no animation; only the first frame was written.")
+    if photo.alpha is not None and not target.alpha:
+        sentences.append(f"{format} stores no transparency; the background became white.")
+    exif, xmp = photo.metadata.exif, photo.metadata.xmp
+    if (exif or xmp) and not target.metadata:
+        sentences.append(f"{format} stores no metadata; it was left out.")
+    if format == "JPEG" and max(len(exif), len(XMP_NAME) + len(xmp)) > JPEG_SEGMENT:
+        sentences.append("JPEG stores at most 64 kB of EXIF or XMP; what is longer was left out.")
+    return sentences

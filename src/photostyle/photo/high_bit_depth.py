@@ -1,40 +1,55 @@
-"""Files with more than 8 bits per channel, which Pillow cannot read as what they are."""
+"""Files with more than 8 bits per channel, which Pillow reads as 8 bits or not at all."""
 
 from __future__ import annotations
 
 from contextlib import suppress
+from operator import index
 from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
 
-from photostyle.errors import PhotostyleError
+from photostyle.errors import needs_extra
 from photostyle.photo import color, limits, raster
 from photostyle.photo.color import Pixels
+from photostyle.photo.decoder_errors import TAG_ERRORS
 from photostyle.photo.photo import strips
 from photostyle.photo.raster import Raster
 
-_LARGEST_TILE = 1 << 14  # pixels a side
+_MAX_TILE_SIDE = 1 << 14
+
+# Values of TIFF tags.
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _SEPARATED = 0, 1, 2, 5
+_SEPARATE_PLANES = 2
+_INCH, _CENTIMETER = 2, 3
 _ASSOCIATED, _UNASSOCIATED = 1, 2  # alpha that the colours are multiplied with, or not
 
+_SPACES = {
+    _WHITE_IS_ZERO: ("GRAY", 1),
+    _BLACK_IS_ZERO: ("GRAY", 1),
+    _RGB: ("RGB ", 3),
+    _SEPARATED: ("CMYK", 4),
+}
+"""Colour space and number of its channels by photometric interpretation."""
 
-def is_raw_tiff(stream: BinaryIO) -> bool:
-    """Whether a TIFF file is a DNG file."""
+
+def is_dng(stream: BinaryIO) -> bool:
+    """Whether a TIFF file is a raw photo."""
     from tifffile import TiffFile
 
-    with suppress(Exception):
+    with suppress(*TAG_ERRORS):
         stream.seek(0)
         return "DNGVersion" in TiffFile(stream).pages.first.tags
     return False
 
 
 def read_tiff(stream: BinaryIO) -> tuple[Raster, Image.Exif, dict[str, Any], bool] | None:
-    """The first image of a TIFF file with more than 8 bits per channel; None if it has fewer.
+    """The first image of a TIFF file with more than 8 bits per channel; None for other files.
 
-    With it EXIF, info as `photostyle.photo.metadata.read` takes it, and whether there are more
-    images in the file.
+    Also its EXIF block, ``info`` as `photostyle.photo.metadata.read_metadata` takes it, and whether
+    the file contains more images.
     """
-    from tifffile import PHOTOMETRIC, TiffFile
+    from tifffile import TiffFile
 
     try:
         stream.seek(0)
@@ -42,35 +57,25 @@ def read_tiff(stream: BinaryIO) -> tuple[Raster, Image.Exif, dict[str, Any], boo
         page = tiff.pages.first
         if page.dtype is None or page.dtype.itemsize == 1 or page.bitspersample <= 8:
             return None
-        space, colours = {
-            PHOTOMETRIC.MINISBLACK: ("GRAY", 1),
-            PHOTOMETRIC.MINISWHITE: ("GRAY", 1),
-            PHOTOMETRIC.RGB: ("RGB ", 3),
-            PHOTOMETRIC.SEPARATED: ("CMYK", 4),
-        }[PHOTOMETRIC(page.photometric)]
-    except Exception:  # Pillow may make something of it
+        space, colors = _SPACES[page.photometric]
+        width, height = index(page.imagewidth), index(page.imagelength)
+        channels = index(page.samplesperpixel)
+        tile_side = max(index(page.tilewidth), index(page.tilelength)) if page.is_tiled else 0
+    except TAG_ERRORS:  # left to Pillow
         return None
-    channels = page.samplesperpixel
-    limits.check_size(page.imagewidth, page.imagelength)
-    if not colours <= channels <= 8 or page.imagedepth != 1:
-        raise ValueError("a TIFF file with an absurd number of channels")
-    if page.is_tiled and max(page.tilewidth, page.tilelength) > _LARGEST_TILE:
-        raise ValueError("a TIFF file with tiles of an absurd size")
+    limits.check_size(width, height)
+    if not colors <= channels <= 8 or page.imagedepth != 1:
+        raise ValueError("a TIFF file with an invalid number of channels")
+    if tile_side > _MAX_TILE_SIDE:
+        raise ValueError("a TIFF file with tiles of an invalid size")
     values = page.asarray(maxworkers=1).reshape(page.shape)
-    if channels > 1 and page.planarconfig == 2:
+    if channels > 1 and page.planarconfig == _SEPARATE_PLANES:
         values = np.moveaxis(values, 0, -1)
-    values = values.reshape(page.imagelength, page.imagewidth, channels)
-    # Of channels beyond the colours only those that say so are transparency.
-    kind = int(page.extrasamples[0]) if len(page.extrasamples) else 0
-    alpha = channels > colours and kind in (_ASSOCIATED, _UNASSOCIATED)
-    values = raster.scaled(values[..., : colours + alpha], page.bitspersample)
-    if page.photometric == PHOTOMETRIC.MINISWHITE:
-        values = np.concatenate([65535 - values[..., :1], values[..., 1:]], axis=-1)
-    if alpha and kind == _ASSOCIATED:
-        values = _unpremultiplied(values)
+    values = values.reshape(height, width, channels)
+    values, alpha = _normalized(values, colors, page)
     profile = page.tags.valueof("InterColorProfile")
     return (
-        raster.of_array(values, profile, space, alpha),
+        raster.from_array(values, profile, space, alpha),
         read_exif(stream),
         _info(page),
         tiff.pages.is_multipage,
@@ -82,49 +87,76 @@ def read_png(stream: BinaryIO, profile: bytes | None) -> Raster:
     from imagecodecs import png_decode
 
     stream.seek(0)
-    return raster.of_array(png_decode(stream.read()), profile)
+    return raster.from_array(png_decode(stream.read()), profile)
 
 
 def read_raw(stream: BinaryIO) -> Raster:
-    """What LibRaw makes of a raw file with the white balance of the camera: upright, in sRGB."""
-    try:
+    """A raw photo, developed by LibRaw with the white balance of the camera: upright, in sRGB.
+
+    Raises PhotostyleError if rawpy is not installed.
+    """
+    with needs_extra("raw"):
         import rawpy
-    except ImportError:
-        raise PhotostyleError(
-            "Raw photos need an extra; install it with: pip install 'photostyle[raw]'."
-        ) from None
-    stream.seek(0)
-    with rawpy.imread(stream) as raw:
-        limits.check_size(raw.sizes.raw_width, raw.sizes.raw_height)
-        pixels = raw.postprocess(
-            use_camera_wb=True, output_bps=16, output_color=rawpy.ColorSpace.sRGB
+    from imageio.v3 import imread
+
+    try:
+        # imageio unpacks the pixels before it tells their number, so rawpy itself is asked first.
+        stream.seek(0)
+        with rawpy.imread(stream) as header:
+            limits.check_size(header.sizes.raw_width, header.sizes.raw_height)
+        stream.seek(0)
+        pixels = imread(
+            stream,
+            plugin="rawpy",
+            use_camera_wb=True,
+            output_bps=16,
+            output_color=rawpy.ColorSpace.sRGB,
         )
-    return raster.of_array(pixels, color.SRGB)
+    except (rawpy.LibRawError, rawpy.NotSupportedError) as error:
+        raise ValueError(f"LibRaw cannot read the file: {error}") from error
+    except UnboundLocalError as error:  # what imageio makes of any error while developing
+        raise ValueError("LibRaw cannot develop the file") from error
+    return raster.from_array(pixels, color.SRGB)
 
 
 def read_exif(stream: BinaryIO) -> Image.Exif:
-    """EXIF of a file that is built like TIFF, empty if there is none to be read."""
+    """The EXIF block of a file in TIFF structure; empty if it is missing or damaged."""
     exif = Image.Exif()
     stream.seek(0)
-    with suppress(Exception):
+    with suppress(*TAG_ERRORS):
         exif.load_from_fp(stream)
     return exif
 
 
 def _info(page: Any) -> dict[str, Any]:
-    found: dict[str, Any] = {"xmp": page.tags.valueof("XMP")}
-    with suppress(Exception):
-        if page.resolutionunit in (2, 3):
-            per_inch = 1 if page.resolutionunit == 2 else 2.54
-            found["dpi"] = tuple(value * per_inch for value in page.resolution)
-    return found
+    info: dict[str, Any] = {"xmp": page.tags.valueof("XMP")}
+    with suppress(*TAG_ERRORS):
+        if page.resolutionunit in (_INCH, _CENTIMETER):
+            per_inch = 1 if page.resolutionunit == _INCH else 2.54
+            info["dpi"] = tuple(value * per_inch for value in page.resolution)
+    return info
+
+
+def _normalized(values: Pixels, colors: int, page: Any) -> tuple[Pixels, bool]:
+    """Values (H, W, channels) as uint16, 0 is black, and whether the last channel is alpha.
+
+    Channels beyond the colours and alpha are dropped.
+    """
+    kind = int(page.extrasamples[0]) if len(page.extrasamples) else 0
+    alpha = values.shape[-1] > colors and kind in (_ASSOCIATED, _UNASSOCIATED)
+    values = raster.to_uint16(values[..., : colors + alpha], page.bitspersample)
+    if page.photometric == _WHITE_IS_ZERO:
+        values = np.concatenate([65535 - values[..., :1], values[..., 1:]], axis=-1)
+    if alpha and kind == _ASSOCIATED:
+        values = _unpremultiplied(values)
+    return values, alpha
 
 
 def _unpremultiplied(values: Pixels) -> Pixels:
-    """Colours (H, W, channels) divided by the alpha in the last channel."""
+    """Colours of (H, W, channels) divided by the alpha in the last channel."""
     result = values.copy()
     for rows in strips(values):
         alpha = values[rows, :, -1:].astype(np.float32) / 65535
-        colours = values[rows, :, :-1] / np.maximum(alpha, 1 / 65535)
-        result[rows, :, :-1] = colours.clip(0, 65535).round()
+        colors = values[rows, :, :-1] / np.maximum(alpha, 1 / 65535)
+        result[rows, :, :-1] = colors.clip(0, 65535).round()
     return result

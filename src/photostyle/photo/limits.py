@@ -1,18 +1,20 @@
-"""How large a photo may be, checked before memory is asked for."""
+"""How large a photo may be, checked before a decoder allocates memory for the pixels."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import BinaryIO
 
 from PIL import Image
 
-# Pillow's own limit of 179 megapixels is below what stitched photos have.
+# Pillow's own limit of 179 megapixels is too low for stitched panoramas.
 MAX_PIXELS = 500_000_000
-"""The most pixels that a photo may have, all frames of an animation together."""
-Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+"""The most pixels that a photo may have; for an animation, all frames together."""
 
 MAX_BYTES = 1 << 32
-"""The most bytes that a file may have, or what comes through a pipe."""
+"""The largest file or stream that is read."""
 
 JXL_MAGIC = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 """How JPEG XL files begin: as a codestream or as boxes."""
@@ -21,18 +23,23 @@ _JXL_RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 _JXL_SIDES = (9, 13, 18, 30)  # bits
 
 
+class TooLargeError(Exception):
+    """A photo or file exceeds a limit, which the message names."""
+
+
 def check_size(width: int, height: int, frames: int = 1) -> None:
-    """Raises Pillow's DecompressionBombError for more than MAX_PIXELS, ValueError for none."""
+    """Raise TooLargeError above MAX_PIXELS, ValueError if there are no pixels."""
+    limit = f"the limit is {MAX_PIXELS // 1_000_000} megapixels."
     if width * height > MAX_PIXELS:
-        raise Image.DecompressionBombError
+        raise TooLargeError(limit)
     if width * height * frames > MAX_PIXELS:
-        raise Image.DecompressionBombError("With --still the first frame is taken.")
+        raise TooLargeError(f"{limit} With --still only its first frame is read.")
     if not width * height:
         raise ValueError("a photo without pixels")
 
 
 def check_jxl(stream: BinaryIO) -> None:
-    """`check_size` for JPEG XL, whose plugin decodes all pixels before it tells their number.
+    """`check_size` for JPEG XL, whose plugin decodes all pixels before it tells the size.
 
     ISO/IEC 18181-1, SizeHeader; 18181-2, boxes.
     """
@@ -49,7 +56,7 @@ def check_jxl(stream: BinaryIO) -> None:
                 start = stream.read(12)
                 break
             if length < header:
-                raise ValueError("a JPEG XL file without a photo")
+                raise ValueError("a JPEG XL file without a codestream")
             stream.seek(length - header, 1)
     bits = int.from_bytes(start[2:], "little")
 
@@ -72,3 +79,32 @@ def check_jxl(stream: BinaryIO) -> None:
     else:
         width = side()
     check_size(width, height)
+
+
+_reading: ContextVar[bool] = ContextVar("photostyle_reading", default=False)
+_check_of_pillow = Image._decompression_bomb_check
+
+
+@contextmanager
+def replacing_pillow_limit() -> Iterator[None]:
+    """In this thread, and in the block only, Pillow refuses images above MAX_PIXELS.
+
+    `Image.MAX_IMAGE_PIXELS`, which holds for the whole process, stays as the host program set it.
+    """
+    token = _reading.set(True)
+    try:
+        yield
+    finally:
+        _reading.reset(token)
+
+
+def _check_size_for_pillow(size: tuple[int, int], *, error_only: bool = False) -> None:
+    if not _reading.get():
+        _check_of_pillow(size, error_only=error_only)
+    else:
+        check_size(*(max(1, side) for side in size))
+
+
+# Pillow calls this for every image, before it allocates memory, and has no other switch than the
+# global limit.
+Image._decompression_bomb_check = _check_size_for_pillow

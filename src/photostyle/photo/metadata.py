@@ -1,4 +1,4 @@
-"""What a photo file says of its photo: EXIF, XMP and resolution, as far as it stays true."""
+"""EXIF, XMP and resolution: what is still true of the photo once it has been changed."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from typing import Any
 
 from PIL import ExifTags, Image
 
+from photostyle.photo.decoder_errors import TAG_ERRORS
+
 _Base = ExifTags.Base
 
-# The first directory of a TIFF file describes its pixels, too; these describe the photo.
+# The main directory of a TIFF file also describes how its pixels are stored; these tags do not.
 _KEPT_TAGS = (
     _Base.DocumentName,
     _Base.ImageDescription,
@@ -31,9 +33,9 @@ _KEPT_TAGS = (
     _Base.XPKeywords,
     _Base.XPSubject,
 )
-# Sizes are those before the rotation, the colour space is the profile's affair, and the other two
-# hold offsets into the original file.
-_STALE_TAGS = (
+# The sizes are those before rotation, the profile tells the colour space, and the last two contain
+# offsets into the original file.
+_DROPPED_TAGS = (
     _Base.ExifImageWidth,
     _Base.ExifImageHeight,
     _Base.ColorSpace,
@@ -48,11 +50,11 @@ _XMP_THUMBNAILS = b"<xmp:Thumbnails>", b"</xmp:Thumbnails>"
 
 @dataclass(frozen=True)
 class Metadata:
-    """What is kept of a photo's metadata, without orientation and thumbnail.
+    """The metadata of a photo, without orientation and thumbnail.
 
-    exif  an EXIF block as JPEG has it, beginning with "Exif", or empty
-    xmp   an XMP packet, or empty
-    dpi   pixels per inch, horizontal and vertical
+    exif  an EXIF block as in JPEG files, beginning with "Exif"; may be empty
+    xmp   an XMP packet; may be empty
+    dpi   horizontal and vertical resolution in pixels per inch
     """
 
     exif: bytes = b""
@@ -60,7 +62,7 @@ class Metadata:
     dpi: tuple[float, float] | None = None
 
     def stamped(self, software: str) -> Metadata:
-        """With the name of the program in EXIF's field for it, and the resolution in EXIF."""
+        """With ``software`` as EXIF's Software tag, and the resolution in EXIF as well."""
         exif = Image.Exif()
         exif.load(self.exif)
         exif[_Base.Software] = software
@@ -70,20 +72,20 @@ class Metadata:
         return replace(self, exif=exif.tobytes())
 
 
-def read(
+def read_metadata(
     source: Image.Image | Image.Exif, info: Mapping[str, Any]
 ) -> tuple[Metadata, int, list[str]]:
-    """The metadata of a file, the orientation it asks for (1 to 8), and what could not be kept.
+    """The metadata of a file, its EXIF orientation (1 to 8), and a note for what had to be dropped.
 
-    source: an image or an EXIF block of Pillow; info: ``xmp`` (bytes) and ``dpi`` (two numbers).
+    source: an image or EXIF block of Pillow; info: ``xmp`` (bytes) and ``dpi`` (two numbers).
     """
     orientation, block, notes = 1, b"", []
     try:
         exif = _exif(source)
         orientation = exif.get(_Base.Orientation, 1)
-        block = _kept(exif)
-    except Exception:  # a broken block makes the parser raise anything
-        notes.append("The EXIF metadata are damaged and were left out.")
+        block = _cleaned(exif)
+    except TAG_ERRORS:
+        notes.append("The EXIF metadata is damaged and was dropped.")
     if orientation not in range(1, 9):
         orientation = 1
     xmp = info.get("xmp", b"")
@@ -93,8 +95,8 @@ def read(
 
 
 def names_adobe_rgb(source: Image.Image | Image.Exif) -> bool:
-    """Whether the metadata say Adobe RGB, as cameras do (DCF 2.0, option file R03)."""
-    with suppress(Exception):
+    """Whether EXIF names Adobe RGB, in the way of cameras (DCF 2.0, option file R03)."""
+    with suppress(*TAG_ERRORS):
         return str(_exif(source).get_ifd(ExifTags.IFD.Interop).get(1, "")).startswith("R03")
     return False
 
@@ -103,13 +105,14 @@ def _exif(source: Image.Image | Image.Exif) -> Image.Exif:
     return source.getexif() if isinstance(source, Image.Image) else source
 
 
-def _kept(found: Image.Exif) -> bytes:
-    kept = Image.Exif()
-    kept.update({tag: found[tag] for tag in _KEPT_TAGS if tag in found})
+def _cleaned(exif: Image.Exif) -> bytes:
+    """An EXIF block of the tags that stay true."""
+    cleaned = Image.Exif()
+    cleaned.update({tag: exif[tag] for tag in _KEPT_TAGS if tag in exif})
     for ifd in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
-        if values := {t: v for t, v in found.get_ifd(ifd).items() if t not in _STALE_TAGS}:
-            kept[ifd] = values
-    return kept.tobytes() if kept else b""
+        if values := {t: v for t, v in exif.get_ifd(ifd).items() if t not in _DROPPED_TAGS}:
+            cleaned[ifd] = values
+    return cleaned.tobytes() if cleaned else b""
 
 
 def _without_thumbnails(xmp: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""The values in a photo file as they are stored, and the way from there to upright RGB."""
+"""Converts the values stored in a photo file to upright RGB."""
 
 from __future__ import annotations
 
@@ -13,43 +13,43 @@ from photostyle.photo import color
 from photostyle.photo.color import Pixels
 from photostyle.photo.photo import strips
 
-# Modes of Pillow that hold the values of a colour space as they are, and those close to them.
+# Pillow's modes that hold the values of a colour space, and those that convert to them exactly.
 _SPACES = {"L": "GRAY", "LA": "GRAY", "RGB": "RGB ", "RGBA": "RGB ", "CMYK": "CMYK"}
-_OTHER_MODES = {"1": "L", "La": "LA", "RGBa": "RGBA", "PA": "RGBA"}
-_DEEP_MODES = ("I", "F")  # the first letter of modes with more than 8 bits
+_EXACT_CONVERSIONS = {"1": "L", "La": "LA", "RGBa": "RGBA", "PA": "RGBA"}
+_HIGH_BIT_DEPTH_MODES = ("I", "F")  # first letters of modes
 
 
 class Raster(NamedTuple):
-    """What a decoder gives: rows of grey, RGB or CMYK values.
+    """Decoded values as they are stored: grey, RGB or CMYK, not yet upright.
 
-    rows     gives the rows of a slice as (h, w, channels), uint8 or uint16, read only
+    rows     returns a slice of rows as (h, w, channels), uint8 or uint16, read-only
     shape    height and width
-    type     uint8 or uint16
+    dtype    uint8 or uint16
     space    "GRAY", "RGB " or "CMYK"
     alpha    whether the last channel is alpha
-    profile  the ICC profile that the values are in, if the file has one
+    profile  the embedded ICC profile, if any
     """
 
     rows: Callable[[slice], Pixels]
     shape: tuple[int, int]
-    type: npt.DTypeLike
+    dtype: npt.DTypeLike
     space: str
     alpha: bool
     profile: bytes | None
 
 
-def of_image(image: Image.Image, profile: bytes | None) -> Raster:
-    """The values of a loaded image of Pillow, of any mode."""
-    if image.mode.startswith(_DEEP_MODES):
-        return of_array(scaled(np.asarray(image)), profile)
+def from_image(image: Image.Image, profile: bytes | None) -> Raster:
+    """The values of a loaded Pillow image of any mode."""
+    if image.mode.startswith(_HIGH_BIT_DEPTH_MODES):
+        return from_array(to_uint16(np.asarray(image)), profile)
     if image.mode == "LAB":
         image.info.pop("icc_profile", None)
         lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
         rgb = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
         assert rgb is not None
         image, profile = rgb, color.SRGB
-    if image.mode in _OTHER_MODES:
-        image = image.convert(_OTHER_MODES[image.mode])
+    if image.mode in _EXACT_CONVERSIONS:
+        image = image.convert(_EXACT_CONVERSIONS[image.mode])
     if image.mode not in ("LA", "RGBA") and image.has_transparency_data:
         image = image.convert("LA" if image.mode == "L" else "RGBA")
     elif image.mode not in _SPACES:
@@ -57,7 +57,7 @@ def of_image(image: Image.Image, profile: bytes | None) -> Raster:
     width, height = image.size
 
     def rows(part: slice) -> Pixels:
-        # Strip by strip, because a whole array of an image is built from two more copies.
+        # A crop, because Pillow makes two copies of what it converts to an array.
         strip = np.asarray(image.crop((0, part.start, width, min(part.stop, height))))
         return strip if strip.ndim == 3 else strip[..., None]
 
@@ -65,10 +65,13 @@ def of_image(image: Image.Image, profile: bytes | None) -> Raster:
     return Raster(rows, (height, width), np.uint8, _SPACES[image.mode], alpha, profile)
 
 
-def of_array(
+def from_array(
     values: Pixels, profile: bytes | None, space: str | None = None, alpha: bool | None = None
 ) -> Raster:
-    """Of (H, W) or (H, W, channels), unless told otherwise grey or RGB, with or without alpha."""
+    """The values of an array (H, W) or (H, W, channels), uint8 or uint16.
+
+    By default one and two channels are grey, more are RGB, and two and four include alpha.
+    """
     values = values if values.ndim == 3 else values[..., None]
     height, width, channels = values.shape
     space = space or ("GRAY" if channels < 3 else "RGB ")
@@ -76,20 +79,20 @@ def of_array(
     return Raster(values.__getitem__, (height, width), values.dtype, space, alpha, profile)
 
 
-def upright(raster: Raster, orientation: int) -> tuple[Pixels, Pixels | None]:
-    """RGB (H, W, 3) and alpha (H, W) of a raster, turned as an EXIF orientation (1 to 8) asks.
+def to_upright_rgb(raster: Raster, orientation: int) -> tuple[Pixels, Pixels | None]:
+    """RGB (H, W, 3) and alpha (H, W) of a raster, rotated by its EXIF orientation (1 to 8).
 
-    RGB stays in the profile of the raster; grey and CMYK come out in sRGB if there is a profile,
-    and otherwise as if ink and light added up to white.
+    RGB stays in the profile of the raster. Grey and CMYK are converted to sRGB if there is a
+    profile; without one, grey is copied and CMYK inverted.
     """
     height, width = raster.shape
-    turned = (width, height) if orientation >= 5 else (height, width)
-    pixels: Pixels = np.empty((*turned, 3), raster.type)
-    alpha: Pixels | None = np.empty(turned, raster.type) if raster.alpha else None
-    # Views of the same memory as the file has it; turning left undoes turning right.
-    undo = {6: 8, 8: 6}.get(orientation, orientation)
-    stored = _turned(pixels, undo)
-    stored_alpha = None if alpha is None else _turned(alpha, undo)
+    upright = (width, height) if orientation >= 5 else (height, width)
+    pixels: Pixels = np.empty((*upright, 3), raster.dtype)
+    alpha: Pixels | None = np.empty(upright, raster.dtype) if raster.alpha else None
+    # Views of the results in the order of the file; a left turn undoes a right turn.
+    inverse = {6: 8, 8: 6}.get(orientation, orientation)
+    stored = _oriented(pixels, inverse)
+    stored_alpha = None if alpha is None else _oriented(alpha, inverse)
     for rows in strips(stored):
         values = raster.rows(rows)
         if stored_alpha is not None:
@@ -99,10 +102,10 @@ def upright(raster: Raster, orientation: int) -> tuple[Pixels, Pixels | None]:
     return pixels, alpha
 
 
-def scaled(values: npt.NDArray[Any], bits: int = 16) -> Pixels:
-    """Values of any type as uint16: white is the highest integer of so many bits, or 1.0.
+def to_uint16(values: npt.NDArray[Any], bits: int = 16) -> Pixels:
+    """Integers of ``bits`` bits, or floats where 1.0 is white, scaled to uint16.
 
-    What is brighter than white makes the brightest value white.
+    If any value is brighter than white, the brightest becomes white. NaN becomes black.
     """
     if values.dtype == np.uint16 and bits == 16:
         return values
@@ -121,18 +124,18 @@ def _to_rgb(values: Pixels, raster: Raster) -> Pixels:
     if raster.space == "RGB ":
         return values
     if raster.profile:
-        grey = values[..., 0] if raster.space == "GRAY" else values
-        return color.to_rgb(np.ascontiguousarray(grey), raster.profile, color.SRGB)
+        values = values[..., 0] if raster.space == "GRAY" else values
+        return color.to_rgb(np.ascontiguousarray(values), raster.profile, color.SRGB)
     if raster.space == "GRAY":
-        return values  # one channel for three
+        return values  # broadcast to three channels
     top = np.iinfo(values.dtype).max
     light = top - values.astype(np.uint32)
     rgb: Pixels = (light[..., :3] * light[..., 3:] // top).astype(values.dtype)
     return rgb
 
 
-def _turned(array: Pixels, orientation: int) -> Pixels:
-    """A view of (H, W, ...) turned the way that an EXIF orientation asks for."""
+def _oriented(array: Pixels, orientation: int) -> Pixels:
+    """A view of (H, W, ...) rotated and mirrored by an EXIF orientation."""
     if orientation in (5, 7):
         array = array.swapaxes(0, 1)
         return array if orientation == 5 else array[::-1, ::-1]
