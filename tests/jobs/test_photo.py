@@ -77,7 +77,7 @@ def test_metadata_and_animation_are_kept_or_left_out(folder: Path, model: str) -
     assert moving.animation is not None
     assert len(moving.animation.frames) == 2
     report = photostyle.stylize_photo("moving.gif", "dusk.png", "first.jpg", model=model)
-    assert report.notes == ("JPEG holds no animation: the first frame is written.",)
+    assert report.notes == ("JPEG stores no animation; only the first frame was written.",)
     report = photostyle.stylize_photo("moving.gif", "dusk.png", "s.png", model=model, still=True)
     assert report.notes == ()
 
@@ -138,7 +138,7 @@ def test_progress_hears_of_phases_in_their_order(model: str) -> None:
         ({"quality": 0}, "quality must be between 1 and 100"),
         ({"strength": 2}, "strength must be between 0 and 1"),
         ({"mode": "slow"}, "Unknown mode 'slow'"),
-        ({"depth": "16", "output": "a.jpg"}, "JPEG holds 8 bits"),
+        ({"depth": "16", "output": "a.jpg"}, "JPEG stores only 8 bits"),
         ({"output": "dusk.png", "overwrite": True}, "is an input file; choose another output"),
         ({"output": "taken.png"}, "exists already"),
         ({"output": "a.txt"}, "extension"),
