@@ -1,4 +1,4 @@
-"""Six pairs of freely licensed or rendered photos, to look at what the weights do.
+"""Writes six pairs of freely licensed or rendered photos, on which to judge weights by eye.
 
     python examples/pairs.py FOLDER        writes FOLDER/content/*.png and FOLDER/style/*.png
 

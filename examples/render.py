@@ -1,10 +1,10 @@
-"""Renders two photo-like scenes, a mountain lake by day and a seashore at dusk: the example pair.
+"""Renders the example pair: a mountain lake by day and a seashore at dusk.
 
     python examples/render.py FOLDER        writes FOLDER/content.jpg and FOLDER/style.jpg
 
-The project ships no foreign photos. Everything is computed from seeded noise: terrain is a height
-field that rays are cast at, column by column; light is linear until the picture is developed.
-Lengths are metres, the camera looks along z, x goes to the right.
+The project ships no photos by others, so both scenes are computed from seeded noise. The terrain is
+a height field, into which rays are cast column by column; light is linear until `develop`. Lengths
+are in metres; the camera looks along z, and x points to the right.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ Array = npt.NDArray[Any]
 Terrain = Callable[[Array, Array], Array]  # height at x and z
 
 WIDTH, HEIGHT = 1200, 800
-SCALE = 1.25  # rendered larger, then reduced: smooth edges
+SCALE = 1.25  # render larger, then reduce: smooth edges
 W, H = round(WIDTH * SCALE), round(HEIGHT * SCALE)
 FOCAL = 0.85 * W
-X = (np.arange(W, dtype=np.float32) - W / 2) / FOCAL  # x per z of each column
+X = (np.arange(W, dtype=np.float32) - W / 2) / FOCAL  # x / z of each column
 
 
 def rgb(*values: float) -> Array:
@@ -39,16 +39,16 @@ def mix(a: Any, b: Any, weight: Array) -> Array:
 
 
 def step(low: float, high: float, values: Array) -> Array:
-    """0 below low, 1 above high, smooth between."""
+    """Smoothstep: 0 below low, 1 above high, smooth between."""
     t = np.clip((values - low) / (high - low), 0, 1)
     smooth: Array = t * t * (3 - 2 * t)
     return smooth
 
 
 class Noise:
-    """Noise with the spectrum of natural things (amplitude ~ frequency ** -power), read anywhere.
+    """Noise with the spectrum of natural textures, amplitude ~ frequency ** -power.
 
-    It repeats at every integer of both coordinates and has a standard deviation of 1.
+    It is a function of two coordinates with period 1 in both, and has a standard deviation of 1.
     """
 
     def __init__(self, seed: int, power: float, ridged: bool = False, size: int = 1024) -> None:
@@ -57,7 +57,7 @@ class Noise:
         frequency[0, 0] = np.inf
         spectrum = np.fft.rfft2(rng.standard_normal((size, size))) * frequency**-power
         grid = np.fft.irfft2(spectrum, (size, size))
-        if ridged:  # sharp crests where the noise crosses zero, at several sizes
+        if ridged:  # sharp crests at the zero crossings, in five octaves
             grid /= grid.std()
             crests = np.zeros_like(grid)
             for octave in range(5):
@@ -83,9 +83,9 @@ class Noise:
 
 
 def cast(heights: Array, distances: Array, camera: float, horizon: float) -> Array:
-    """The distance at which the ray of each pixel meets the terrain, H x W; infinite in the sky.
+    """The distance at which the ray of each pixel hits the terrain, H x W; infinite in the sky.
 
-    heights  the terrain at each distance (rows) below each column of the picture
+    heights: of the terrain, by distance (rows) and by column of the picture.
     """
     slopes = np.maximum.accumulate((heights - camera) / distances[:, None], axis=0)
     rays = (horizon - np.arange(H, dtype=np.float32)) / FOCAL
@@ -102,7 +102,7 @@ def cast(heights: Array, distances: Array, camera: float, horizon: float) -> Arr
 
 
 def normals(terrain: Terrain, x: Array, z: Array) -> Array:
-    """Unit normals of the terrain, over the width that a pixel sees at that distance."""
+    """Unit normals of the terrain, smoothed over a pixel's footprint at that distance."""
     eps = 0.004 * z
     here = terrain(x, z)
     left, back = terrain(x - eps, z), terrain(x, z + eps)
@@ -111,13 +111,13 @@ def normals(terrain: Terrain, x: Array, z: Array) -> Array:
     return unit
 
 
-def strokes(lines: Array, widths: Array, colours: Array, blur: float = 0) -> tuple[Array, Array]:
-    """Lines (n x 2 x 2, pixels) drawn one over the other: their linear colour and coverage."""
+def strokes(lines: Array, widths: Array, colors: Array, blur: float = 0) -> tuple[Array, Array]:
+    """Draws lines (n x 2 x 2, pixels) in order; returns their linear colour and their coverage."""
     sheet = Image.new(
-        "RGBA", (W, H), (*(colours.mean(0) ** (1 / 2.2) * 255).astype(int).tolist(), 0)
+        "RGBA", (W, H), (*(colors.mean(0) ** (1 / 2.2) * 255).astype(int).tolist(), 0)
     )
     draw = ImageDraw.Draw(sheet)
-    inks = (colours.clip(0, 1) ** (1 / 2.2) * 255).astype(int)
+    inks = (colors.clip(0, 1) ** (1 / 2.2) * 255).astype(int)
     for line, width, ink in zip(lines, widths, inks, strict=True):
         draw.line([tuple(point) for point in line], (*ink.tolist(), 255), max(1, round(width)))
     if blur:
@@ -127,7 +127,7 @@ def strokes(lines: Array, widths: Array, colours: Array, blur: float = 0) -> tup
 
 
 def develop(light: Array, seed: int, grain: float, vignette: float) -> Image.Image:
-    """What a lens and a camera make of linear light: soft edges, a tone curve, grain."""
+    """Turns linear light into a photo, with vignette, glow, a tone curve and grain."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[-1 : 1 : H * 1j, -1 : 1 : W * 1j].astype(np.float32)
     light = light * (1 - vignette * (x**2 + 0.6 * y**2))[..., None]
@@ -182,7 +182,7 @@ def lake() -> Image.Image:
     for reach in np.geomspace(80, 4000, 7):
         over = massif(x + sun[0] * reach, d + sun[2] * reach) - here - sun[1] * reach
         shade *= 1 - 0.75 * step(-0.03, 0.1, over / reach)
-    # Shadows that clouds throw.
+    # Cloud shadows.
     shade *= 1 - 0.65 * step(0.1, 0.9, smooth(x / 9000 + 0.6, d / 9000 + 0.1))
 
     detail = rough(x / 3100, d / 3100) + 0.5 * rough(x / 710 + 0.5, d / 2170)
@@ -235,7 +235,7 @@ def _day_sky(rays: Array) -> Array:
 def _forest_edge(
     light: Array, rng: np.random.Generator, terrain: Terrain, camera: float, horizon: float
 ) -> Array:
-    """Single spruces in front of the forest on the far shore."""
+    """Draws single spruces in front of the forest on the far shore."""
     count = 2600
     z = np.sort(rng.uniform(1180, 2100, count))[::-1].astype(np.float32)
     x = rng.uniform(-0.62, 0.62, count).astype(np.float32) * z
@@ -246,7 +246,7 @@ def _forest_edge(
     column, foot = W / 2 + x / z * FOCAL, horizon - (base - 12 - camera) / z * FOCAL
     size = (tall + 12) / z * FOCAL
     parts = np.linspace(0, 1, 9)
-    lines, widths, colours = [], [], []
+    lines, widths, colors = [], [], []
     for part in parts:
         half = 0.2 * size * (1 - part) * rng.uniform(0.6, 1.25, len(z)) + 0.4
         y = foot - size * part
@@ -254,15 +254,15 @@ def _forest_edge(
         lines.append(np.stack([column - half, y + droop, column + half * 0.8, y + droop], -1))
         widths.append(np.full(len(z), 1 + 0.09 * size))
         tone = rng.uniform(0.5, 1.3, (len(z), 1)) * (0.5 + 0.7 * part)
-        colours.append(rgb(0.032, 0.06, 0.032) * tone + rgb(0.018, 0.024, 0.034))
+        colors.append(rgb(0.032, 0.06, 0.032) * tone + rgb(0.018, 0.024, 0.034))
     order = np.argsort(np.tile(-z, len(parts)), kind="stable")
     joined = np.concatenate(lines)[order].reshape(-1, 2, 2)
-    ink, cover = strokes(joined, np.concatenate(widths)[order], np.concatenate(colours)[order], 0.6)
+    ink, cover = strokes(joined, np.concatenate(widths)[order], np.concatenate(colors)[order], 0.6)
     return mix(light, ink, cover)
 
 
 def _still_water(light: Array, rays: Array, camera: float, horizon: float, noise: Noise) -> Array:
-    """Mirrors what stands above the far shore, broken by ripples that breezes roughen."""
+    """Reflects the view above the far shore in the lake; breezes roughen it with ripples."""
     shore = round(horizon + camera / 1180 * FOCAL)
     rows = np.arange(shore, H, dtype=np.float32)[:, None]
     z = camera * FOCAL / (rows - horizon)
@@ -291,7 +291,7 @@ def _meadow(
     horizon: float,
     sunlight: Array,
 ) -> Array:
-    """Grass, blade by blade from far to near, with flowers in it."""
+    """Draws grass blade by blade, from far to near, and flowers."""
     count = 52000
     z = (1 / rng.uniform(1 / 62, 1 / 6.0, count)).astype(np.float32)
     z = np.sort(z)[::-1]
@@ -312,17 +312,17 @@ def _meadow(
     green = mix(rgb(0.06, 0.115, 0.018), rgb(0.235, 0.225, 0.06), hue)
     green = green * rng.uniform(0.6, 1.25, (count, 1)) * sunlight * 0.42
     lines = np.stack([lower, upper], 1).reshape(-1, 2, 2)
-    colours = np.stack([green * 0.42, green], 1).reshape(-1, 3)
+    colors = np.stack([green * 0.42, green], 1).reshape(-1, 3)
     widths = np.repeat(0.011 / z * FOCAL * rng.uniform(0.6, 1.4, count), 2)
-    ink, cover = strokes(lines, widths, colours, 0.5)
+    ink, cover = strokes(lines, widths, colors, 0.5)
     result = mix(light, ink, cover)
 
     heads = rng.choice(np.flatnonzero((field(x / 31, z / 31) > 0.4) & (z > 11) & (z < 50)), 900)
     kinds = np.stack([rgb(0.95, 0.93, 0.86), rgb(0.95, 0.72, 0.06), rgb(0.5, 0.28, 0.75)])
     flower = kinds[rng.choice(3, len(heads), p=[0.5, 0.35, 0.15])] * rng.uniform(0.6, 1.1, (900, 1))
     radius = 0.012 / z[heads] * FOCAL
-    centre = np.stack([tip[heads], top[heads]], -1)
-    span = np.stack([centre - radius[:, None] * [1, 0.1], centre + radius[:, None] * [1, 0.1]], 1)
+    center = np.stack([tip[heads], top[heads]], -1)
+    span = np.stack([center - radius[:, None] * [1, 0.1], center + radius[:, None] * [1, 0.1]], 1)
     order = np.argsort(-z[heads])
     ink, cover = strokes(span[order], 1.7 * radius[order], flower[order], 0.6)
     result = mix(result, ink, cover)
@@ -334,11 +334,11 @@ def _meadow(
 
 
 def _spruce(light: Array, rng: np.random.Generator, foot: Any, tall: float) -> Array:
-    """A spruce in front: whorls of hanging branches, twig by twig, lit from the left."""
+    """Draws a spruce in the foreground: whorls of hanging branches, lit from the left."""
     count = 9000
     part = np.sort(rng.beta(1.0, 1.35, count))  # from the ground to the top
     whorl = np.round(part * 34) / 34 + rng.normal(0, 0.004, count)
-    angle = rng.uniform(0, np.pi, count)  # from the right over the front to the left
+    angle = rng.uniform(0, np.pi, count)  # from the right, past the front, to the left
     reach = 0.2 * tall * (1 - part) ** 0.85 * (0.72 + 0.28 * np.cos(37 * part + 3 * angle))
     along = rng.beta(2.2, 1.1, count)
     x = foot[0] + reach * along * np.cos(angle)
@@ -347,11 +347,11 @@ def _spruce(light: Array, rng: np.random.Generator, foot: Any, tall: float) -> A
     end_x = x + twig * (0.7 * np.cos(angle) + rng.normal(0, 0.35, count))
     end_y = y + twig * rng.uniform(0.25, 1.0, count)
     tone = (0.35 + 0.65 * along) * (0.55 + 0.45 * -np.cos(angle)) * rng.uniform(0.5, 1.35, count)
-    colours = rgb(0.012, 0.02, 0.014) + rgb(0.085, 0.12, 0.045) * tone[:, None].astype(np.float32)
+    colors = rgb(0.012, 0.02, 0.014) + rgb(0.085, 0.12, 0.045) * tone[:, None].astype(np.float32)
     trunk = np.array([[foot[0], foot[1] + 2, foot[0], foot[1] - 0.96 * tall]])
     lines = np.concatenate([trunk, np.stack([x, y, end_x, end_y], -1)]).reshape(-1, 2, 2)
     widths = np.append(0.012 * tall, np.full(count, max(1, 0.0062 * tall)))
-    ink, cover = strokes(lines, widths, np.concatenate([[rgb(0.05, 0.036, 0.026)], colours]), 0.5)
+    ink, cover = strokes(lines, widths, np.concatenate([[rgb(0.05, 0.036, 0.026)], colors]), 0.5)
     return mix(light, ink, cover)
 
 
@@ -391,17 +391,17 @@ def seashore() -> Image.Image:
     light = np.zeros((H, W, 3), np.float32)
     light[above] = sky(across[above], rays[above])
 
-    # The sea, its waves ever smaller to the eye and so averaged into roughness.
+    # The sea; distant waves are too small to see, so they average out to roughness.
     below = rays < -2e-4
     d = camera / -rays[below]
     x = across[below] * d
     shore = 15.5 + 2.4 * smooth(x / 90 + 0.2, 0.7) + 0.5 * smooth(x / 19, 0.1)
-    for look in range(3):
+    for ray in range(3):
         near = 30 / (d + 30)
-        swell = fine(x / 160 + 0.1 * look, d / 47) * near**0.3
-        chop = fine(x / 21 + 0.37, d / 11 + 0.3 * look) + 0.5 * fine(x / 3.1, d / 2.3 + 0.2 * look)
+        swell = fine(x / 160 + 0.1 * ray, d / 47) * near**0.3
+        chop = fine(x / 21 + 0.37, d / 11 + 0.3 * ray) + 0.5 * fine(x / 3.1, d / 2.3 + 0.2 * ray)
         tilt = 0.05 * swell + 0.055 * chop * (0.25 + near)
-        side = 0.03 * fine(x / 9.7 + 0.3 * look, d / 8.1) + 0.02 * smooth(x / 11, d / 9)
+        side = 0.03 * fine(x / 9.7 + 0.3 * ray, d / 8.1) + 0.02 * smooth(x / 11, d / 9)
         up = np.abs(-rays[below] + 2 * np.abs(tilt)) + 0.004
         mirrored = sky(across[below] + 2 * side, up)
         cosine = up / np.sqrt(1 + up**2)
@@ -409,7 +409,7 @@ def seashore() -> Image.Image:
         body = rgb(0.012, 0.03, 0.045) + 0.05 * rgb(0.1, 0.3, 0.3) * near[:, None]
         light[below] += mix(body, mirrored.clip(0, 9), fresnel * 0.92) / 3
 
-    # Sand: a wet strip that mirrors the sky, dry and rippled sand before it.
+    # Sand: a wet strip that mirrors the sky, and dry, rippled sand in front of it.
     sand = d < shore
     xs, ds = x[sand], d[sand]
     inland = shore[sand] - ds
@@ -426,7 +426,7 @@ def seashore() -> Image.Image:
 
     water = light[below]
     water[sand] = ground
-    # Foam: a lace at the edge of the water and lines of breakers behind it.
+    # Foam: a lacy edge of the water, and lines of breakers behind it.
     lace = step(0.55, 0.95, 1 - np.abs(fine(x / 4.3, d / 3.1)) * 0.9 + 0.25 * smooth(x / 7, d / 5))
     foam = np.zeros_like(d)
     breakers = ((0, 0.55, 1.0), (1.7, 0.6, 1.0), (5.5, 1.2, 1.1), (13, 2.2, 1.0), (27, 3.5, 0.7))
@@ -446,7 +446,7 @@ def seashore() -> Image.Image:
 
 
 def _rocks(light: Array, sky: Terrain, sun: Array, camera: float, horizon: float) -> Array:
-    """A headland on the right and boulders in the surf, dark against the light."""
+    """Adds a headland on the right and boulders in the surf, dark against the light."""
     ridged, rough = Noise(51, 2.0, ridged=True), Noise(52, 1.7)
 
     def terrain(x: Array, z: Array) -> Array:

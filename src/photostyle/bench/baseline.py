@@ -70,6 +70,6 @@ def wct(content: Tensor, style: Tensor) -> Tensor:
     vectors_s, values_s, _ = torch.linalg.svd(cov_s)
     kept_c, kept_s = values_c >= 1e-6, values_s >= 1e-6
     whiten = vectors_c[:, kept_c] * values_c[kept_c] ** -0.5 @ vectors_c[:, kept_c].T
-    colour = vectors_s[:, kept_s] * values_s[kept_s] ** 0.5 @ vectors_s[:, kept_s].T
-    result = colour @ (whiten @ c) + mean_s
+    color = vectors_s[:, kept_s] * values_s[kept_s] ** 0.5 @ vectors_s[:, kept_s].T
+    result = color @ (whiten @ c) + mean_s
     return result.to(content.dtype).view_as(content)

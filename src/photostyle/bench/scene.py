@@ -36,21 +36,21 @@ def scene(width: int, height: int, evening: bool = False) -> npt.NDArray[np.uint
         part = slice(top, min(height, top + max(1, STRIP // width)))
         y, edge = lines[part, None], horizon[None]
         above = y < edge
-        colours = np.where(above[..., None], sky(y / edge), land((y - edge) / (1 - edge)))
+        colors = np.where(above[..., None], sky(y / edge), land((y - edge) / (1 - edge)))
         rows = np.arange(part.start, part.stop) % TEXTURE
         detail = texture[rows].take(np.arange(width) % TEXTURE, axis=1)
-        colours += np.where(above, 0.02, 0.13)[..., None] * detail
-        colours += 0.05 * np.sin(23 * columns + 17 * y)[..., None]
-        photo[part] = (255 * colours.clip(0, 1)).round()
+        colors += np.where(above, 0.02, 0.13)[..., None] * detail
+        colors += 0.05 * np.sin(23 * columns + 17 * y)[..., None]
+        photo[part] = (255 * colors.clip(0, 1)).round()
     return photo
 
 
 def _gradient(
-    colours: list[list[float]],
+    colors: list[list[float]],
 ) -> Callable[[npt.NDArray[Any]], npt.NDArray[np.float32]]:
     """Interpolates evenly spaced colours at positions in 0..1."""
-    positions = np.linspace(0, 1, len(colours))
-    channels = np.array(colours).T
+    positions = np.linspace(0, 1, len(colors))
+    channels = np.array(colors).T
 
     def at(t: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         return np.stack([np.interp(t, positions, c) for c in channels], -1).astype(np.float32)
