@@ -1,4 +1,4 @@
-"""3D lookup tables: looks in `.cube` files."""
+"""3D lookup tables (LUTs) in `.cube` files."""
 
 from __future__ import annotations
 
@@ -9,49 +9,64 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from photostyle.errors import PhotostyleError, needs_extra
+from photostyle.errors import PhotostyleError
+from photostyle.photo.photo import strips
 
-with needs_extra("evaluate"):
-    from scipy import ndimage
+Array = npt.NDArray[np.float64]
 
 MAX_SIZE = 256
-"""Most points on a side; the `.cube` specification allows no more."""
+"""The most grid points per axis that the `.cube` specification allows."""
 
 
 @dataclass(frozen=True)
 class Lut:
-    """A look as colours on a grid in RGB.
+    """A colour transform, tabulated on a grid of RGB colours.
 
-    table: (N, N, N, 3), the colour for each red, green and blue, 0..1; low, high: (3,), the input
-    colours that the first and the last point of the grid stand for.
+    table      (N, N, N, 3): output colours in 0..1, indexed by red, green and blue
+    low, high  (3,): input colours of the first and the last grid point
     """
 
-    table: npt.NDArray[np.float64]
-    low: npt.NDArray[np.float64]
-    high: npt.NDArray[np.float64]
+    table: Array
+    low: Array
+    high: Array
 
     def __call__(self, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Pixels (H, W, 3), uint8 or float in 0..1, in this look; the same type and shape.
+        """Transform pixels (H, W, 3), uint8 or floats in 0..1; same dtype and shape.
 
-        Between the points of the grid the interpolation is trilinear; colours beyond it count as
-        those on its border, and results are cut to 0..1.
+        Interpolation is trilinear. Colours outside the grid are clamped to it, results to 0..1.
         """
-        whole = pixels.dtype == np.uint8
-        colours = pixels / 255 if whole else pixels
-        places = (colours - self.low) / (self.high - self.low) * (len(self.table) - 1)
-        axes = np.moveaxis(places, -1, 0)
-        channels = [
-            ndimage.map_coordinates(self.table[..., channel], axes, order=1, mode="nearest")
-            for channel in range(3)
-        ]
-        result = np.stack(channels, axis=-1).clip(0, 1)
-        return (result * 255).round().astype(np.uint8) if whole else result.astype(pixels.dtype)
+        result = np.empty_like(pixels)
+        for rows in strips(pixels):
+            if pixels.dtype == np.uint8:
+                result[rows] = (self._interpolated(pixels[rows] / 255) * 255).round()
+            else:
+                result[rows] = self._interpolated(pixels[rows])
+        return result
+
+    def _interpolated(self, colors: npt.NDArray[Any]) -> Array:
+        last = len(self.table) - 1
+        position = ((colors - self.low) / (self.high - self.low) * last).clip(0, last)
+        cell = np.minimum(np.nan_to_num(position).astype(int), last - 1)
+        red, green, blue = np.moveaxis(cell, -1, 0)
+        in_red, in_green, in_blue = np.moveaxis((position - cell)[..., None], -2, 0)
+
+        def along_blue(red: npt.NDArray[Any], green: npt.NDArray[Any]) -> Array:
+            return _lerp(self.table[red, green, blue], self.table[red, green, blue + 1], in_blue)
+
+        def along_green(red: npt.NDArray[Any]) -> Array:
+            return _lerp(along_blue(red, green), along_blue(red, green + 1), in_green)
+
+        return _lerp(along_green(red), along_green(red + 1), in_red).clip(0, 1)
+
+
+def _lerp(start: Array, end: Array, fraction: Array) -> Array:
+    return start + (end - start) * fraction
 
 
 def read(path: Path) -> Lut:
-    """The 3D table in a `.cube` file (Adobe, Cube LUT Specification 1.0, 2013).
+    """Read the 3D table of a `.cube` file (Adobe, Cube LUT Specification 1.0, 2013).
 
-    Raises PhotostyleError if the file cannot be read or holds no such table.
+    Raises PhotostyleError if the file cannot be read or contains no valid 3D table.
     """
     try:
         text = path.read_text("utf-8-sig", errors="replace")
@@ -68,15 +83,14 @@ def read(path: Path) -> Lut:
             numbers.append(words)
     try:
         size = int(keywords["LUT_3D_SIZE"][0])
-        lowest, highest = keywords.get(
-            "LUT_3D_INPUT_RANGE", ["0", "1"]
-        )  # as DaVinci Resolve writes
+        # DaVinci Resolve writes this range instead of a domain for each channel.
+        lowest, highest = keywords.get("LUT_3D_INPUT_RANGE", ["0", "1"])
         low = np.array(keywords.get("DOMAIN_MIN", [lowest] * 3), np.float64)
         high = np.array(keywords.get("DOMAIN_MAX", [highest] * 3), np.float64)
-        # Red runs fastest in the file, so that it is the last of the three axes there.
+        # In the file red changes fastest and so is the last of the three axes.
         table = np.array(numbers, np.float64).reshape(size, size, size, 3).transpose(2, 1, 0, 3)
     except (KeyError, ValueError, IndexError) as error:
-        raise PhotostyleError(f"{str(path)!r} holds no complete 3D table.") from error
+        raise PhotostyleError(f"{str(path)!r} contains no complete 3D lookup table.") from error
     valid = (
         2 <= size <= MAX_SIZE
         and low.shape == high.shape == (3,)
@@ -84,5 +98,7 @@ def read(path: Path) -> Lut:
         and np.isfinite(table).all()
     )
     if not valid:
-        raise PhotostyleError(f"{str(path)!r} holds a 3D table that makes no sense.")
+        raise PhotostyleError(
+            f"{str(path)!r} is invalid: the size, domain or values of its table are out of range."
+        )
     return Lut(table, low, high)
