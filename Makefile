@@ -53,7 +53,7 @@ fuzz: $(INSTALLED)
 	PYTHONPATH=tests $(BIN)/python -m fuzz.corruption --count 3000
 
 fault: $(INSTALLED)
-	PYTHONPATH=tests $(BIN)/python -m faults.faults --kills 200
+	PYTHONPATH=tests $(BIN)/python -m faults.faults --signals 200
 
 clean:
 	rm -rf .venv demo

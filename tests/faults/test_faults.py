@@ -1,8 +1,9 @@
-"""A part of `make fault`: kills, full disks, competition, permissions."""
+"""A part of `make fault`: signals, full disks, competing processes, permissions."""
 
 from __future__ import annotations
 
 import signal
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,66 +15,74 @@ pytest.importorskip("fcntl")
 pytest.importorskip("resource")
 from faults import faults
 
-
-@pytest.fixture(scope="module")
-def bench() -> Iterator[faults.Bench]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # a fork has none of its parent's threads
-    with TemporaryDirectory() as name:
-        Path(name).chmod(0o755)
-        yield faults.Bench(Path(name))
-    torch.set_num_threads(threads)
+from photostyle import files
 
 
-@pytest.fixture(scope="module")
-def video_bench() -> Iterator[faults.VideoBench]:
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """A fork has none of its parent's other threads."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    with TemporaryDirectory() as name:
-        yield faults.VideoBench(Path(name))
+    yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def workspace() -> Iterator[faults.Workspace]:
+    with TemporaryDirectory() as name:
+        Path(name).chmod(0o755)  # read by another user too
+        yield faults.Workspace(Path(name))
+
+
+@pytest.fixture(scope="module")
+def video_workspace() -> Iterator[faults.VideoWorkspace]:
+    with TemporaryDirectory() as name:
+        yield faults.VideoWorkspace(Path(name))
+
+
+def interrupted(found: Counter[str]) -> int:
+    """How many runs did not finish."""
+    return found["nothing"] + found["old"] + found["shorter"]
 
 
 @pytest.mark.parametrize("number", faults.SIGNALS)
-def test_signals_at_random_moments(bench: faults.Bench, number: signal.Signals) -> None:
-    found = faults.kill(bench, 12, number)
-    assert sum(found.values()) >= 12
+def test_signals_at_random_moments(workspace: faults.Workspace, number: signal.Signals) -> None:
+    assert interrupted(faults.send_signals(workspace, 12, number)) > 0
 
 
 @pytest.mark.parametrize("number", faults.SIGNALS)
 def test_signals_while_a_video_is_made(
-    video_bench: faults.VideoBench, number: signal.Signals
+    video_workspace: faults.VideoWorkspace, number: signal.Signals
 ) -> None:
-    found = faults.kill(video_bench, 8, number)
-    assert sum(found.values()) >= 8
+    assert interrupted(faults.send_signals(video_workspace, 8, number)) > 0
 
 
-def test_a_file_size_limit(bench: faults.Bench) -> None:
-    faults.limit_size(bench, [0, 4096, len(bench.whole) - 1, len(bench.whole)])
+def test_a_file_size_limit(workspace: faults.Workspace) -> None:
+    size = len(workspace.whole)
+    faults.limit_file_size(workspace, [0, 4096, size - 1, size])
 
 
-def test_several_writers_of_one_target(bench: faults.Bench) -> None:
-    faults.compete(bench, 2)
+def test_competing_processes(workspace: faults.Workspace) -> None:
+    faults.compete(workspace, 2)
 
 
-def test_what_may_not_be_read_or_written(bench: faults.Bench) -> None:
-    faults.forbid(bench)
+def test_missing_permissions(workspace: faults.Workspace) -> None:
+    faults.deny_permissions(workspace)
 
 
-def test_a_file_that_is_being_written_is_no_leftover(tmp_path: Path) -> None:
-    from photostyle import files
-
+def test_a_temporary_file_in_use_is_kept(tmp_path: Path) -> None:
+    """Only what a killed process has left is removed."""
     left = tmp_path / ".photostyle-0123456789abcdef"
-    spared = tmp_path / ".photostyle-notours"
+    foreign = tmp_path / ".photostyle-notours"
     left.write_bytes(b"half")
-    spared.write_bytes(b"other")
+    foreign.write_bytes(b"other")
     with files.new_file(tmp_path / "a") as first:
         first.write(b"a")
-        (writing,) = (path for path in tmp_path.glob(".photostyle-*") if path != spared)
-        assert writing != left
+        (in_use,) = (path for path in tmp_path.glob(".photostyle-*") if path != foreign)
+        assert in_use != left
         with files.new_file(tmp_path / "b") as second:
             second.write(b"b")
-        assert writing.exists()
+        assert in_use.exists()
     assert (tmp_path / "a").read_bytes() == b"a"
     assert (tmp_path / "b").read_bytes() == b"b"
-    assert spared.exists()
+    assert foreign.exists()
