@@ -1,7 +1,7 @@
-"""Damaged files through the real command: one sentence and exit code 1, or a whole result.
+"""Damaged files through the command: one sentence and exit code 1, or a whole result.
 
-`make fuzz` runs thousands of them, the tests a part. The command runs in this process. A file that
-brings the process down can be found under the name that --keep gives.
+`make fuzz` runs thousands of them, the tests a part. The command runs in this process. With --keep,
+a file that crashes the process is left in that folder.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from photostyle import photo
 from photostyle.cli import cli
 
 SECONDS = 60
-"""A file that takes longer hangs."""
+"""A file that takes longer counts as a hang."""
 
-_EXTREMES = [
+EXTREMES = [
     b"\0\0\0\0",
     b"\xff\xff\xff\xff",
     b"\x7f\xff\xff\xff",
@@ -44,10 +44,10 @@ _EXTREMES = [
 
 
 def mutate(data: bytes, others: list[bytes], rng: random.Random) -> bytes:
-    """A file damaged in one to three ways."""
+    """The data, damaged one to three times."""
     damaged = bytearray(data)
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
-        # Half of the damage where headers are.
+        # Half of the damage is where headers are.
         reach = min(len(damaged), 256) if rng.random() < 0.5 else len(damaged)
         at = rng.randrange(max(1, reach))
         length = rng.choice((1, 2, 4, 16, 256))
@@ -60,7 +60,7 @@ def mutate(data: bytes, others: list[bytes], rng: random.Random) -> bytes:
         elif kind == 2 and damaged:
             damaged[at % len(damaged)] = rng.randrange(256)
         elif kind == 3:
-            extreme = rng.choice(_EXTREMES)
+            extreme = rng.choice(EXTREMES)
             damaged[at : at + len(extreme)] = extreme
         elif kind == 4:
             damaged[at : at + length] = bytes(length)
@@ -78,7 +78,7 @@ def mutate(data: bytes, others: list[bytes], rng: random.Random) -> bytes:
 
 
 class Trial:
-    """A folder where damaged files are given to the command."""
+    """Runs the command on damaged files, in a folder that becomes the current one."""
 
     def __init__(self, folder: Path):
         os.chdir(folder)
@@ -88,11 +88,11 @@ class Trial:
         Path("good.png").write_bytes(files["plain.png"])
         self.files = dict(sorted(files.items()))
         self.files["model.safetensors"] = Path("model.safetensors").read_bytes()
-        self.files["encoder.pth"] = _checkpoint()
-        self.files["encoder.t7"] = _lua()
+        self.files["encoder.pth"] = reference_checkpoint()
+        self.files["encoder.t7"] = lua_encoder()
 
     def mutated(self, count: int, seed: int) -> Iterator[tuple[str, bytes]]:
-        """Damaged files of every kind in turn, by names that end in the extension."""
+        """Names and contents of damaged files, of every kind in turn."""
         rng = random.Random(seed)
         names, contents = list(self.files), list(self.files.values())
         for number in range(count):
@@ -100,31 +100,32 @@ class Trial:
             yield f"bad-{name}", mutate(self.files[name], contents, rng)
 
     def run(self, name: str, data: bytes) -> str:
-        """ "read" or "refused"; AssertionError for everything that must not be."""
+        """Whether the command has "read" or "refused" the file; AssertionError if it misbehaves."""
         bad = self.folder / name
         bad.write_bytes(data)
         before = {path.name for path in self.folder.iterdir()}
         start = time.monotonic()
-        with _at_most(SECONDS), _stderr_of_libraries() as noise:
-            result = CliRunner().invoke(cli, self.words(name))
-        assert noise == [""], noise
+        with at_most(SECONDS), stderr_of_libraries() as printed:
+            result = CliRunner().invoke(cli, self.arguments(name))
+        assert printed == [""], printed
         after = {path.name for path in self.folder.iterdir()} - before
-        said = result.stderr.splitlines()
+        lines = result.stderr.splitlines()
         assert bad.read_bytes() == data, "the input was changed"
         assert result.exception is None or isinstance(result.exception, SystemExit), (
             result.exception
         )
         if result.exit_code == 0:
-            assert all(line.startswith(("Mode: ", "Note: ")) for line in said), said
+            assert all(line.startswith(("Mode: ", "Note: ")) for line in lines), lines
+            assert after, "no output"
             for made in after:
                 if not made.endswith("safetensors"):
                     assert photo.read(self.folder / made).size[0] > 0
                 (self.folder / made).unlink()
         else:
             assert result.exit_code == 1, result.output
-            assert len(said) == 1, said
-            assert said[0].startswith("Error: "), said
-            assert "memory" not in said[0], said
+            assert len(lines) == 1, lines
+            assert lines[0].startswith("Error: "), lines
+            assert "memory" not in lines[0], lines
             assert result.stdout == ""
             assert not after, after
         bad.unlink()
@@ -132,26 +133,26 @@ class Trial:
         return "refused" if result.exit_code else "read"
 
     @staticmethod
-    def words(name: str) -> list[str]:
+    def arguments(name: str) -> list[str]:
         if name.endswith(("pth", "t7")):
             encoder = ["weights", "import", "encoder.pth", "--encoder", name, "--arch", "photonas"]
             return [*encoder, "-o", "out.safetensors"]
         common = ["image", "--device", "cpu", "--still", "--model"]
         if name.endswith("safetensors"):
             return [*common, name, "good.png", "good.png", "-o", "out.png"]
-        # As content and as style in turn, which are read alike.
+        # Content and style are read alike: half of the names are given as one, half as the other.
         pair = [name, "good.png"] if len(name) % 2 else ["good.png", name]
-        words = [*common, "model.safetensors", *pair, "-o", "out.png"]
-        return [word for word in words if word != "--still" or "moving" not in name]
+        arguments = [*common, "model.safetensors", *pair, "-o", "out.png"]
+        return [word for word in arguments if word != "--still" or "moving" not in name]
 
 
-def _checkpoint() -> bytes:
+def reference_checkpoint() -> bytes:
     stream = BytesIO()
     torch.save({"conv15.weight": torch.zeros(3, 3), "a": torch.ones(2).half()}, stream)
     return stream.getvalue()
 
 
-def _lua() -> bytes:
+def lua_encoder() -> bytes:
     weight = integer(2) + string(b"weight") + tensor([2, 3, 4], [12, 4, 1], 0, storage(VALUES))
     layer = thing(9, b"nn.SpatialConvolution", integer(3) + integer(8) + integer(1) + weight)
     number = integer(1) + struct.pack("<d", 1)
@@ -161,8 +162,8 @@ def _lua() -> bytes:
 
 
 @contextmanager
-def _stderr_of_libraries() -> Iterator[list[str]]:
-    """What code in C prints on stderr past Python, told at the end."""
+def stderr_of_libraries() -> Iterator[list[str]]:
+    """A list that holds, after the block, what native code has printed on stderr."""
     printed: list[str] = []
     kept = os.dup(2)
     with tempfile.TemporaryFile() as file:
@@ -177,7 +178,7 @@ def _stderr_of_libraries() -> Iterator[list[str]]:
 
 
 @contextmanager
-def _at_most(seconds: int) -> Iterator[None]:
+def at_most(seconds: int) -> Iterator[None]:
     def stop(*_: object) -> None:
         raise AssertionError(f"longer than {seconds} s")
 

@@ -1,10 +1,10 @@
-"""Coverage-guided fuzzing (atheris) of what parses foreign bytes in our own Python code.
+"""Coverage-guided fuzzing (atheris) of our own Python code that parses untrusted bytes.
 
     PYTHONPATH=tests python tests/fuzz/fuzz_readers.py corpus/ -max_total_time=600
 
 The first byte of an input chooses the reader: weights (safetensors, torch, t7), EXIF and XMP, the
-sizes of JPEG XL, damaged PNG and TIFF with 16 bits. Whatever is raised besides PhotostyleError (and
-ValueError, where callers expect it) is a finding.
+size of a JPEG XL, and photos. Any exception besides PhotostyleError (and ValueError, where callers
+expect it) is a finding.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def one_input(data: bytes) -> None:
 
 
 def write_seeds(folder: Path) -> None:
-    """One small file of every kind to begin with."""
+    """One small file of every kind, where the fuzzer begins."""
     import torch
     from fuzz import corruption
     from support.models import save_tiny_model
@@ -106,7 +106,7 @@ def write_seeds(folder: Path) -> None:
         (0, tiny),
         (1, tiny),
         (2, stream.getvalue()),
-        (3, corruption._lua()),
+        (3, corruption.lua_encoder()),
         (4, camera_exif(6).removeprefix(b"Exif\0\0")),
         (4, XMP),
         (5, files["plain.jxl"]),

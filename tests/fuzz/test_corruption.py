@@ -23,7 +23,7 @@ def trial() -> Iterator[corruption.Trial]:
 
 
 @pytest.fixture(autouse=True)
-def there(trial: corruption.Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+def current_folder(trial: corruption.Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(trial.folder)
 
 
@@ -38,10 +38,8 @@ def test_undamaged_files_are_read(trial: corruption.Trial) -> None:
             assert trial.run(f"bad-{name}", data) == "read", name
 
 
-def test_libraries_say_nothing_on_their_own(
-    trial: corruption.Trial, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Not of pixels with a wrong checksum, nor of more channels than there are."""
+def test_libraries_print_nothing(trial: corruption.Trial, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither of a wrong checksum nor of more channels than the data holds."""
     png = bytearray(trial.files["deep.png"])
     at = png.index(b"IEND") - 200
     png[at : at + 16] = bytes(16)
@@ -56,7 +54,7 @@ def test_libraries_say_nothing_on_their_own(
 @pytest.mark.parametrize("name", ["plain.jpg", "plain.png", "deep.tif", "plain.webp"])
 def test_files_cut_off_at_any_length(trial: corruption.Trial, name: str) -> None:
     data = trial.files[name]
-    # The last bytes of a PNG file only say that it ends.
+    # The last bytes of a PNG file only mark its end.
     end = len(data) - 40
     lengths = [*range(0, 40, 8), *range(40, end, max(1, end // 6)), end]
     outcomes = [trial.run(f"bad-{name}", data[:length]) for length in lengths]
