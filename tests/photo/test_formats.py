@@ -73,7 +73,7 @@ def test_the_readme_table_of_formats_is_true(name: str) -> None:
     exif = Metadata(camera_exif()).stamped("settings").exif
     p3 = profile("Display P3")
     alpha = np.where(np.arange(60) < 30, 0, 65535).astype(np.uint16)[None].repeat(40, 0)
-    deep = Photo(
+    original = Photo(
         deep_scene(), None, p3, p3, Metadata(exif, XMP.replace(b'"6"', b'"1"'), (300.0, 300.0))
     )
     frames = tuple(AnimationFrame(deep_scene() // n, None, 100.0) for n in (2, 3))
@@ -81,11 +81,11 @@ def test_the_readme_table_of_formats_is_true(name: str) -> None:
     def back(picture: Photo) -> Photo:
         return photo.read(BytesIO(encoded(picture, format)))
 
-    plain = back(deep)
-    clear = back(replace(deep, alpha=alpha)).alpha
+    plain = back(original)
+    clear = back(replace(original, alpha=alpha)).alpha
     kept = {"EXIF": b"Maker" in plain.metadata.exif, "XMP": b"Rating" in plain.metadata.xmp}
-    moving = back(replace(deep, animation=Animation(frames, 100.0, 0))).animation
-    mean = np.abs(plain.pixels.astype(float) * (257 if plain.depth == 8 else 1) - deep.pixels)
+    moving = back(replace(original, animation=Animation(frames, 100.0, 0))).animation
+    mean = np.abs(plain.pixels.astype(float) * (257 if plain.depth == 8 else 1) - original.pixels)
     assert plain.original == p3 or mean.mean() > 257  # colours moved where the profile is not kept
     observed = {
         "depth": str(plain.depth) if plain.depth == 8 else "8, 16",
@@ -423,9 +423,9 @@ def test_unsupported_features_are_named() -> None:
 
 
 def test_depth_changes_round_to_the_nearest() -> None:
-    deep = np.arange(65536, dtype=np.uint16).reshape(256, 256, 1).repeat(3, 2)
-    down = Photo(deep).with_depth(8).pixels
-    assert np.array_equal(down, np.round(deep / 257))
+    values = np.arange(65536, dtype=np.uint16).reshape(256, 256, 1).repeat(3, 2)
+    down = Photo(values).with_depth(8).pixels
+    assert np.array_equal(down, np.round(values / 257))
     levels = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, 2)
     up = Photo(levels, levels[..., 0]).with_depth(16)
     assert np.array_equal(up.pixels, levels.astype(int) * 257)
