@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from photostyle.cli import _options
+
 FILE = click.Path(path_type=Path, readable=False)
 
 
@@ -16,7 +18,7 @@ def weights() -> None:
 
 @weights.command("list")
 def list_() -> None:
-    """List the weights that come with photostyle."""
+    """List the bundled weights."""
     from rich.console import Console
     from rich.table import Table
 
@@ -31,38 +33,36 @@ def list_() -> None:
 
 
 @weights.command()
-@click.argument("file")
-def info(file: str) -> None:
-    """Show what FILE (or the bundled weights of that name) holds and how it was made."""
+@click.argument("name")
+def info(name: str) -> None:
+    """Show the contents and the origin of weights, by bundled NAME or file."""
     from photostyle.model.checkpoint import bundled, describe
 
-    for name, value in describe(bundled().get(file, Path(file))).items():
-        click.echo(f"{name}: {value}")
+    for key, value in describe(bundled().get(name, Path(name))).items():
+        click.echo(f"{key}: {value}")
 
 
 @weights.command("import")
 @click.argument("decoder", type=FILE)
-@click.option("--encoder", type=FILE, required=True, help="VGG-19: torch, safetensors or .t7.")
-@click.option("--arch", required=True, help="Architecture string, or photonet or photonas.")
+@click.option(
+    "--encoder", type=FILE, required=True, help="VGG-19 weights: torch, safetensors or Lua .t7."
+)
+@click.option(
+    "--arch",
+    metavar="NAME|BITS",
+    required=True,
+    help="Architecture: photonas, photonet or a string of bits.",
+)
 @click.option("-o", "--output", type=FILE, required=True, help="The safetensors file to write.")
-@click.option("--float32", is_flag=True, help="Keep full precision: twice the size.")
-@click.option("--force", is_flag=True, help="Overwrite an existing file.")
+@click.option("--float32", is_flag=True, help="Keep full precision; doubles the size.")
+@_options.force
 def import_(
-    decoder: Path, encoder: Path, arch: str, output: Path, float32: bool, force: bool
+    decoder: Path, encoder: Path, arch: str, output: Path, float32: bool, overwrite: bool
 ) -> None:
-    """Convert DECODER, a checkpoint of the authors' program, for use with --model."""
-    import torch
+    """Convert DECODER, a checkpoint of the reference implementation, for use with --model."""
+    from photostyle.model.reference import convert_reference_checkpoint
 
-    from photostyle.files import check_target
-    from photostyle.model.architecture import ARCHITECTURES, Architecture
-    from photostyle.model.checkpoint import Checkpoint, save
-    from photostyle.model.reference import read_reference_checkpoint
-    from photostyle.model.transfer_settings import REFERENCE
-
-    check_target(output, overwrite=force)
-    architecture = ARCHITECTURES.get(arch) or Architecture.parse(arch)
-    provenance = {"imported from": decoder.name, "encoder": encoder.name}
-    network = read_reference_checkpoint(decoder, encoder, architecture)
-    checkpoint = Checkpoint(network, REFERENCE, provenance)
-    save(checkpoint, output, torch.float32 if float32 else torch.float16, overwrite=force)
+    convert_reference_checkpoint(
+        decoder, encoder, arch, output, float32=float32, overwrite=overwrite
+    )
     click.echo(f"Wrote {output}; use it with: photostyle image --model {output} CONTENT STYLE")

@@ -122,3 +122,8 @@ def parse_widths(text: str) -> Widths:
     if not all(0 < width <= MAXIMUM_WIDTH for width in (w1, w2, w3, w4, w5)):
         raise PhotostyleError(f"Widths lie between 1 and {MAXIMUM_WIDTH}, not {text[:40]!r}.")
     return w1, w2, w3, w4, w5
+
+
+def find_architecture(name: str) -> Architecture:
+    """The architecture of a name ("photonas") or string; raises PhotostyleError for any other."""
+    return ARCHITECTURES.get(name) or Architecture.parse(name)

@@ -12,10 +12,12 @@ import torch
 from torch import Tensor
 
 from photostyle.errors import PhotostyleError, needs_extra
+from photostyle.files import check_target
 from photostyle.model import t7
-from photostyle.model.architecture import LEVELS, Architecture
-from photostyle.model.checkpoint import fill, read_tensors
+from photostyle.model.architecture import LEVELS, Architecture, find_architecture
+from photostyle.model.checkpoint import Checkpoint, fill, read_tensors, save
 from photostyle.model.network import Encoder, Padding, PhotoNet
+from photostyle.model.transfer_settings import REFERENCE
 
 NAMES = [
     f"conv{block}_{i}"
@@ -93,6 +95,27 @@ def read_reference_checkpoint(decoder: Path, encoder: Path, architecture: Archit
                     tensors[f"{ours}.{kind}"] = state[f"{theirs}.{kind}"].float()
     fill(network, tensors, f"{decoder} with {encoder}")
     return network
+
+
+def convert_reference_checkpoint(
+    decoder: Path,
+    encoder: Path,
+    arch: str,
+    output: Path,
+    *,
+    float32: bool = False,
+    overwrite: bool = False,
+) -> None:
+    """Convert a checkpoint of the reference implementation to a photostyle checkpoint.
+
+    arch: name or string of its architecture. float32: keep full precision, else float16. Raises
+    PhotostyleError as `read_reference_checkpoint` and `photostyle.files.new_file` do.
+    """
+    check_target(output, overwrite=overwrite)
+    network = read_reference_checkpoint(decoder, encoder, find_architecture(arch))
+    provenance = {"imported from": decoder.name, "encoder": encoder.name}
+    checkpoint = Checkpoint(network, REFERENCE, provenance)
+    save(checkpoint, output, torch.float32 if float32 else torch.float16, overwrite=overwrite)
 
 
 def reference_name(layer: str, architecture: Architecture) -> str:

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from photostyle.errors import PhotostyleError, needs_extra
 from photostyle.jobs.progress import Progress, silent
-from photostyle.model.architecture import ARCHITECTURES, PHOTONET, Architecture, parse_widths
+from photostyle.model.architecture import PHOTONET, Architecture, find_architecture, parse_widths
 from photostyle.model.transfer_settings import TransferSettings
 from photostyle.training.recipe import Recipe, Score, SearchSettings
 
@@ -62,7 +62,7 @@ def train(
 
     if supernet and distil:
         raise PhotostyleError("A supernet learns from photos alone; leave out --distil.")
-    architecture = PHOTONET if supernet else _architecture(arch)
+    architecture = PHOTONET if supernet else find_architecture(arch)
     recipe = Recipe(
         architecture=str(architecture),
         widths=parse_widths(widths),
@@ -194,15 +194,11 @@ def search(
     return SearchResult(best.architecture, latency, distance, len(run.candidates()))
 
 
-def _architecture(name: str) -> Architecture:
-    return ARCHITECTURES.get(name) or Architecture.parse(name)
-
-
 def _searchable(name: str) -> Architecture:
     """The canonical architecture of a name or string that transfers at one WCT layer at least."""
     from photostyle.training.supernet import canonical
 
-    architecture = canonical(_architecture(name))
+    architecture = canonical(find_architecture(name))
     if not architecture.wct_layers:
         raise PhotostyleError(f"{name} transfers nothing: it has no WCT layer; choose another.")
     return architecture
