@@ -125,6 +125,7 @@ class Loss(nn.Module):
         if distil:
             self.add_module("larger", distil.network.to(memory_format=torch.channels_last))
         self.vgg, self.guide = vgg, guide
+        torch.manual_seed(recipe.seed)  # the maps start at random
         self.maps = nn.ModuleList(
             conv(ours, theirs, 1) for ours, theirs in zip(recipe.widths, guide.widths, strict=False)
         )
