@@ -1,4 +1,4 @@
-"""Photos for the tests: scenes, profiles and files of every kind, all computed."""
+"""Synthetic photos for the tests: pixels, colour profiles and files of every format."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import tifffile
 import torch
 from imagecodecs import cms_profile
 from PIL import ExifTags, Image
@@ -28,7 +29,7 @@ PRIMARIES = {
 }
 GAMMA = {"Adobe RGB": 563 / 256, "ProPhoto": 1.8}
 
-# A JPEG file of 24 x 16 pixels with arithmetic coding, which no library here writes.
+# A JPEG file of 24 x 16 pixels with arithmetic coding, which none of our libraries writes.
 ARITHMETIC = (
     "|JeWF01!$>Nk#wx0RR9200961|JwjV00RO70|EjA0|NsD0|NvF2n7WM1O*BQ2L=cX3JeSj3JVJj4iXRz4iOFu3lJ6%"
     "5fc;@6%`B*7Z?^47!ni}6#v@*LjeN>1O)^I2?YfS6b%av6ciK`6ciK`6ciK`6ciK`6ciK`6ciK`6ciK`6ciK`6ciK`"
@@ -83,9 +84,9 @@ def as_tensor(pixels: npt.NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
 
 
-@cache  # a profile holds the time when it was made
+@cache  # a profile contains the time of its creation
 def profile(name: str) -> bytes:
-    """An ICC profile of the primaries and tone curve that the name stands for."""
+    """An ICC profile by its name in `PRIMARIES`."""
     primaries, white = PRIMARIES[name]
     table = (to_linear(np.linspace(0, 1, 4096)) * 65535).round().astype(np.uint16)
     curve: dict[str, Any] = {"gamma": GAMMA[name]} if name in GAMMA else {"transferfunction": table}
@@ -94,14 +95,14 @@ def profile(name: str) -> bytes:
 
 
 def to_linear(values: npt.NDArray[np.float64], name: str = "sRGB") -> npt.NDArray[np.float64]:
-    """Values of 0..1 through the tone curve of a profile (IEC 61966-2-1 for sRGB)."""
+    """Linear light of encoded values in 0..1, by the tone curve of a profile."""
     if name in GAMMA:
         return np.asarray(values ** GAMMA[name])
     return np.where(values > 0.04045, ((values + 0.055) / 1.055) ** 2.4, values / 12.92)
 
 
 def cmyk_profile() -> bytes:
-    """A printer's profile (lut8): ink takes light away as if nothing else happened."""
+    """A printer's ICC profile (lut8) in which each ink only absorbs its complement."""
     corners = np.stack(np.meshgrid(*[[0.0, 1.0]] * 4, indexing="ij"), -1).reshape(-1, 4)
     linear = (1 - corners[:, :3]) * (1 - corners[:, 3:])
     to_xyz = np.array(
@@ -129,6 +130,7 @@ def cmyk_profile() -> bytes:
 
 
 def saved(image: Image.Image, format: str, **options: object) -> BytesIO:
+    """A file that Pillow writes."""
     stream = BytesIO()
     image.save(stream, format, **options)
     stream.seek(0)
@@ -136,14 +138,14 @@ def saved(image: Image.Image, format: str, **options: object) -> BytesIO:
 
 
 def encoded(picture: Photo, format: str) -> bytes:
+    """A file that photostyle writes."""
     stream = BytesIO()
     photo.encode(picture, format, stream)
     return stream.getvalue()
 
 
 def raw_file(orientation: int = 1) -> bytes:
-    """A DNG file of 96 x 64 photosites, red, green, green, blue, in a warm light."""
-    tifffile = __import__("tifffile")
+    """A DNG file of 96 x 64 photosites in an RGGB pattern, in warm light."""
     y, x = np.mgrid[0 : 1 : 64 * 1j, 0 : 1 : 96 * 1j]
     red, green, blue = 0.5 + 0.3 * x, 0.3 + 0.1 * y, 0.1 + 0.1 * x
     mosaic = green.copy()
@@ -170,6 +172,7 @@ def raw_file(orientation: int = 1) -> bytes:
 
 
 def camera_exif(orientation: int = 1) -> bytes:
+    """EXIF as cameras write it, with a maker's note and a position."""
     exif = Image.Exif()
     exif[ExifTags.Base.Make] = "Maker"
     exif[ExifTags.Base.Orientation] = orientation
@@ -189,7 +192,7 @@ XMP = (
 
 
 def example_files() -> dict[str, bytes]:
-    """One small file of every kind, by names that end in the extension."""
+    """One small file of every format, by file name."""
     picture = Image.fromarray(scene())
     options: dict[str, dict[str, object]] = {
         "plain.jpg": {},

@@ -1,4 +1,4 @@
-"""Files of Torch 7, put together from their parts."""
+"""Parts of Torch 7 files (.t7)."""
 
 from __future__ import annotations
 
