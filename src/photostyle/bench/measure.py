@@ -42,7 +42,7 @@ class Measurement:
 
     mode: the one that was used, "fast" or "exact". learning: once per style. total: for each photo
     once its style is learned, measured without the profiler. phases: of further runs under the
-    profiler. overhead: by how much the profiler lengthens a run, as a fraction of the total.
+    profiler. overhead: by how much the profiler lengthens a run, as a fraction.
     peak_bytes: of the process, or of the GPU's memory. copy_seconds: to copy the photo within the
     GPU's memory, a lower bound for any program. baseline: of the reference implementation, or the
     reason why it was not run.
@@ -115,7 +115,7 @@ def _measure(resolution: Resolution, settings: Settings) -> Measurement:
     totals = [_seconds(apply, device) for _ in range(settings.runs)]
     # Before the profiler, whose events take memory as well.
     peak = torch.cuda.max_memory_allocated() if device.type == "cuda" else peak_memory()
-    phases, overhead = _phases(apply, device, statistics.median(totals), settings.runs)
+    phases, overhead = _phases(apply, device, settings.runs)
     return Measurement(
         resolution,
         Stylizer.way(settings.mode, resolution.height, resolution.width),
@@ -138,13 +138,17 @@ def _photo(resolution: Resolution, device: torch.device, evening: bool = False) 
 
 
 def _phases(
-    apply: Callable[[], None], device: torch.device, total: float, runs: int
+    apply: Callable[[], None], device: torch.device, runs: int
 ) -> tuple[dict[str, Spread], float]:
-    """The time of each phase, and the overhead of the profiler that tells it."""
+    """The time of each phase, and the overhead of the profiler that measures it."""
     profile_call(apply, device)  # the profiler's own warm-up
-    calls = [profile_call(apply, device) for _ in range(runs)]
-    phases = {name: Spread.of([call.phases[name] for call in calls]) for name in PHASES}
-    return phases, statistics.median(call.elapsed for call in calls) / total - 1
+    plain, profiled = [], []
+    for _ in range(runs):  # in turns, because the speed of a machine drifts
+        plain.append(_seconds(apply, device))
+        profiled.append(profile_call(apply, device))
+    phases = {name: Spread.of([call.phases[name] for call in profiled]) for name in PHASES}
+    elapsed = statistics.median(call.elapsed for call in profiled)
+    return phases, elapsed / statistics.median(plain) - 1
 
 
 def _seconds(call: Callable[[], object], device: torch.device) -> float:

@@ -19,14 +19,14 @@ class Table(NamedTuple):
 
 
 def phase_table(measurement: Measurement) -> Table:
-    """The phases of one resolution, their range, and their percentage of the total."""
+    """The phases of one resolution: times, and percentages of their sum."""
     header = (f"{measurement.resolution}, {measurement.mode}", "median", "fastest", "slowest", "%")
-    total = measurement.total.median
+    whole = sum(spread.median for spread in measurement.phases.values())
     rows = [
         (
             name,
             *(_seconds(value) for value in spread),
-            "" if name == "learning" else f"{spread.median / total:.0%}",
+            f"{spread.median / whole:.0%}" if name in measurement.phases else "",
         )
         for name, spread in measurement.seconds.items()
     ]
@@ -40,7 +40,7 @@ def notes(measurement: Measurement) -> Iterator[str]:
         f"{measurement.megapixels_per_second:.1f} megapixels per second, "
         f"peak memory {_memory(peak)}."
     )
-    yield f"With the profiler, which times the phases, a run takes {measurement.overhead:+.1%}."
+    yield f"Runs for the phases are under a profiler, which adds {measurement.overhead:+.1%}."
     if measurement.copy_seconds:
         yield f"{measurement.copy_seconds / total:.0%} of the speed of copying the photo."
     if isinstance(measurement.baseline, str):
