@@ -129,10 +129,10 @@ def test_the_command_measures_and_reports(
         assert list(seconds) == ["learning", *PHASES, "total"]
         for spread in seconds.values():
             assert 0 <= spread["low"] <= spread["median"] <= spread["high"]
-        # Runs of their own: test_phases.py holds that the phases of one run add up exactly.
+        # The median of two runs is their mean, so that medians add up.
         phases = sum(seconds[name]["median"] for name in PHASES)
-        assert 0.4 < phases / seconds["total"]["median"] < 2.5
-        assert -0.6 < measured["profiler_overhead"] < 1.5
+        assert phases == pytest.approx(measured["profiled_seconds"]["median"], rel=0.05)
+        assert measured["profiler_overhead"] > -1
         megapixels = measured["width"] * measured["height"] / 1e6
         speed = megapixels / seconds["total"]["median"]
         assert measured["megapixels_per_second"] == pytest.approx(speed)

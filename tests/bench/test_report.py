@@ -30,6 +30,7 @@ def measurement(baseline: float | str | None = None, peak: int | None = 500_000_
         Spread(0.25, 0.2, 0.3),
         phases,
         Spread(2.0, 1.5, 3.0),
+        Spread(2.5, 2.0, 3.0),
         0.034,
         peak,
         baseline=baseline,

@@ -41,8 +41,9 @@ class Measurement:
     """The figures of one resolution; times are in seconds.
 
     mode: the one that was used, "fast" or "exact". learning: once per style. total: for each photo
-    once its style is learned, measured without the profiler. phases: of further runs under the
-    profiler. overhead: by how much the profiler lengthens a run, as a fraction.
+    once its style is learned, measured without the profiler. profiled: of further runs under the
+    profiler, whose parts are the phases. overhead: by how much the profiler lengthens a run, as a
+    fraction.
     peak_bytes: of the process, or of the GPU's memory. copy_seconds: to copy the photo within the
     GPU's memory, a lower bound for any program. baseline: of the reference implementation, or the
     reason why it was not run.
@@ -53,6 +54,7 @@ class Measurement:
     learning: Spread
     phases: dict[str, Spread]
     total: Spread
+    profiled: Spread
     overhead: float
     peak_bytes: int | None
     copy_seconds: float | None = None
@@ -77,6 +79,7 @@ class Measurement:
             "height": self.resolution.height,
             "mode": self.mode,
             "seconds": {name: spread._asdict() for name, spread in self.seconds.items()},
+            "profiled_seconds": self.profiled._asdict(),
             "profiler_overhead": self.overhead,
             "megapixels_per_second": self.megapixels_per_second,
             "peak_bytes": self.peak_bytes,
@@ -115,13 +118,14 @@ def _measure(resolution: Resolution, settings: Settings) -> Measurement:
     totals = [_seconds(apply, device) for _ in range(settings.runs)]
     # Before the profiler, whose events take memory as well.
     peak = torch.cuda.max_memory_allocated() if device.type == "cuda" else peak_memory()
-    phases, overhead = _phases(apply, device, settings.runs)
+    phases, profiled, overhead = _phases(apply, device, settings.runs)
     return Measurement(
         resolution,
         Stylizer.way(settings.mode, resolution.height, resolution.width),
         Spread.of(learning),
         phases,
         Spread.of(totals),
+        profiled,
         overhead,
         peak,
         _copy_seconds(photo) if isinstance(photo, Tensor) else None,
@@ -139,16 +143,16 @@ def _photo(resolution: Resolution, device: torch.device, evening: bool = False) 
 
 def _phases(
     apply: Callable[[], None], device: torch.device, runs: int
-) -> tuple[dict[str, Spread], float]:
-    """The time of each phase, and the overhead of the profiler that measures it."""
+) -> tuple[dict[str, Spread], Spread, float]:
+    """The time of each phase, of the profiled runs, and the overhead of the profiler."""
     profile_call(apply, device)  # the profiler's own warm-up
-    plain, profiled = [], []
+    plain, calls = [], []
     for _ in range(runs):  # in turns, because the speed of a machine drifts
         plain.append(_seconds(apply, device))
-        profiled.append(profile_call(apply, device))
-    phases = {name: Spread.of([call.phases[name] for call in profiled]) for name in PHASES}
-    elapsed = statistics.median(call.elapsed for call in profiled)
-    return phases, elapsed / statistics.median(plain) - 1
+        calls.append(profile_call(apply, device))
+    phases = {name: Spread.of([call.phases[name] for call in calls]) for name in PHASES}
+    profiled = Spread.of([call.elapsed for call in calls])
+    return phases, profiled, profiled.median / statistics.median(plain) - 1
 
 
 def _seconds(call: Callable[[], object], device: torch.device) -> float:
