@@ -103,7 +103,7 @@ def test_samples_cover_all_sizes_and_transfer_something() -> None:
     assert len(SMALLEST.wct_layers) == 1
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(architecture=ARCHITECTURES)
 def test_a_subnetwork_computes_what_its_extract_does(
     supernet: Supernet, architecture: Architecture
@@ -321,10 +321,10 @@ def search(
 
 
 def test_search_finds_the_front(supernet: Supernet, tmp_path: Path) -> None:
-    found, evaluator = search(str(tmp_path / "study.log"), supernet, 40)
+    found, evaluator = search(str(tmp_path / "study.log"), supernet, 28)
     candidates = found.candidates()
-    assert len(candidates) == 40
-    assert len(set(evaluator.evaluated)) == len(evaluator.evaluated) == 40  # none twice
+    assert len(candidates) == 28
+    assert len(set(evaluator.evaluated)) == len(evaluator.evaluated) == 28  # none twice
     assert evaluator.evaluated[:3] == [canonical(anchor) for anchor in ANCHORS]
     assert all(c.architecture.wct_layers for c in candidates)
 
@@ -337,7 +337,7 @@ def test_search_finds_the_front(supernet: Supernet, tmp_path: Path) -> None:
 
     pruned = [c for c in candidates if c.state == "pruned"]
     assert pruned
-    assert evaluator.compared < 40 * 8
+    assert evaluator.compared < 28 * 8
     complete = [c for c in candidates if c.state == "complete"]
     for c in pruned:
         assert c.pairs in (2, 4)
@@ -362,20 +362,20 @@ def test_an_interrupted_search_goes_on_as_if_it_had_not_been(
     supernet: Supernet, tmp_path: Path, score: str
 ) -> None:
     urls = [str(tmp_path / name) for name in "ab"]
-    whole, at_once = search(urls[0], supernet, 30, score=score)
-    for stop_at in (1, 17, 3):
+    whole, at_once = search(urls[0], supernet, 20, score=score)
+    for stop_at in (1, 12, 3):
         with pytest.raises(KeyboardInterrupt):
-            search(urls[1], supernet, 30, stop_at, score=score)
-    resumed, last = search(urls[1], supernet, 30, score=score)
-    assert len(last.evaluated) == 30 - 1 - 17 - 3
+            search(urls[1], supernet, 20, stop_at, score=score)
+    resumed, last = search(urls[1], supernet, 20, score=score)
+    assert len(last.evaluated) == 20 - 1 - 12 - 3
     assert [c.architecture for c in resumed.candidates()] == at_once.evaluated
     assert resumed.choose(0).architecture == whole.choose(0).architecture
 
-    again, idle = search(urls[1], supernet, 30, score=score)
+    again, idle = search(urls[1], supernet, 20, score=score)
     assert idle.evaluated == []
-    assert len(again.candidates()) == 30
+    assert len(again.candidates()) == 20
     with pytest.raises(PhotostyleError, match="other options"):
-        search(urls[1], supernet, 30, score=score, seed=1)
+        search(urls[1], supernet, 20, score=score, seed=1)
 
 
 def test_a_candidate_lost_with_its_worker_is_evaluated_in_the_end(

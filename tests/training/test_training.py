@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import tarfile
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,8 @@ import torch
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
-from support.photos import clouds
+from PIL import Image, ImageCms
+from support.photos import camera_exif, clouds, profile
 
 import photostyle
 from photostyle import PhotostyleError
@@ -46,6 +47,27 @@ def test_photos_from_folders_and_shards(shard: Path, tmp_path: Path) -> None:
         Photos([tmp_path])
     with pytest.raises(PhotostyleError, match="neither"):
         Photos([tmp_path / "missing.tar"])
+
+
+def test_photos_come_upright_and_in_srgb(tmp_path: Path) -> None:
+    """From folders and from shards, by the orientation and the profile in the file."""
+    image = Image.fromarray(clouds(60, 40))
+    image.save(tmp_path / "plain.png")
+    image.save(tmp_path / "turned.png", exif=camera_exif(6))
+    image.save(tmp_path / "wide.png", icc_profile=profile("Display P3"))
+    with tarfile.open(tmp_path / "shard.tar", "w") as archive:
+        for path in sorted(tmp_path.glob("*.png")):
+            archive.add(path, path.name)
+    for source in (tmp_path, tmp_path / "shard.tar"):
+        photos = Photos([source])
+        plain, turned, wide = (np.asarray(photos[number]).astype(int) for number in range(3))
+        np.testing.assert_array_equal(plain, np.asarray(image))
+        np.testing.assert_array_equal(turned, np.rot90(plain, -1))
+        converted = ImageCms.profileToProfile(
+            image, BytesIO(profile("Display P3")), ImageCms.createProfile("sRGB")
+        )
+        assert np.abs(wide - np.asarray(converted)).max() <= 2
+        assert np.abs(wide - plain).max() > 10
 
 
 @given(

@@ -87,7 +87,7 @@ def _choose(ctx: click.Context) -> tuple[Callable[..., list[Row]], dict[str, Any
     """The function for the given options, and those that it takes."""
     options = ctx.params
     if (options["results"] is None) == (options["graded"] is None):
-        raise click.UsageError("Give either the folder RESULTS or --graded with a folder.")
+        raise click.UsageError("Give a folder: either RESULTS or --graded.")
     function = evaluate_graded if options["graded"] else evaluate_results
     known = inspect.signature(function).parameters
     for parameter in ctx.command.params:
