@@ -57,9 +57,23 @@ def test_signals_while_a_video_is_made(
     assert interrupted(faults.send_signals(video_workspace, 8, number)) > 0
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("number", faults.SIGNALS)
+def test_more_signals(
+    workspace: faults.Workspace, video_workspace: faults.VideoWorkspace, number: signal.Signals
+) -> None:
+    for one in (workspace, video_workspace):
+        assert interrupted(faults.send_signals(one, 40, number, seed=1)) > 0
+
+
 def test_a_file_size_limit(workspace: faults.Workspace) -> None:
     size = len(workspace.whole)
     faults.limit_file_size(workspace, [0, 4096, size - 1, size])
+
+
+def test_a_full_disk(workspace: faults.Workspace) -> None:
+    if not faults.fill_disk(workspace):
+        pytest.skip("a file system may not be mounted here")
 
 
 def test_competing_processes(workspace: faults.Workspace) -> None:

@@ -32,6 +32,13 @@ def test_damaged_files(trial: corruption.Trial) -> None:
     assert min(outcomes.count("read"), outcomes.count("refused")) > 10
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [2, 3])
+def test_more_damaged_files(trial: corruption.Trial, seed: int) -> None:
+    for name, data in trial.mutated(1000, seed):
+        trial.run(name, data)
+
+
 def test_undamaged_files_are_read(trial: corruption.Trial) -> None:
     for name, data in trial.files.items():
         if not name.startswith("encoder"):
