@@ -31,7 +31,7 @@ from support.photos import scene
 from photostyle import photo
 from photostyle.__main__ import main
 from photostyle.transfer import stylizer, video_stylizer
-from photostyle.video.process import executable
+from photostyle.video.ffmpeg import executable
 
 PRELOADED = stylizer, video_stylizer, photo
 """Heavy modules, imported before the forks."""

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from support.clips import SOUND, Probed, difference, ffmpeg, make
 
-from photostyle.video import Encoding, Reader, Source, Writer, probe
+from photostyle.video import Encoding, Reader, Source, open_writer, probe
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +24,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def copy(source: Path | Source, target: str, encoding: Encoding | None = None) -> list[str]:
     """Write each frame as it was read; gives the notes of the writer."""
     clip = probe(source if isinstance(source, Source) else Source(source))
-    with Writer.to(Path(target), clip, encoding or Encoding()) as writer:
+    with open_writer(Path(target), clip, encoding) as writer:
         for frame in Reader(clip):
             writer.add(frame)
     return writer.notes

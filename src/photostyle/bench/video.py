@@ -21,7 +21,7 @@ from photostyle.transfer.options import Temporal
 from photostyle.transfer.style import Style
 from photostyle.transfer.stylizer import Stylizer, load
 from photostyle.video import Clip, Reader, Source, probe
-from photostyle.video.process import address, executable
+from photostyle.video.ffmpeg import executable, file_url
 
 if TYPE_CHECKING:
     from photostyle.bench.stability import Stability
@@ -99,11 +99,11 @@ def _speed(clip: Clip, folder: Path, settings: Settings, image_seconds: float) -
     command = [sys.executable, "-m", "photostyle", "video", str(path), str(style)]
     run = run_command([*command, "-o", str(result), *settings.arguments])
     # The encoder and the settings of `photostyle video`.
-    codec = [executable(), "-loglevel", "error", "-i", address(path), "-map", "0:V:0"]
+    codec = [executable(), "-loglevel", "error", "-i", file_url(path), "-map", "0:V:0"]
     codec += ["-fps_mode", "passthrough", "-c:v", "libx264", "-crf", "18", "-preset", "medium"]
     codec += ["-pix_fmt", "yuv420p", "-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2"]
     codec_run = run_command([*codec, str(folder / "codec.mp4")])
-    count = probe(Source(result)).frames or 1
+    count = probe(Source(result)).frame_count or 1
     return Speed(run.seconds, codec_run.seconds, count, image_seconds, run.peak_bytes)
 
 

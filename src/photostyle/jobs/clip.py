@@ -127,7 +127,7 @@ def stylize_clip(
         sinks: list[Callable[[VideoFrame], None]] = []
         writer = None
         if target:
-            to_target = video.Writer.to(target, found, encoding, overwrite=overwrite)
+            to_target = video.open_writer(target, found, encoding, overwrite=overwrite)
             writer = outputs.enter_context(to_target)
             sinks.append(writer.add)
         if folder:
@@ -240,7 +240,7 @@ def _check_target(target: Path, clip: Clip, style: File, cues: Cues, overwrite: 
     from photostyle.files import check_target
 
     inputs = [Path(style), *(Path(photo) for _, photo in cues)]
-    if not clip.source.is_frames:
+    if not clip.source.is_image_sequence:
         inputs.append(clip.source.path)
     check_target(target, overwrite=overwrite, inputs=inputs)
 
@@ -288,7 +288,7 @@ def _analyzed(
     """Find the shots where the temporal mode needs them; about how many frames there are."""
     from photostyle.video import Reader
 
-    total = clip.frames
+    total = clip.frame_count
     if stylizer.temporal == "shot" and stylizer.strength > 0:
         with watch("analyze"):
             frames = stylizer.analyze_shots(Reader(clip, stylizer.working_size))

@@ -1,16 +1,18 @@
-"""Clips in and out, frame by frame, with their timing, sound and tags.
+"""Reads and writes clips frame by frame, with their timing, sound and tags.
 
-All is done by the ffmpeg program that imageio-ffmpeg brings. `process` starts it and listens to it,
-`clip` asks what a file holds, `reader` decodes, `matroska` hands frames with their times back,
-`writer` encodes them and adds sound, subtitles and chapters, `containers` is what the formats hold.
+The ffmpeg program that imageio-ffmpeg brings does the work. `ffmpeg` runs it, `clip` finds out
+what a file holds, `reader` decodes frames, `encoder` encodes them, `matroska` is the stream in
+which they get there with their times, `writer` adds sound, subtitles and chapters, `containers`
+lists formats and codecs, `threads` lets all this happen in the background.
 """
 
 from __future__ import annotations
 
 from photostyle.video.clip import Clip, Source, probe
 from photostyle.video.containers import CODECS, CONTAINERS, check_encoding
+from photostyle.video.encoder import Encoding, VideoEncoder
 from photostyle.video.reader import Reader, VideoFrame
-from photostyle.video.writer import Encoding, Writer
+from photostyle.video.writer import Writer, open_writer
 
 __all__ = [
     "CODECS",
@@ -19,8 +21,10 @@ __all__ = [
     "Encoding",
     "Reader",
     "Source",
+    "VideoEncoder",
     "VideoFrame",
     "Writer",
     "check_encoding",
+    "open_writer",
     "probe",
 ]

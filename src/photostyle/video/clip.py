@@ -1,4 +1,4 @@
-"""What a clip is: its size, timing, colours and other streams, as ffmpeg sees it."""
+"""Sources of frames, and what ffmpeg finds in them: size, timing, colours and streams."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from fractions import Fraction
 from pathlib import Path
 
 from photostyle.errors import PhotostyleError
-from photostyle.video.process import Process, address
+from photostyle.video.ffmpeg import FFmpeg, Log, file_url
 
-FRAMES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".exr", ".dpx"}
-"""Extensions of single frames."""
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".exr", ".dpx"}
+"""Suffixes of the images in a folder of frames."""
 
 _PHOTO_FORMATS = re.compile(r"(image2|\w+_pipe)\b")
-_NONE = {"unknown", "unspecified", "reserved", ""}
+_NO_TAG = {"unknown", "unspecified", "reserved", ""}
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where frames come from.
+    """A video file or an image sequence.
 
-    path: a file, a folder of frames, or a pattern such as frames/%04d.png; rate: frames per second
-    of a folder or a pattern. start, end: seconds of the part that is wanted.
+    path: a file, a folder of images, or a pattern such as frames/%04d.png. rate: frames per second
+    of an image sequence, 24 for None. start, end: seconds between which frames are read.
     """
 
     path: Path
@@ -33,51 +33,51 @@ class Source:
     end: float | None = None
 
     @property
-    def is_frames(self) -> bool:
+    def is_image_sequence(self) -> bool:
         return self.path.is_dir() or (not self.path.exists() and "%" in self.path.name)
 
     @property
     def stem(self) -> str:
-        """A name for what is made of it."""
+        """A name for files made from it: that of the file or folder."""
         return self.path.parent.resolve().name if self._is_pattern else self.path.resolve().stem
 
     @property
     def arguments(self) -> list[str]:
-        """The input as ffmpeg's arguments; raises PhotostyleError where there is none."""
-        part = [*self.span, "-i"]
-        if not self.is_frames:
-            return [*part, address(self.path)]
+        """ffmpeg's arguments for this input; raises PhotostyleError for a folder without images."""
+        part = [*self._range, "-i"]
+        if not self.is_image_sequence:
+            return [*part, file_url(self.path)]
         rate = ["-f", "image2", "-framerate", str(self.rate or 24)]
         if self._is_pattern:
             return [*rate, *part, str(self.path.absolute())]
         suffixes = Counter(
-            file.suffix for file in self.path.iterdir() if file.suffix.lower() in FRAMES
+            file.suffix for file in self.path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES
         )
         if not suffixes:
-            raise PhotostyleError(f"The folder {str(self.path)!r} holds no frames.")
+            raise PhotostyleError(f"The folder {str(self.path)!r} has no frames.")
         suffix = min(suffixes, key=lambda name: (-suffixes[name], name))
         pattern = f"{glob.escape(str(self.path.absolute()))}/*{suffix}"
         return [*rate, "-pattern_type", "glob", *part, pattern]
 
     @property
-    def span(self) -> list[str]:
-        """Start and end as ffmpeg's arguments for an input."""
+    def _range(self) -> list[str]:
+        """ffmpeg's arguments for start and end."""
         start = [] if self.start is None else ["-ss", f"{self.start:.6f}"]
         return start + ([] if self.end is None else ["-to", f"{self.end:.6f}"])
 
     @property
     def _is_pattern(self) -> bool:
-        return self.is_frames and not self.path.is_dir()
+        return self.is_image_sequence and not self.path.is_dir()
 
 
 @dataclass(frozen=True)
 class Clip:
     """What a source holds.
 
-    size: width and height, upright. time_base: seconds of one tick of its clock. rate: frames per
-    second, nominally. duration: seconds, None if unknown. aspect: of a pixel, None if unknown.
-    matrix, primaries, transfer, range: colours as they are tagged, None where they are not.
-    audio, subtitles: the codec of each such stream.
+    size: width and height after rotation. time_base: seconds per tick. rate: nominal frames per
+    second. duration: seconds. aspect: width of a pixel over its height. matrix, primaries,
+    transfer, range: colour tags in ffmpeg's names. All of these are None if unknown. audio,
+    subtitles: the codec of each stream.
     """
 
     source: Source
@@ -95,13 +95,16 @@ class Clip:
     subtitles: tuple[str, ...] = ()
 
     @property
-    def frames(self) -> int | None:
-        """About as many, if that is known."""
+    def frame_count(self) -> int | None:
+        """Estimated from duration and rate; None if unknown."""
         return round(self.duration * self.rate) if self.duration and self.rate else None
 
     @property
-    def working_matrix(self) -> str:
-        """The matrix by which it is converted to RGB and back: the tagged one or the usual one."""
+    def rgb_matrix(self) -> str:
+        """The matrix for conversion to RGB and back, as ffmpeg's scale filter names it.
+
+        It is the tagged matrix; without a tag BT.709 for HD and BT.601 for smaller clips.
+        """
         if self.matrix and self.matrix != "gbr":
             return {"bt2020nc": "bt2020", "bt2020c": "bt2020", "bt470bg": "bt470"}.get(
                 self.matrix, self.matrix
@@ -119,17 +122,17 @@ class Clip:
 
 
 @dataclass
-class _Heard:
-    """What ffmpeg says of its input and of the first frame."""
+class _StreamInfo:
+    """What the log of ffmpeg says about its input and the first frame."""
 
     format: str = ""
     duration: float | None = None
-    video: bool = False
+    has_video: bool = False
     audio: list[str] = field(default_factory=list)
     subtitles: list[str] = field(default_factory=list)
     frame: dict[str, str] = field(default_factory=dict)
 
-    def hear(self, line: str) -> None:
+    def parse(self, line: str) -> None:
         if found := re.search(r"Input #0, (.+), from '", line):
             self.format = found[1]
         elif found := re.search(r"Duration: (\d+):(\d+):([\d.]+)", line):
@@ -139,48 +142,56 @@ class _Heard:
             found := re.search(r"Stream #0:\d+\S*: (Video|Audio|Subtitle): (\w+)", line)
         ):
             if found[1] == "Video":
-                self.video |= "(attached pic)" not in line
+                self.has_video |= "(attached pic)" not in line
             else:
                 (self.audio if found[1] == "Audio" else self.subtitles).append(found[2])
         elif "showinfo" in line:
-            for name, value in re.findall(r"(\w+):\s*([^\s,]+)", line.split("[info]")[-1]):
+            for name, value in re.findall(r"(\w+):\s*([^\s,]+)", line.partition("] ")[2]):
                 self.frame.setdefault(name, value)
 
 
 def probe(source: Source) -> Clip:
-    """Look at a source; raises PhotostyleError where there is no clip to be read."""
-    path = source.path
-    if not source.is_frames:
-        _check_file(path)
-    heard = _Heard()
-    process = Process(
-        [
-            *source.arguments,
-            *("-map", "0:V:0", "-vf", "showinfo=checksum=0", "-fps_mode", "passthrough"),
-            *("-frames:v", "1", "-f", "null", "-"),
-        ],
-        hear=heard.hear,
-    )
-    try:
+    """Decode the first frame of a source to see what it holds.
+
+    Raises PhotostyleError if there is no frame that can be decoded.
+    """
+    if not source.is_image_sequence:
+        _check_file(source.path)
+    info, log = _StreamInfo(), Log()
+    arguments = [
+        *source.arguments,
+        *("-map", "0:V:0", "-vf", "showinfo=checksum=0", "-fps_mode", "passthrough"),
+        *("-frames:v", "1", "-f", "null", "-"),
+    ]
+    with FFmpeg(arguments, log=log) as process:
+        for line in iter(log.get, None):
+            info.parse(line)
         process.wait()
-    except BaseException:
-        process.stop()
-        raise
-    if not source.is_frames and _PHOTO_FORMATS.match(heard.format):
-        raise PhotostyleError(f"{str(path)!r} is a photo: `photostyle image` gives it a look.")
-    if heard.format and not heard.video:
-        raise PhotostyleError(f"{str(path)!r} holds no video stream.")
-    frame = heard.frame
-    if "s" not in frame:
-        if heard.format and source.start is not None:
-            raise PhotostyleError(f"{str(path)!r} holds no frame after {source.start:g} seconds.")
-        reason = process.errors[-1] if process.errors else "it holds no frames"
-        raise PhotostyleError(f"{str(path)!r} is not a video that can be read: {reason}.")
+    _check_info(source, info, process.errors)
+    return _clip(source, info)
+
+
+def _check_info(source: Source, info: _StreamInfo, errors: list[str]) -> None:
+    name = repr(str(source.path))
+    if not source.is_image_sequence and _PHOTO_FORMATS.match(info.format):
+        raise PhotostyleError(f"{name} is a photo; use `photostyle image` for photos.")
+    if info.format and not info.has_video:
+        raise PhotostyleError(f"{name} has no video stream.")
+    if "s" in info.frame:
+        return
+    if info.format and source.start is not None:
+        raise PhotostyleError(f"{name} has no frame after {source.start:g} seconds.")
+    reason = errors[-1] if errors else "it has no frames"
+    raise PhotostyleError(f"{name} cannot be read as a video: {reason}.")
+
+
+def _clip(source: Source, info: _StreamInfo) -> Clip:
+    frame = info.frame
     width, _, height = frame["s"].partition("x")
-    duration = heard.duration
+    duration = info.duration
     if duration is not None:
         duration = max(0.0, min(duration, source.end or duration) - (source.start or 0))
-    tags = {name: value for name, value in frame.items() if value not in _NONE}
+    tags = {name: value for name, value in frame.items() if value not in _NO_TAG}
     return Clip(
         source,
         size=(int(width), int(height)),
@@ -193,8 +204,8 @@ def probe(source: Source) -> Clip:
         primaries=tags.get("color_primaries"),
         transfer=tags.get("color_trc"),
         range=tags.get("color_range"),
-        audio=tuple(heard.audio),
-        subtitles=tuple(heard.subtitles),
+        audio=tuple(info.audio),
+        subtitles=tuple(info.subtitles),
     )
 
 
@@ -208,7 +219,7 @@ def _check_file(path: Path) -> None:
 
 
 def _fraction(text: str) -> Fraction | None:
-    """Of "30000/1001"; None for "0/1", "1/0" and other words."""
+    """Parses "30000/1001"; None for zero, for "1/0" and for words."""
     try:
         return Fraction(text) or None
     except (ValueError, ZeroDivisionError):

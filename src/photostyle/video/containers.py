@@ -1,4 +1,4 @@
-"""What the containers hold, as far as photostyle writes them."""
+"""The containers and codecs that can be written."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from photostyle.errors import PhotostyleError
 
 @dataclass(frozen=True)
 class Codec:
-    """A video codec: ffmpeg's encoder and pixel format; crf: its option for a constant quality."""
+    """How ffmpeg encodes a video codec.
+
+    crf: the option for constant quality, None without one. presets: whether it takes the presets of
+    x264. even: whether it needs even widths and heights. options: further arguments.
+    """
 
     encoder: str
     pixel_format: str = "yuv420p"
     crf: str | None = "-crf"
     presets: bool = True
-    # 4:2:0 with an even number of rows and columns only.
     even: bool = True
     options: tuple[str, ...] = ()
 
@@ -34,21 +37,22 @@ CODECS = {
     "prores": Codec("prores_ks", "yuv422p10le", None, presets=False, options=("-profile:v", "3")),
     "gif": Codec("gif", "pal8", None, presets=False, even=False),
 }
-"""Video codecs by the names that --codec takes; the first of a container is its default."""
+"""Video codecs by the names that --codec takes."""
 
 
 @dataclass(frozen=True)
 class Container:
-    """A file format: ffmpeg's muxer, and what it holds.
+    """A file format: ffmpeg's muxer and the streams that it can hold.
 
-    audio: codecs that are kept as they are, None for all; spare: what others become (None: left
-    out). subtitles: the codec that text subtitles take, None where there are none.
+    codecs: video codecs, the default first. audio: codecs that are copied, None for all;
+    audio_encoder: re-encodes the others, None leaves them out. subtitles: the encoder of text
+    subtitles, None leaves them out. options: further arguments.
     """
 
     muxer: str
     codecs: tuple[str, ...]
     audio: frozenset[str] | None = frozenset()
-    spare: str | None = None
+    audio_encoder: str | None = None
     subtitles: str | None = None
     options: tuple[str, ...] = ()
 
@@ -77,32 +81,32 @@ CONTAINERS = {
     ".gif": Container("gif", ("gif",)),
 }
 CONTAINERS[".m4v"] = CONTAINERS[".mp4"]
-"""Containers by the extension of a file."""
+"""Containers by the suffix of the file."""
 
 
 def container_of(path: Path) -> Container:
-    """By the extension; raises PhotostyleError for an unknown one."""
+    """The container for a file's suffix; raises PhotostyleError if there is none."""
     try:
         return CONTAINERS[path.suffix.lower()]
     except KeyError:
         raise PhotostyleError(
-            f"{str(path)!r} needs an extension of a video: {', '.join(CONTAINERS)}."
+            f"{str(path)!r} needs a video extension: {', '.join(CONTAINERS)}."
         ) from None
 
 
 def codec_of(container: Container, name: str | None) -> Codec:
-    """The codec of a name, or the container's own; raises PhotostyleError where it has no place."""
+    """The named or default codec; raises PhotostyleError if the container cannot hold it."""
     name = name or container.codecs[0]
     if name not in CODECS:
         raise PhotostyleError(f"Unknown codec {name!r}; use {', '.join(CODECS)}.")
     if name not in container.codecs:
         raise PhotostyleError(
-            f"A {container.muxer} file holds no {name}; use {', '.join(container.codecs)} or "
+            f"A {container.muxer} file cannot hold {name}; use {', '.join(container.codecs)}, or "
             "another extension."
         )
     return CODECS[name]
 
 
 def check_encoding(target: Path, codec: str | None) -> None:
-    """Raises PhotostyleError, before the work, where a file of that name could not be encoded."""
+    """Raises PhotostyleError if a file of that name cannot hold the codec."""
     codec_of(container_of(target), codec)

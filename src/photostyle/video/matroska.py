@@ -1,6 +1,6 @@
-"""Raw frames with their times as a Matroska stream, the simplest that ffmpeg reads from a pipe.
+"""Raw frames with their times as a Matroska stream, which ffmpeg can read from a pipe.
 
-Elements and their numbers: RFC 8794 (EBML) and RFC 9559 (Matroska).
+Element IDs are those of RFC 8794 (EBML) and RFC 9559 (Matroska).
 """
 
 from __future__ import annotations
@@ -8,19 +8,19 @@ from __future__ import annotations
 import struct
 from fractions import Fraction
 
-SCALE = 1000
-"""Nanoseconds of a unit of time: fine enough for the clocks of all containers."""
+TIMESTAMP_SCALE = 1000
+"""Nanoseconds per tick: finer than the time base of any container that is written."""
 
 
 def header(width: int, height: int, rate: Fraction | None) -> bytes:
-    """What comes before the frames; rate: frames per second, nominally."""
+    """The bytes before the first frame; rate: nominal frames per second."""
     ebml = _element(
         0x1A45DFA3,
         _number(0x4286, 1) + _number(0x42F7, 1) + _number(0x42F2, 4) + _number(0x42F3, 8),
         _element(0x4282, b"matroska") + _number(0x4287, 4) + _number(0x4285, 2),
     )
-    info = _element(0x1549A966, _number(0x2AD7B1, SCALE))
-    # Pixels are 8-bit planes of G, B and R: FFmpeg's own code for its gbrp.
+    info = _element(0x1549A966, _number(0x2AD7B1, TIMESTAMP_SCALE))
+    # Pixels are 8-bit planes of G, B and R: FFmpeg's code for its gbrp.
     video = _element(
         0xE0, _number(0xB0, width) + _number(0xBA, height) + _element(0x2EB524, b"G3\0\x08")
     )
@@ -32,22 +32,26 @@ def header(width: int, height: int, rate: Fraction | None) -> bytes:
         + (_number(0x23E383, round(1_000_000_000 / rate)) if rate else b"")
         + video
     )
-    # A segment of unknown size: it lasts as long as the stream.
+    # A segment of unknown size lasts until the end of the stream.
     return ebml + b"\x18\x53\x80\x67\xff" + info + _element(0x1654AE6B, _element(0xAE, track))
 
 
 def cluster(time: Fraction, duration: Fraction, size: int) -> bytes:
-    """What comes before a frame of ``size`` bytes; times in seconds, 0 or more.
+    """The bytes before a frame of ``size`` bytes; times in seconds, at least 0.
 
-    Each frame is a cluster of its own, since times within a cluster have but 16 bits.
+    Each frame has its own cluster, because times within a cluster have only 16 bits.
     """
     block = b"\x81" + struct.pack(">hB", 0, 0x80)
-    after = _number(0x9B, max(1, round(duration * 1_000_000_000 / SCALE)))
-    # The duration comes first, so that the frame's bytes can follow as they are.
-    inner = after + b"\xa1" + _size(len(block) + size) + block
+    # The duration comes first, so that nothing has to follow the frame's bytes.
+    inner = _number(0x9B, max(1, _ticks(duration)))
+    inner += b"\xa1" + _size(len(block) + size) + block
     group = b"\xa0" + _size(len(inner) + size) + inner
-    stamp = _number(0xE7, round(time * 1_000_000_000 / SCALE))
-    return b"\x1f\x43\xb6\x75" + _size(len(stamp) + len(group) + size) + stamp + group
+    timestamp = _number(0xE7, _ticks(time))
+    return b"\x1f\x43\xb6\x75" + _size(len(timestamp) + len(group) + size) + timestamp + group
+
+
+def _ticks(seconds: Fraction) -> int:
+    return round(seconds * 1_000_000_000 / TIMESTAMP_SCALE)
 
 
 def _element(identity: int, *content: bytes) -> bytes:

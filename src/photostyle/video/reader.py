@@ -1,39 +1,45 @@
-"""Frames of a clip, decoded while the ones before are worked on."""
+"""Reads the frames of a clip, decoding ahead of the caller."""
 
 from __future__ import annotations
 
-import queue
 import re
-import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from photostyle.errors import PhotostyleError
 from photostyle.video.clip import Clip
-from photostyle.video.process import Process
+from photostyle.video.ffmpeg import FFmpeg, Log
+from photostyle.video.threads import Channel, in_thread
 
-AHEAD = 3
-"""Frames that wait decoded."""
+DECODED_AHEAD = 3
+"""Number of decoded frames that wait for the caller."""
 
 PLANES = (1, 2, 0)
-"""Channels in the order of ffmpeg's gbrp, which it makes of a clip faster than rgb24."""
+"""Channels in the order of ffmpeg's gbrp, to which it converts faster than to rgb24."""
 
-_SHOWN = re.compile(r"showinfo.*\bn:\s*\d+ pts:\s*(-?\d+|NOPTS).*?duration:\s*(-?\d+)")
+Pixels = npt.NDArray[np.uint8]
+
+_TIMES = re.compile(r"showinfo.*\bn:\s*\d+ pts:\s*(-?\d+|NOPTS).*?duration:\s*(-?\d+)")
 
 
 @dataclass(frozen=True)
 class VideoFrame:
-    """pixels: (H, W, 3), uint8, RGB, its own, a plane for each channel in memory; tick, duration:
-    in time bases of its clip."""
+    """A frame of a clip, which owns its pixels.
+
+    number: counts from 0. pixels: (H, W, 3), uint8, RGB, with one plane per channel in memory.
+    tick, duration: in units of time_base, which is in seconds.
+    """
 
     number: int
-    pixels: npt.NDArray[np.uint8]
+    pixels: Pixels
     tick: int
     duration: int
     time_base: Fraction
@@ -45,51 +51,38 @@ class VideoFrame:
 
 
 class Reader:
-    """The frames of a clip, upright, all of them or as far as they can be decoded.
+    """The frames of a clip, upright, as far as they can be decoded.
 
-    side: the long side that they are reduced to. damage: what was wrong with the file, known at
-    the end.
+    long_side: reduces larger frames to this many pixels on their long side. damage: ffmpeg's error
+    messages, complete after the last frame.
     """
 
-    def __init__(self, clip: Clip, side: int | None = None) -> None:
+    def __init__(self, clip: Clip, long_side: int | None = None) -> None:
         self.clip = clip
         self.width, self.height = clip.size
-        if side and side < max(clip.size):
-            scale = side / max(clip.size)
+        if long_side and long_side < max(clip.size):
+            scale = long_side / max(clip.size)
             self.width, self.height = (max(1, round(length * scale)) for length in clip.size)
         self.damage: list[str] = []
 
     def __iter__(self) -> Iterator[VideoFrame]:
-        times: queue.SimpleQueue[tuple[int, int] | None] = queue.SimpleQueue()
-        frames: queue.Queue[npt.NDArray[np.uint8] | None] = queue.Queue(AHEAD)
-        process = Process(self._arguments(), hear=lambda line: _note(line, times), stdout=True)
-        stopping = threading.Event()
-        thread = threading.Thread(
-            target=self._decode, args=(process, frames, stopping), daemon=True
-        )
-        thread.start()
+        log: Log = SimpleQueue()
+        decoded: Channel[Pixels] = Channel(DECODED_AHEAD)
+        process = FFmpeg(self._arguments(), log=log, stdout=True)
+        assert process.stdout
+        worker = in_thread(partial(self._decode, process.stdout, decoded))
         try:
-            number, tick, duration = 0, 0, 0
-            while (pixels := frames.get()) is not None:
-                try:
-                    known = times.get(timeout=60)
-                except queue.Empty:
-                    raise PhotostyleError("ffmpeg does not tell the times of frames.") from None
-                assert known
-                # Where a time is missing or does not advance, the frame follows the one before.
-                tick = max(known[0], tick + 1) if number else known[0]
-                duration = known[1] if known[1] > 0 else duration
-                yield VideoFrame(number, pixels, tick, duration, self.clip.time_base)
-                number += 1
+            yield from self._with_times(decoded, log)
+            worker.result()
             process.wait()
         finally:
-            stopping.set()
+            decoded.close()
             process.stop()
+            worker.exception()  # waits for it
             self.damage = process.errors
-            thread.join()
 
     def _arguments(self) -> list[str]:
-        matrix = self.clip.working_matrix
+        matrix = self.clip.rgb_matrix
         flags = "area" if (self.width, self.height) != self.clip.size else "bicubic"
         scale = (
             f"scale={self.width}:{self.height}:in_color_matrix={matrix}"
@@ -102,30 +95,34 @@ class Reader:
             *("-f", "rawvideo", "pipe:1"),
         ]
 
-    def _decode(
-        self, process: Process, frames: queue.Queue[Any], stopping: threading.Event
-    ) -> None:
-        stream: Any = process.stdout
-
-        def hand_over(pixels: npt.NDArray[np.uint8] | None) -> None:
-            while not stopping.is_set():
-                # A signal that interrupts the other side can make it forget to wake this one.
-                with suppress(queue.Full):
-                    frames.put(pixels, timeout=0.1)
-                    return
-
-        try:
-            while not stopping.is_set():
+    def _decode(self, stream: IO[bytes], decoded: Channel[Pixels]) -> None:
+        """Runs in a thread until the stream or the channel ends."""
+        buffered: Any = stream
+        with closing(decoded):
+            while True:
                 planes = np.empty((3, self.height, self.width), np.uint8)
                 # A buffered reader fills the whole buffer unless the stream ends.
-                if any(stream.readinto(planes[c].data) < planes[c].nbytes for c in PLANES):
-                    break
-                hand_over(planes.transpose(1, 2, 0))
-        except (OSError, ValueError):  # closed while reading
-            pass
-        hand_over(None)
+                if any(buffered.readinto(planes[c].data) < planes[c].nbytes for c in PLANES):
+                    return
+                if not decoded.put(planes.transpose(1, 2, 0)):
+                    return
+
+    def _with_times(self, decoded: Channel[Pixels], log: Log) -> Iterator[VideoFrame]:
+        tick, duration = 0, 0
+        for number, pixels in enumerate(decoded):
+            next_tick, next_duration = _next_times(log)
+            # If a time is missing or does not advance, the frame follows the one before.
+            tick = max(next_tick, tick + 1) if number else next_tick
+            duration = next_duration if next_duration > 0 else duration
+            yield VideoFrame(number, pixels, tick, duration, self.clip.time_base)
 
 
-def _note(line: str, times: queue.SimpleQueue[Any]) -> None:
-    if found := _SHOWN.search(line):
-        times.put((-1 if found[1] == "NOPTS" else int(found[1]), int(found[2])))
+def _next_times(log: Log) -> tuple[int, int]:
+    """Tick (-1 if unknown) and duration of the next frame in the log."""
+    try:
+        while (line := log.get(timeout=60)) is not None:
+            if found := _TIMES.search(line):
+                return -1 if found[1] == "NOPTS" else int(found[1]), int(found[2])
+    except Empty:
+        pass
+    raise PhotostyleError("ffmpeg did not report the time of a frame.")

@@ -1,0 +1,154 @@
+"""Encodes frames into a video stream, in the background of the caller."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from photostyle.errors import PhotostyleError
+from photostyle.video import matroska
+from photostyle.video.clip import Clip
+from photostyle.video.containers import Codec
+from photostyle.video.ffmpeg import FFmpeg
+from photostyle.video.reader import PLANES, VideoFrame
+from photostyle.video.threads import Channel, in_thread
+
+WAITING = 3
+"""Number of frames that wait to be encoded."""
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How frames are encoded.
+
+    codec: a key of CODECS, None for the container's default. crf: constant quality, lower is
+    better. preset: speed of h264 and h265.
+    """
+
+    codec: str | None = None
+    crf: int = 18
+    preset: str = "medium"
+
+
+class VideoEncoder:
+    """Encodes frames into a video without sound.
+
+    output: ffmpeg's arguments for the file. count: number of frames written. end: seconds at which
+    the last added frame ends.
+    """
+
+    def __init__(self, clip: Clip, codec: Codec, encoding: Encoding, output: Sequence[str]) -> None:
+        self.count = 0
+        self.end = Fraction(0)
+        self._clip = clip
+        self._frames: Channel[VideoFrame] = Channel(WAITING)
+        self._process = FFmpeg([*_arguments(clip, codec, encoding), *output], stdin=True)
+        self._worker = in_thread(self._write)
+
+    def add(self, frame: VideoFrame) -> None:
+        """Take the next frame, whose pixels must not change any more.
+
+        Raises PhotostyleError if ffmpeg has failed on an earlier one.
+        """
+        if not self._frames.put(frame):
+            raise self._failure()
+        self.end = (frame.tick + frame.duration) * frame.time_base
+
+    def finish(self) -> None:
+        """Complete the file; raises PhotostyleError if ffmpeg fails."""
+        self._frames.close()
+        if self._worker.exception() or self._process.wait():
+            raise self._failure()
+
+    def stop(self) -> None:
+        """Abandon the file."""
+        self._frames.close()
+        self._process.stop()
+
+    def _write(self) -> None:
+        """Runs in a thread until the channel is closed and empty."""
+        stream = self._process.stdin
+        assert stream
+        with closing(self._frames):
+            stream.write(matroska.header(*self._clip.size, self._clip.rate))
+            for frame in self._frames:
+                time, duration = frame.tick * frame.time_base, frame.duration * frame.time_base
+                size = frame.pixels.nbytes
+                stream.write(matroska.cluster(max(time, Fraction(0)), duration, size))
+                for channel in PLANES:
+                    stream.write(np.ascontiguousarray(frame.pixels[..., channel]).data)
+                self.count += 1
+            stream.close()
+
+    def _failure(self) -> BaseException:
+        """The bug of the thread if it has one; otherwise what ffmpeg says."""
+        self._process.stop()
+        error = self._worker.exception()
+        if error and not isinstance(error, OSError):  # an OSError means that ffmpeg has ended
+            return error
+        return encoding_error(self._process.errors)
+
+
+def encoding_error(messages: Sequence[str]) -> PhotostyleError:
+    """The error to raise for ffmpeg's messages."""
+    for reason in ("No space left on device", "File too large", "Permission denied"):
+        if any(reason in message for message in messages):
+            return PhotostyleError(f"The video cannot be written: {reason}.")
+    reason = messages[0] if messages else "ffmpeg ended early"
+    return PhotostyleError(f"The video cannot be encoded: {reason}.")
+
+
+def padding(clip: Clip, codec: Codec) -> tuple[int, int]:
+    """Columns and rows (0 or 1 each) that the codec needs added to the frames of a clip."""
+    width, height = clip.size
+    return (width % 2, height % 2) if codec.even else (0, 0)
+
+
+def _arguments(clip: Clip, codec: Codec, encoding: Encoding) -> list[str]:
+    time_base = ["-enc_time_base", f"{clip.time_base.numerator}/{clip.time_base.denominator}"]
+    return [
+        *("-y", "-f", "matroska", "-i", "pipe:0", "-map", "0:v:0"),
+        *("-vf", _filters(clip, codec), "-fps_mode", "passthrough"),
+        *([] if codec.encoder == "gif" else time_base),
+        *("-c:v", codec.encoder),
+        *([codec.crf, str(encoding.crf)] if codec.crf else []),
+        *(["-preset", encoding.preset] if codec.presets else []),
+        *codec.options,
+    ]
+
+
+def _filters(clip: Clip, codec: Codec) -> str:
+    """ffmpeg's filters between the RGB frames and the encoder."""
+    if codec.encoder == "gif":
+        return "split[a][b];[a]palettegen=stats_mode=single[p];[b][p]paletteuse=new=1"
+    full_range = clip.range == "pc" and clip.matrix != "gbr"
+    filters = [f"settb={clip.time_base.numerator}/{clip.time_base.denominator}"]
+    right, bottom = padding(clip, codec)
+    if right or bottom:
+        filters.append(
+            f"pad=iw+{right}:ih+{bottom},fillborders=right={right}:bottom={bottom}:mode=smear"
+        )
+    filters += [
+        f"scale=out_color_matrix={clip.rgb_matrix}:out_range={'pc' if full_range else 'tv'}"
+        ":flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp",
+        f"format={codec.pixel_format}",
+    ]
+    if clip.aspect:
+        filters.append(f"setsar={clip.aspect.numerator}/{clip.aspect.denominator}:max=100000")
+    return ",".join([*filters, _color_tags(clip)])
+
+
+def _color_tags(clip: Clip) -> str:
+    """The filter that tags frames as the clip is tagged; what was RGB has become YUV."""
+    is_rgb = clip.matrix == "gbr"
+    tags = {
+        "range": "tv" if is_rgb else clip.range,
+        "colorspace": clip.rgb_matrix if is_rgb else clip.matrix,
+        "color_primaries": clip.primaries,
+        "color_trc": clip.transfer,
+    }
+    return "setparams=" + ":".join(f"{name}={tag or 'unknown'}" for name, tag in tags.items())

@@ -1,0 +1,146 @@
+"""Runs the ffmpeg program that imageio-ffmpeg brings, and reads its log."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from queue import SimpleQueue
+from types import TracebackType
+
+import imageio_ffmpeg
+
+from photostyle.errors import PhotostyleError
+from photostyle.video.threads import in_thread
+
+Log = SimpleQueue[str | None]
+"""Lines of a log, then None."""
+
+PIPE_SIZE = 1 << 20
+"""Bytes that a pipe should hold: with the usual 64 KiB a frame passes in a hundred pieces."""
+
+MAX_ERRORS = 40
+"""Number of error messages that are kept; the first ones say what is wrong."""
+
+# ffmpeg prints this for chapter tracks that it has written itself.
+_HARMLESS = "Referenced QT chapter track not found"
+
+# Terminal colours: errors are red, warnings yellow, other messages have no colour.
+_ERROR = re.compile(r"\x1b\[\d;31m([^\x1b]*)")
+_ERROR_OR_WARNING_OR_COLOR = re.compile(r"\x1b\[\d;3[13]m[^\x1b]*|\x1b\[[\d;]*m")
+
+
+def executable() -> str:
+    """The path of ffmpeg; raises PhotostyleError if there is none."""
+    try:
+        return imageio_ffmpeg.get_ffmpeg_exe()
+    except RuntimeError as error:
+        raise PhotostyleError(
+            "No ffmpeg was found; install it, or set IMAGEIO_FFMPEG_EXE to its path."
+        ) from error
+
+
+def file_url(path: Path) -> str:
+    """A file for ffmpeg's command line, whatever characters its name has."""
+    return f"file:{path}"
+
+
+class FFmpeg:
+    """A running ffmpeg; a context manager that stops it.
+
+    log: receives every line of the log at level "info" except errors and warnings, then None.
+    errors: the first error messages. Signals of the terminal do not reach the process, so that
+    after Ctrl-C it can still complete its file.
+    """
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        *,
+        log: Log | None = None,
+        stdin: bool = False,
+        stdout: bool = False,
+    ) -> None:
+        level = "error" if log is None else "info"
+        self.errors: list[str] = []
+        self._log = log
+        self._process = subprocess.Popen(
+            [executable(), "-hide_banner", "-loglevel", level, *arguments],
+            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+            stdout=subprocess.PIPE if stdout else subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            pipesize=PIPE_SIZE,
+            env=_environment(),
+            start_new_session=True,
+        )
+        self.stdin, self.stdout = self._process.stdin, self._process.stdout
+        self._listener = in_thread(self._listen)
+
+    def __enter__(self) -> FFmpeg:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def wait(self) -> int:
+        """Wait until it has ended and its log is read; returns its exit code."""
+        if self.stdin and not self.stdin.closed:
+            with suppress(OSError):  # it may have ended before it read everything
+                self.stdin.close()
+        code = self._process.wait()
+        self._listener.result()
+        return code
+
+    def stop(self) -> None:
+        """End it at once."""
+        self._process.kill()
+        for stream in (self.stdout, self.stdin):
+            if stream:
+                with suppress(OSError):
+                    stream.close()
+        self._process.wait()
+        self._listener.result()
+
+    def _listen(self) -> None:
+        assert self._process.stderr
+        try:
+            for line in self._process.stderr:
+                self._read(line.decode(errors="replace").rstrip())
+        except BaseException:
+            self._process.kill()  # it would block as soon as the pipe of its log is full
+            raise
+        finally:
+            if self._log is not None:
+                self._log.put(None)
+
+    def _read(self, line: str) -> None:
+        error = "".join(_ERROR.findall(line)).removesuffix(".")
+        if error and error != _HARMLESS and len(self.errors) < MAX_ERRORS:
+            self.errors.append(error)
+        if self._log is not None:
+            self._log.put(_ERROR_OR_WARNING_OR_COLOR.sub("", line))
+
+
+def run(arguments: Sequence[str]) -> list[str]:
+    """Run ffmpeg to its end; returns its error messages if it failed, else nothing."""
+    with FFmpeg(arguments) as process:
+        code = process.wait()
+    return (process.errors or [f"ffmpeg failed with code {code}"]) if code else []
+
+
+def _environment() -> dict[str, str]:
+    """Makes ffmpeg colour its log.
+
+    Its threads write into each other's lines, so a prefix such as "[error]" can be missing from the
+    message it belongs to. Colours are set around every piece.
+    """
+    inherited = {n: v for n, v in os.environ.items() if not n.startswith("AV_LOG_FORCE_")}
+    return inherited | {"AV_LOG_FORCE_COLOR": "1", "TERM": "dumb"}
