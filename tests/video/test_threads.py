@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -80,14 +82,14 @@ def test_a_bug_in_the_encoding_thread(
 
 
 def test_a_bug_in_the_thread_that_reads_the_log(
-    clip: Clip, monkeypatch: pytest.MonkeyPatch, folder: Path
+    clip: Clip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ffmpeg.FFmpeg, "_read", raise_in_threads(ffmpeg.FFmpeg._read, 0))
     with pytest.raises(BugError):
         list(Reader(clip))
     with pytest.raises(BugError):
         probe(clip.source)
-    with pytest.raises(BugError), open_writer(folder / "no such folder.mp4", clip):
+    with pytest.raises(BugError):
         ffmpeg.run(["-i", "missing.mp4"])
 
 
@@ -112,6 +114,15 @@ def test_a_reader_that_is_left_early_ends_its_threads(clip: Clip) -> None:
     assert threading.active_count() > before
     frames.close()  # type: ignore[attr-defined]
     assert threading.active_count() == before
+
+
+def test_a_reader_that_is_left_to_the_end_of_the_program(clip: Clip) -> None:
+    code = (
+        "from pathlib import Path; from photostyle.video import *;"
+        f"frames = iter(Reader(probe(Source(Path({str(clip.source.path)!r}))))); next(frames);"
+        "cycle = [frames]; cycle.append(cycle); del frames, cycle"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 def test_errors_are_found_where_threads_write_into_each_others_lines() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import re
 from collections.abc import Iterator
 from contextlib import closing
@@ -71,14 +72,21 @@ class Reader:
         process = FFmpeg(self._arguments(), log=log, stdout=True)
         assert process.stdout
         worker = in_thread(partial(self._decode, process.stdout, decoded))
+
+        def stop() -> None:
+            decoded.close()
+            process.stop()
+            worker.exception()  # waits for it
+
+        # A generator that is closed only when Python shuts down finds its threads frozen.
+        atexit.register(stop)
         try:
             yield from self._with_times(decoded, log)
             worker.result()
             process.wait()
         finally:
-            decoded.close()
-            process.stop()
-            worker.exception()  # waits for it
+            atexit.unregister(stop)
+            stop()
             self.damage = process.errors
 
     def _arguments(self) -> list[str]:
