@@ -215,6 +215,8 @@ def test_a_signal_while_frames_are_written(folder: Path, number: signal.Signals)
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # The background of a shell ignores SIGINT, which the command would inherit.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     # The file without sound grows once frames are encoded: large frames are not buffered for long.
     limit = time.monotonic() + 60
