@@ -121,7 +121,7 @@ def _measure(resolution: Resolution, settings: Settings) -> Measurement:
     phases, profiled, overhead = _phases(apply, device, settings.runs)
     return Measurement(
         resolution,
-        Stylizer.way(settings.mode, resolution.height, resolution.width),
+        Stylizer.choose_mode(settings.mode, resolution.height, resolution.width),
         Spread.of(learning),
         phases,
         Spread.of(totals),

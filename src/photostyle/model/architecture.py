@@ -17,9 +17,9 @@ LEVELS = (1, 2, 3, 4, 5)
 class Architecture:
     """The parts of PhotoNet that are on; the order of the fields is the order of the string.
 
-    ``wct_level5`` whitens and colours relu5_1 itself, ``wct_dN`` the decoder's features on entering
-    stage N, ``wct_skipL`` the encoder's features of level L. ``bfaL`` aggregates level L at the
-    bottleneck, ``skipL`` concatenates it in the decoder, ``normL`` instance-normalises that skip
+    ``wct_level5`` whitens and colours relu5_1 itself, ``wct_dN`` what stage N of the decoder reads,
+    ``wct_skipL`` the encoder's features of level L. ``bfaL`` aggregates level L at the
+    bottleneck, ``skipL`` concatenates it in the decoder, ``normL`` instance-normalizes that skip
     link, ``convN`` are the decoder's optional convolutions.
     """
 
@@ -32,7 +32,7 @@ class Architecture:
     wct_d1: bool = False
     conv15: bool = False
     conv16: bool = False
-    # The reference program never reads this bit; it is kept so that every string comes back.
+    # The reference implementation never reads this bit; it is kept so that strings round-trip.
     unread: bool = field(default=False, compare=False)
 
     wct_d2: bool = False
@@ -82,13 +82,30 @@ class Architecture:
         """Whether ``level`` (1 to 4) is concatenated in the decoder."""
         return getattr(self, f"skip{level}")
 
-    def normalises(self, level: int) -> bool:
-        """Whether the skip link of ``level`` (1 to 4) is instance-normalised."""
+    def normalizes(self, level: int) -> bool:
+        """Whether the skip link of ``level`` (1 to 4) is instance-normalized."""
         return getattr(self, f"norm{level}")
 
     def uses(self, level: int) -> bool:
         """Whether the features of ``level`` are used beyond the encoder."""
         return level == 5 or self.aggregates(level) or self.skips(level)
+
+    @property
+    def first_mapped_stage(self) -> int:
+        """The first stage of the decoder that WCT changes; 0 is the aggregation at the bottleneck.
+
+        Stage N reads what stage N - 1 made and, from 2 on, the skip link of level 6 - N.
+        """
+        if self.wct_level5 or any(
+            self.aggregates(level) and getattr(self, f"wct_skip{level}") for level in (4, 3, 2, 1)
+        ):
+            return 0
+        for stage in (1, 2, 3, 4, 5):
+            level = 6 - stage
+            linked = level < 5 and self.skips(level) and getattr(self, f"wct_skip{level}")
+            if linked or getattr(self, f"wct_d{stage}"):
+                return stage
+        return 5
 
     @property
     def wct_layers(self) -> tuple[str, ...]:
@@ -103,12 +120,12 @@ PHOTONET = Architecture.parse("1" * 32)
 PHOTONAS = Architecture.parse("01010000000100000000000000001111")
 
 ARCHITECTURES = {"photonet": PHOTONET, "photonas": PHOTONAS}
-"""The architectures that have a name."""
+"""The named architectures."""
 
 Widths = tuple[int, int, int, int, int]
 
 FULL_WIDTHS: Widths = (64, 128, 256, 512, 512)
-"""Channels of VGG-19's relu1_1 to relu5_1, as published."""
+"""Channels of relu1_1 to relu5_1 of VGG-19, as in the paper."""
 
 MAXIMUM_WIDTH = 4096
 
@@ -118,7 +135,9 @@ def parse_widths(text: str) -> Widths:
     try:
         w1, w2, w3, w4, w5 = (int(width) for width in text.split(","))
     except ValueError:
-        raise PhotostyleError(f"Widths are five numbers with commas, not {text[:40]!r}.") from None
+        raise PhotostyleError(
+            f"Widths are five numbers separated by commas, not {text[:40]!r}."
+        ) from None
     if not all(0 < width <= MAXIMUM_WIDTH for width in (w1, w2, w3, w4, w5)):
         raise PhotostyleError(f"Widths lie between 1 and {MAXIMUM_WIDTH}, not {text[:40]!r}.")
     return w1, w2, w3, w4, w5

@@ -1,20 +1,22 @@
-"""PhotoNet: the encoder, the bottleneck aggregation, the skip links and the decoder.
+"""PhotoNet: encoder, bottleneck feature aggregation (BFA), skip links (INSL) and decoder.
 
-Source: An et al. (AAAI 2020), figure 2. Layers carry VGG-19's names in the encoder and the names of
-the authors' checkpoints in the decoder; only the layers that an architecture uses exist.
+Source: An et al. (AAAI 2020), figure 2. Encoder layers have the names of VGG-19, decoder layers
+those of the reference checkpoints; only the layers that an architecture uses exist.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.profiler import record_function
 
 from photostyle.model.architecture import Architecture, Widths
-from photostyle.model.moments import AffineMap, Moments, normalisation
+from photostyle.model.moments import AffineMap, Moments, normalization
 
 Padding = Literal["zeros", "reflect"]
 
@@ -26,88 +28,95 @@ MINIMUM_SIZE = 2 * STRIDE
 
 
 class Visitor:
-    """What the network hands its features to; this one changes nothing.
+    """Sees the features at every WCT layer and may map them; this one leaves them as they are.
 
     A visitor that records moments learns a style, one that returns maps transfers it.
     """
 
     def visit(self, layer: str, features: Tensor) -> AffineMap | None:  # noqa: ARG002
-        """Called at every WCT layer with features (B, C, H, W): the map to go on with, or None.
+        """The map for features (B, C, H, W) at a WCT layer, or None to leave them unchanged.
 
-        Features that are enlarged by repetition come as they were before it.
+        The network calls it at level5 and skip4 to skip1, then at d1 to d5. It sees features that
+        are about to be enlarged by repetition before they are.
         """
         return None
 
-    def normalise(self, layer: str, features: Tensor, mapping: AffineMap | None) -> AffineMap:  # noqa: ARG002
-        """The instance normalisation of features that ``mapping`` has changed, with that map."""
-        return normalise(Moments.of(features), mapping)
+    def normalize(self, layer: str, features: Tensor, mapping: AffineMap | None) -> AffineMap:  # noqa: ARG002
+        """``mapping``, if any, followed by instance normalization, as one map of the features."""
+        return normalize(Moments.of(features), mapping)
 
 
-def normalise(moments: Moments, mapping: AffineMap | None) -> AffineMap:
-    """``mapping``, followed by the instance normalisation of features that had ``moments``."""
+def normalize(moments: Moments, mapping: AffineMap | None) -> AffineMap:
+    """``mapping``, if any, then instance normalization, for features with ``moments``."""
     if mapping is None:
-        return normalisation(moments)
-    return mapping.then(normalisation(moments.mapped(mapping)))
+        return normalization(moments)
+    return mapping.then(normalization(moments.mapped(mapping)))
 
 
-class MappedFeatures(NamedTuple):
-    """Features as seen through a map, perhaps enlarged; the convolution that reads them does both.
+class Unmapped(Visitor):
+    """Normalizes like another visitor, but leaves the features at WCT layers unchanged."""
 
-    What leaves the encoder is never enlarged.
+    def __init__(self, visitor: Visitor) -> None:
+        self._visitor = visitor
+
+    def normalize(self, layer: str, features: Tensor, mapping: AffineMap | None) -> AffineMap:
+        return self._visitor.normalize(layer, features, mapping)
+
+
+@dataclass(frozen=True)
+class MappedFeatures:
+    """Features, the affine map they are still to go through, and whether to enlarge them 2 x 2.
+
+    The convolution that reads them does both: it folds the map into its kernel and computes the
+    enlarged result from the small features.
     """
 
     features: Tensor
     mapping: AffineMap | None = None
     enlarged: bool = False
-    """Whether each pixel stands for 2 x 2."""
+
+    def enlarge(self) -> MappedFeatures:
+        """Each pixel repeated 2 x 2 times."""
+        return replace(self, enlarged=True)
 
     def resolve(self) -> Tensor:
         """The mapped features, not enlarged."""
         return self.features if self.mapping is None else self.mapping(self.features)
 
-    def convolve(self, weight: Tensor, bias: Tensor) -> Tensor:
-        """The convolution of what is seen, with reflection padding to keep its size."""
-        convolution = _of_enlarged if self.enlarged else _reflecting
-        return convolution(*self._fold(weight, bias))
+    def max_pool(self, window: int) -> MappedFeatures:
+        return MappedFeatures(F.max_pool2d(self.resolve(), window))
 
-    @staticmethod
-    def convolve_all(x: list[MappedFeatures], weight: Tensor) -> list[Tensor]:
-        """The convolutions of an encoder's features as seen through several maps, without bias."""
-        folded = [seen._fold(weight, weight.new_zeros(len(weight))) for seen in x]
-        (features, *others), weights, biases = zip(*folded, strict=True)
-        if any(other is not features for other in others):  # a batch has a map for each photo
-            return [_reflecting(*one) for one in folded]
-        joined = _reflecting(features, torch.cat(weights), torch.cat(biases))
-        return list(joined.split(len(weight), 1))
-
-    def _fold(self, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Features, kernel and bias, with the map in the kernel where it is one for all."""
-        features, mapping, _ = self
-        if mapping is None or len(mapping.matrix) > 1:
-            return self.resolve(), weight, bias
-        kernel = weight.double()
-        bias = bias + torch.einsum("oiyx,i->o", kernel, mapping.bias[0])
-        kernel = torch.einsum("oiyx,ij->ojyx", kernel, mapping.matrix[0])
-        return features, kernel.to(weight.dtype), bias.to(weight.dtype)
+    def convolve(self, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """The convolution of the mapped, enlarged features, with reflection padding."""
+        features, mapping = self.features, self.mapping
+        if mapping is not None and len(mapping.matrix) > 1:  # a map for each photo of the batch
+            features, mapping = self.resolve(), None
+        if mapping is not None:
+            kernel = weight.double()
+            shift = torch.einsum("oiyx,i->o", kernel, mapping.bias[0])
+            bias = (shift if bias is None else bias + shift).to(weight.dtype)
+            weight = torch.einsum("oiyx,ij->ojyx", kernel, mapping.matrix[0]).to(weight.dtype)
+        convolution = _convolve_enlarged if self.enlarged else _convolve_reflecting
+        return convolution(features, weight, bias)
 
 
-def _reflecting(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def _convolve_reflecting(features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     if weight.shape[-1] > 1:
         features = F.pad(features, (1, 1, 1, 1), mode="reflect")
     return F.conv2d(features, weight, bias)
 
 
-def _of_enlarged(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """The 3x3 convolution of features, each repeated 2 x 2 times, from the features as they are.
+def _convolve_enlarged(features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """The 3x3 convolution of features enlarged 2 x 2, computed from the small features.
 
-    Of the pixels that a row of the kernel meets two at least are the same, whose weights add up:
-    the even and odd rows and columns of the result are four convolutions with 2x2 kernels.
+    Of the pixels that a row of the kernel covers at least two are the same, and their weights add
+    up: the even and odd rows and columns of the result are four convolutions with 2x2 kernels.
     """
     batch, _, height, width = features.shape
     kernels = _even_and_odd(_even_and_odd(weight, 3), 3).flatten(0, 2)
-    # Reflected before they are repeated, edges are repeated themselves.
+    # Reflection of an enlarged photo repeats its edge.
     padded = F.pad(features, (1, 1, 1, 1), mode="replicate")
-    parts = F.conv2d(padded, kernels, bias.repeat(4))
+    parts = F.conv2d(padded, kernels, None if bias is None else bias.repeat(4))
     parts = parts.permute(0, 2, 3, 1).unflatten(3, (2, 2, len(weight)))
     result = parts.new_empty(batch, height, 2, width, 2, len(weight))
     for p in range(2):
@@ -117,7 +126,7 @@ def _of_enlarged(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def _even_and_odd(kernels: Tensor, dim: int) -> Tensor:
-    """What becomes of 3 weights along a dimension, for even and for odd layers: (2, ...)."""
+    """What 3 weights along a dimension add up to at even and at odd pixels: (2, ...)."""
     before, here, after = kernels.unbind(dim)
     even, odd = (before, here + after), (before + here, after)
     return torch.stack([torch.stack(weights, dim) for weights in (even, odd)])
@@ -127,13 +136,6 @@ def conv(
     channels_in: int, channels_out: int, size: int = 3, padding: Padding = "reflect"
 ) -> nn.Conv2d:
     return nn.Conv2d(channels_in, channels_out, size, padding=size // 2, padding_mode=padding)
-
-
-def pool(seen: MappedFeatures, window: int, increasing: bool) -> MappedFeatures:
-    """Max-pooling of mapped features; it may as well come before an increasing map."""
-    if increasing:
-        return MappedFeatures(F.max_pool2d(seen.features, window), seen.mapping)
-    return MappedFeatures(F.max_pool2d(seen.resolve(), window))
 
 
 class Encoder(nn.Module):
@@ -166,6 +168,22 @@ class Encoder(nn.Module):
 
     def _convolve(self, name: str, features: Tensor) -> Tensor:
         return F.relu_(self.get_submodule(name)(features))
+
+
+class Link(NamedTuple):
+    """A level of the encoder as the decoder reads it: after WCT, and normalized after that."""
+
+    transferred: MappedFeatures
+    normalized: MappedFeatures
+
+    def max_pool(self, window: int) -> MappedFeatures:
+        """The normalized features, max-pooled; an increasing map may as well come after pooling."""
+        if self.transferred.mapping is None:
+            return replace(self.normalized, features=F.max_pool2d(self.normalized.features, window))
+        return self.normalized.max_pool(window)
+
+
+Links = dict[int, Link]
 
 
 class PhotoNet(nn.Module):
@@ -211,122 +229,131 @@ class PhotoNet(nn.Module):
 
         ``visitor`` sees the features at every WCT layer of the architecture.
         """
-        return self.decode(self.encode(pad(pixels)), pixels.shape, visitor or Visitor())[0]
+        return self.decode(self.encode(pad(pixels)), pixels.shape, visitor or Visitor())
 
     def channels(self, layer: str) -> int:
         """Channels of the features at a WCT layer."""
         w1, w2, w3, w4, w5 = self.widths
         if layer.startswith(("level", "skip")):
             return self.widths[int(layer[-1]) - 1]
-        # Stage 2 is entered by what leaves stage 1, whose last convolution may be off.
+        # Stage 2 reads the last convolution of stage 1, which may be off.
         narrowed = w4 if self.architecture.conv16 else w5
         return {"d1": w5, "d2": narrowed, "d3": w3, "d4": w2, "d5": w1}[layer]
 
+    @record_function("encoding")
     def encode(self, pixels: Tensor) -> dict[int, Tensor]:
-        """Levels 1 to 5 of padded pixels; those that nothing but the encoder uses are left out."""
-        levels = {}
-        features = pixels.to(self.aggregate.weight.dtype)
+        """relu1_1 to relu5_1 of padded pixels by level, those that the decoder uses."""
+        levels, features = {}, pixels
         for number in range(1, 6):
             features = self.encoder.level(number, features)
             if self.architecture.uses(number):
                 levels[number] = features
         return levels
 
-    def decode(
-        self, levels: dict[int, Tensor], shape: Sequence[int], visitor: Visitor, keep: bool = False
+    @record_function("decoding")
+    def decode(self, levels: dict[int, Tensor], shape: Sequence[int], visitor: Visitor) -> Tensor:
+        """Pixels (B, 3, H, W) from the levels of an encoded photo of ``shape`` (..., H, W)."""
+        links = self._links(levels, visitor)
+        return self._finish(1, self._aggregate(links), links, visitor, shape)
+
+    @record_function("decoding")
+    def decode_with_reconstruction(
+        self, levels: dict[int, Tensor], shape: Sequence[int], visitor: Visitor
     ) -> tuple[Tensor, Tensor]:
-        """The pixels of ``levels``, (B, 3, H, W) for ``shape`` = (..., H, W), as transferred.
+        """`decode` with the visitor's maps and without them; stages before the first map run once.
 
-        Empties ``levels`` on the way, so that memory is free when unused. With ``keep`` the second
-        tensor is what the network makes without the visitor's maps, else it is the first; they
-        share all work up to the first map.
+        In PHOTONAS the first map comes at the last stage, so that the second costs little.
         """
-        a = self.architecture
-
-        def at(layer: str, x: list[MappedFeatures]) -> list[MappedFeatures]:
-            if layer not in a.wct_layers:
-                return x
-            features, enlarged = x[0].resolve(), x[0].enlarged
-            mapping = visitor.visit(layer, features)
-            if mapping is None:
-                return x
-            rest = x[1:] or [MappedFeatures(features, None, enlarged)]
-            return [MappedFeatures(features, mapping, enlarged), *(rest if keep else [])]
-
-        def activate(x: list[Tensor]) -> list[MappedFeatures]:
-            return [MappedFeatures(F.relu_(features)) for features in x]
-
-        def convolve(name: str, x: list[MappedFeatures]) -> list[MappedFeatures]:
-            if not hasattr(self, name):
-                return x
-            layer = getattr(self, name)
-            return activate([seen.convolve(layer.weight, layer.bias) for seen in x])
-
-        def enlarge(x: list[MappedFeatures]) -> list[MappedFeatures]:
-            return [seen._replace(enlarged=True) for seen in x]
-
-        def link(name: str, x: list[MappedFeatures], level: int) -> list[Tensor]:
-            """A convolution of the concatenation of x and the skip link of ``level``.
-
-            Computed as a sum over the two, because a large photo's concatenation is gigabytes.
-            """
-            layer = getattr(self, name)
-            own = x[0].features.shape[1]
-            results = [seen.convolve(layer.weight[:, :own], layer.bias) for seen in x]
-            if not a.skips(level):
-                return results
-            added = MappedFeatures.convolve_all(skips.pop(level), layer.weight[:, own:])
-            if len(results) < len(added):
-                return [results[0] + skip for skip in added]
-            return [result.add_(skip) for result, skip in zip(results, 2 * added, strict=False)]
-
-        def aggregate(parts: list[list[MappedFeatures]]) -> list[MappedFeatures]:
-            count = max(len(part) for part in parts)
-            joined = [
-                torch.cat([(2 * part)[i].resolve() for part in parts], 1) for i in range(count)
-            ]
-            return [MappedFeatures(self.aggregate(features)) for features in joined]
-
-        parts = [at("level5", [MappedFeatures(levels.pop(5))])]
-        skips: dict[int, list[MappedFeatures]] = {}
-        for level in (4, 3, 2, 1):
-            if level not in levels:
-                continue
-            features, layer = levels.pop(level), f"skip{level}"
-            skip = at(layer, [MappedFeatures(features)])
-            if a.normalises(level) or a.aggregates(level):
-                normalised = [
-                    MappedFeatures(features, visitor.normalise(layer, features, seen.mapping))
-                    for seen in skip
-                ]
-            if a.aggregates(level):
-                window = STRIDE >> (level - 1)
-                # Normalisation alone is increasing.
-                parts.append(
-                    [
-                        pool(seen, window, increasing=was.mapping is None)
-                        for was, seen in zip(skip, normalised, strict=True)
-                    ]
-                )
-            if a.skips(level):
-                skips[level] = normalised if a.normalises(level) else skip
-        x = aggregate(parts)
-        del parts
-
-        x = convolve("conv16", enlarge(convolve("conv15", at("d1", x))))
-        x = activate(link("conv17", at("d2", x), 4))
-        x = convolve("conv20", enlarge(convolve("conv19", convolve("conv18", x))))
-        x = activate(link("conv21", at("d3", x), 3))
-        x = convolve("conv24", enlarge(convolve("conv23", convolve("conv22", x))))
-        x = activate(link("conv25", at("d4", x), 2))
-        x = convolve("conv26", enlarge(x))
-        pixels = link("conv27", at("d5", x), 1)
-        height, width = shape[-2:]
-        precision = torch.promote_types(pixels[0].dtype, torch.float32)
-        made, unchanged = (
-            picture[..., :height, :width].to(precision) for picture in (pixels[0], pixels[-1])
+        unmapped, first = Unmapped(visitor), self.architecture.first_mapped_stage
+        if first == 0:
+            return self.decode(levels, shape, visitor), self.decode(levels, shape, unmapped)
+        links, plain_links = self._links(levels, visitor), self._links(levels, unmapped)
+        x = self._aggregate(plain_links)
+        for number in range(1, first):
+            x = self._stage(number, x, plain_links, unmapped)
+        return (
+            self._finish(first, x, links, visitor, shape),
+            self._finish(first, x, plain_links, unmapped, shape),
         )
-        return made, unchanged
+
+    def _links(self, levels: dict[int, Tensor], visitor: Visitor) -> Links:
+        """Visit levels 5 to 1 of the encoder."""
+        links = {}
+        for level in sorted(levels, reverse=True):
+            features, layer = levels[level], "level5" if level == 5 else f"skip{level}"
+            mapping = self._visit(layer, features, visitor)
+            transferred = normalized = MappedFeatures(features, mapping)
+            if level < 5 and (
+                self.architecture.normalizes(level) or self.architecture.aggregates(level)
+            ):
+                normalized = MappedFeatures(features, visitor.normalize(layer, features, mapping))
+            links[level] = Link(transferred, normalized)
+        return links
+
+    def _finish(
+        self, first: int, x: MappedFeatures, links: Links, visitor: Visitor, shape: Sequence[int]
+    ) -> Tensor:
+        """Pixels (B, 3, H, W) for ``shape``, through stages ``first`` to 5."""
+        for number in range(first, 6):
+            x = self._stage(number, x, links, visitor)
+        height, width = shape[-2:]
+        return x.features[..., :height, :width]
+
+    def _aggregate(self, links: Links) -> MappedFeatures:
+        """BFA: level 5 with the normalized, pooled levels below, through a 1x1 convolution."""
+        parts = [links[5].transferred]
+        for level in (4, 3, 2, 1):
+            if self.architecture.aggregates(level):
+                parts.append(links[level].max_pool(STRIDE >> (level - 1)))
+        return MappedFeatures(self.aggregate(torch.cat([part.resolve() for part in parts], 1)))
+
+    def _stage(
+        self, number: int, x: MappedFeatures, links: Links, visitor: Visitor
+    ) -> MappedFeatures:
+        """A stage of the decoder, 1 to 5: WCT, the skip link of a level, convolutions."""
+        x = replace(x, mapping=self._visit(f"d{number}", x.features, visitor))
+        match number:
+            case 1:
+                x = self._convolve("conv15", x)
+                return self._convolve("conv16", x.enlarge())
+            case 2:
+                x = self._join("conv17", x, links, 4)
+                x = self._convolve("conv19", self._convolve("conv18", x))
+                return self._convolve("conv20", x.enlarge())
+            case 3:
+                x = self._join("conv21", x, links, 3)
+                x = self._convolve("conv23", self._convolve("conv22", x))
+                return self._convolve("conv24", x.enlarge())
+            case 4:
+                x = self._join("conv25", x, links, 2)
+                return self._convolve("conv26", x.enlarge())
+            case _:
+                return self._join("conv27", x, links, 1, activate=False)
+
+    def _visit(self, layer: str, features: Tensor, visitor: Visitor) -> AffineMap | None:
+        return visitor.visit(layer, features) if layer in self.architecture.wct_layers else None
+
+    def _convolve(self, name: str, x: MappedFeatures) -> MappedFeatures:
+        """A convolution and ReLU, if the architecture has that layer."""
+        if not hasattr(self, name):
+            return x
+        layer = getattr(self, name)
+        return MappedFeatures(F.relu_(x.convolve(layer.weight, layer.bias)))
+
+    def _join(
+        self, name: str, x: MappedFeatures, links: Links, level: int, activate: bool = True
+    ) -> MappedFeatures:
+        """A convolution of x concatenated with the skip link of ``level``, if there is one.
+
+        Computed as the sum over the two, because the concatenation of a large photo is gigabytes.
+        """
+        layer, own = getattr(self, name), x.features.shape[1]
+        result = x.convolve(layer.weight[:, :own], layer.bias)
+        if self.architecture.skips(level):
+            normalizes = self.architecture.normalizes(level)
+            link = links[level].normalized if normalizes else links[level].transferred
+            result = result.add_(link.convolve(layer.weight[:, own:], None))
+        return MappedFeatures(F.relu_(result) if activate else result)
 
 
 def pad(pixels: Tensor) -> Tensor:

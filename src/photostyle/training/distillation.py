@@ -10,7 +10,8 @@ from torch import Tensor
 from photostyle.model.network import PhotoNet
 from photostyle.model.transfer_settings import TransferSettings
 from photostyle.training import losses
-from photostyle.transfer.style import Style, record, transfer
+from photostyle.transfer.pipeline import StyleTransfer, stylize
+from photostyle.transfer.style import Style, learn_style
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,9 @@ class Outcome:
         cls, network: PhotoNet, content: Tensor, style: Tensor, settings: TransferSettings
     ) -> Outcome:
         """content, style: RGB (B, 3, H, W), 0..1."""
-        learned, reconstruction = record(network, style)
-        return cls(learned, reconstruction, transfer(network, content, learned, settings))
+        learned, reconstruction = learn_style(network, style)
+        result = stylize(network, content, StyleTransfer(learned, settings))
+        return cls(learned, reconstruction, result)
 
     def detach(self) -> Outcome:
         """The same without gradients, as the outcome of a teacher."""

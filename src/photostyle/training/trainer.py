@@ -31,7 +31,8 @@ from photostyle.training import losses
 from photostyle.training.data import Photos, random_crop
 from photostyle.training.distillation import Outcome, distillation
 from photostyle.training.recipe import Recipe
-from photostyle.transfer.style import record, transfer
+from photostyle.transfer.pipeline import StyleTransfer, stylize
+from photostyle.transfer.style import learn_style
 
 LOG_EVERY, SHEET_EVERY = 20, 500
 """Steps between lines of the log and between sample sheets."""
@@ -348,8 +349,8 @@ class Trainer:
             )
             network = self.averaged
             with torch.no_grad():
-                learned, _ = record(network, style)
-                result = transfer(network, content, learned, self.recipe.transfer)
+                learned, _ = learn_style(network, style)
+                result = stylize(network, content, StyleTransfer(learned, self.recipe.transfer))
             rows.append([to_uint8(photo) for photo in (content[0], style[0], result[0])])
         folder = self.folder / "samples"
         folder.mkdir(exist_ok=True)

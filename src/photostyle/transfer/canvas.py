@@ -1,13 +1,15 @@
-"""Photos of any kind, a strip of rows at a time."""
+"""The pixels of photos of any type, strip by strip."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
@@ -19,8 +21,8 @@ ImageLike = TypeVar("ImageLike", Image.Image, np.ndarray, Tensor)
 CPU = torch.device("cpu")
 
 STRIP = {"cpu": 1 << 18, "cuda": 1 << 21}
-"""Canvas in a strip, by the kind of device: few enough for a CPU's cache or a small GPU's memory,
-enough for all its threads."""
+"""Pixels in a strip, by type of device: few enough for the cache of a CPU or the memory of a small
+GPU, enough for all its threads."""
 
 
 def strip_rows(width: int, device: torch.device) -> int:
@@ -28,14 +30,25 @@ def strip_rows(width: int, device: torch.device) -> int:
     return max(1, STRIP[device.type] // width)
 
 
-class Canvas:
-    """The pixels of a photo, and of the result that takes its layer, as float32 in 0..1.
+def map_strips(function: Callable[[Tensor], Tensor], pixels: Tensor) -> Tensor:
+    """``function`` of pixels (B, 3, H, W), which works pixel by pixel.
 
-    The result is of the photo's kind and type, but a PIL image comes back in RGB, or RGBA with its
-    alpha, and a tensor as float32, where it was. in_place: let the result overwrite the photo, an
-    array. device: where the pixels are worked on. Raises PhotostyleError when it is no photo:
-    another type, shape or depth, empty, or not finite (a tensor in a GPU's memory is not looked at
-    for that, as it would have to be waited for).
+    Without gradients it takes the memory of a strip and the result is written over ``pixels``.
+    """
+    if torch.is_grad_enabled():
+        return function(pixels)
+    for strip in pixels.split(strip_rows(pixels.shape[3], pixels.device), 2):
+        strip.copy_(function(strip))
+    return pixels
+
+
+class Canvas:
+    """A photo of any type that is read, and its result that is written, in strips of float32, 0..1.
+
+    The result has the type of the photo, but a PIL image comes back in RGB, or RGBA with its alpha,
+    and a tensor as float32 on its device. in_place: let the result overwrite the photo if that is a
+    writable array. device: where strips are computed on. Raises PhotostyleError if it is not a
+    photo: another type, shape or depth, empty, or with NaN or infinite values.
     """
 
     def __init__(
@@ -62,13 +75,35 @@ class Canvas:
             self.height, self.width, _ = self._array.shape
             kind = self._array.dtype
             self._scale = float(np.iinfo(kind).max) if kind in (np.uint8, np.uint16) else 1.0
-        self._in_place = in_place and isinstance(photo, np.ndarray) and min(photo.strides) >= 0
+        self._in_place = (
+            in_place
+            and isinstance(photo, np.ndarray)
+            and photo.flags.writeable
+            and min(photo.strides) >= 0
+        )
         self._result: Tensor | npt.NDArray[Any] | None = None
         if not self._finite():
-            raise PhotostyleError("The photo holds values that are no numbers (NaN or infinity).")
+            raise PhotostyleError("The photo contains NaN or infinite values.")
+
+    def ratio(self, side: int) -> int:
+        """How many times smaller a copy must be to have a long side of at most ``side`` pixels."""
+        return math.ceil(max(self.height, self.width) / side)
+
+    def reduced(self, side: int) -> tuple[Tensor, int]:
+        """A copy (1, 3, h, w) with a long side of at most ``side`` pixels, and its `ratio`.
+
+        Each pixel is the mean over a block of whole pixels of the photo.
+        """
+        block = self.ratio(side)
+        rows = block * strip_rows(block * self.width, self.device)
+        parts = []
+        for top in range(0, self.height, rows):
+            strip = self.rows(top, min(self.height, top + rows))
+            parts.append(F.avg_pool2d(strip, block, ceil_mode=True))
+        return torch.cat(parts, 1)[None], block
 
     def strips(self) -> Iterator[tuple[int, int]]:
-        """The first row of every strip, and the first one after it."""
+        """The first row of each strip, and the first row after it."""
         rows = strip_rows(self.width, self.device)
         for top in range(0, self.height, rows):
             yield top, min(self.height, top + rows)
@@ -81,7 +116,7 @@ class Canvas:
         part = self._array[top:bottom]
         if part.dtype != np.uint8:
             part = part.astype(np.float32)
-        elif not part.flags.writeable or min(part.strides) < 0:  # torch takes no such array
+        elif not part.flags.writeable or min(part.strides) < 0:  # torch rejects such arrays
             part = part.copy()
         strip = (
             torch.from_numpy(part)
@@ -93,16 +128,14 @@ class Canvas:
 
     def _finite(self) -> bool:
         if self._tensor is not None:
-            return self._tensor.device.type == "cuda" or all(
-                torch.isfinite(self._tensor[:, a:b]).all() for a, b in self.strips()
-            )
+            return all(torch.isfinite(self._tensor[:, a:b]).all() for a, b in self.strips())
         assert self._array is not None
         return self._scale != 1.0 or all(
             np.isfinite(self._array[a:b]).all() for a, b in self.strips()
         )
 
     def put(self, top: int, strip: Tensor) -> None:
-        """Take rows of the result, (3, n, W), cut off to 0..1; ``strip`` is used up."""
+        """Write rows of the result, (3, n, W), clipped to 0..1; ``strip`` is overwritten."""
         bottom = top + strip.shape[1]
         if self._tensor is not None:
             if self._result is None:
@@ -120,13 +153,13 @@ class Canvas:
         if self._result.dtype == np.uint8:
             strip = strip if self.device == CPU else strip.byte().cpu()
             result = torch.from_numpy(self._result[top:bottom])
-            for channel in range(3):  # takes half the time of all three at once
+            for channel in range(3):  # in half the time of all three at once
                 result[..., channel].copy_(strip[channel])
         else:
             self._result[top:bottom] = strip.permute(1, 2, 0).cpu().numpy()
 
     def result(self) -> Image.Image | npt.NDArray[Any] | Tensor:
-        """What has been put."""
+        """The photo that has been written."""
         if not isinstance(self.photo, Image.Image):
             assert self._result is not None
             return self._result

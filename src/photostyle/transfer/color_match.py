@@ -1,4 +1,4 @@
-"""The colours of a transferred photo: matched to the style's, and kept from clipping."""
+"""Colours of a composed result: matched to the style's, and kept from clipping."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from photostyle.model.moments import AffineMap, Moments, transfer_map
 from photostyle.transfer.tone_curves import ToneCurves, ToneHistogram
 
 DAMPING = 1e-3
-"""Damping of the maps that match colours, which are near the identity."""
+"""Damping of the affine maps of the match, which are near the identity."""
 
 ROUNDS = 3
-"""As often what `roll_off` takes from the contrast is made up for."""
+"""Number of affine maps that make up for the contrast that `roll_off` takes."""
 
 SAMPLE = 1 << 16
-"""About as many pixels of a photo are looked at to match its colours."""
+"""Number of pixels of a photo, roughly, that its colours are matched by."""
 
 KNEE = 0.7
-"""Where `roll_off` starts, as a share of the way from the content's value to 0 or 1."""
+"""Where `roll_off` starts, as a fraction of the headroom, see there."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,11 @@ class Palette:
 
     @classmethod
     def of(cls, pixels: Tensor, weights: Tensor | None = None) -> Palette:
-        """Of RGB (B, 3, H, W), 0..1; weights as in `Moments.of`."""
+        """The palette of RGB (B, 3, H, W), 0..1; weights as in `Moments.of`."""
         return cls(Moments.of(pixels, weights), ToneHistogram.of(pixels, weights))
+
+    def to(self, device: torch.device) -> Palette:
+        return Palette(self.moments.to(device), self.tones.to(device))
 
 
 @dataclass(frozen=True)
@@ -48,62 +51,62 @@ class ColorMatch:
     strength: float = 1.0
 
     def __call__(self, pixels: Tensor) -> Tensor:
-        """RGB (B, 3, H, W)."""
+        """Match RGB (B, 3, H, W)."""
         matched = self.after(self.curves(self.before(pixels)))
         return matched if self.strength == 1 else torch.lerp(pixels, matched, self.strength)
 
-    def lerp(self, other: ColorMatch, share: float) -> ColorMatch:
-        """A ``share`` of the way from this match to another."""
+    def lerp(self, other: ColorMatch, fraction: float) -> ColorMatch:
+        """Linear interpolation: 0 is this match, 1 the other."""
         return replace(
             self,
-            before=self.before.lerp(other.before, share),
-            curves=ToneCurves(torch.lerp(self.curves.shift, other.curves.shift, share)),
-            after=self.after.lerp(other.after, share),
+            before=self.before.lerp(other.before, fraction),
+            curves=ToneCurves(torch.lerp(self.curves.shift, other.curves.shift, fraction)),
+            after=self.after.lerp(other.after, fraction),
         )
 
 
 def match_colors(
     result: Tensor, content: Tensor, style: Palette, method: str, weights: Tensor | None = None
 ) -> ColorMatch:
-    """What gives a transferred photo the palette of the style, once it has been rolled off.
+    """The match of a result to the palette of the style, which it has after `roll_off`.
 
-    result: as transferred, content: the photo itself, both RGB (B, 3, H, W), a `sampled` one will
-    do. The first affine map carries over means and covariances, the curves the tones; then, ROUNDS
-    times, an affine map makes up for what `roll_off` changes.
+    result: as composed, content: the photo itself, both RGB (B, 3, H, W); a sample (`sampled`) is
+    enough. An affine map matches means and covariances, curves match the tones; then, ROUNDS times,
+    an affine map makes up for what `roll_off` changes.
     """
 
-    def carry(pixels: Tensor) -> AffineMap:
+    def affine(pixels: Tensor) -> AffineMap:
         return transfer_map(Moments.of(pixels, weights), style.moments, method, DAMPING)
 
-    before = carry(result.clamp(0, 1))
+    before = affine(result.clamp(0, 1))
     curves = ToneHistogram.of(before(result), weights).curves(style.tones)
     curved = curves(before(result))
-    after = carry(roll_off(curved, content))
+    after = affine(roll_off(curved, content))
     for _ in range(ROUNDS - 1):
-        after = after.then(carry(roll_off(after(curved), content)))
+        after = after.then(affine(roll_off(after(curved), content)))
     return ColorMatch(before, curves, after)
 
 
 def sampled(pixels: Tensor) -> Tensor:
-    """Every nth row and column of (B, C, H, W), so that about SAMPLE pixels remain."""
+    """Every nth row and column of (B, C, H, W), so that about SAMPLE pixels are left."""
     height, width = pixels.shape[-2:]
     step = max(1, math.floor(math.sqrt(height * width / SAMPLE)))
     return pixels[..., step // 2 :: step, step // 2 :: step]
 
 
 def roll_off(result: Tensor, content: Tensor) -> Tensor:
-    """Approach 0 and 1 softly instead of being cut off there, as film does.
+    """Approach 0 and 1 softly instead of clipping, as film does; RGB (B, 3, H, W) or (3, H, W).
 
-    A change takes the share t = (result - content) / (1 - content) of the room above the content's
-    value (below it, with content for 1 - content). Shares over KNEE = k are compressed, with slope
-    1 at k and limit 1, to k + (1 - k) u / (1 + u), u = (t - k) / (1 - k). An unchanged photo stays.
+    A change takes the fraction t = (result - content) / (1 - content) of the headroom above the
+    content's value (below it, of content). Fractions over KNEE = k are compressed, with slope 1 at
+    k and limit 1, to k + (1 - k) u / (1 + u), u = (t - k) / (1 - k). Unchanged values stay.
     """
     soft = 1 - KNEE
-    # What lies above KNEE + soft content or below soft content, which is where t is KNEE.
+    # What exceeds KNEE + soft content or soft content, which is where t is KNEE.
     over = F.softshrink(torch.sub(result, content, alpha=soft).sub_(KNEE / 2), KNEE / 2)
     side = over.detach().sign()
-    # With o = |over| and s = (1 - k) room, what is too much of o is o - o s / (o + s). Where there
-    # is no room s is exactly 0, and the sum is o, however small.
-    room = torch.rsub(content, soft / 2, alpha=soft).mul_(side).add_(soft / 2)
-    room = torch.addcmul(room, over, side)
-    return torch.addcdiv(result, over * over.abs(), room, value=-1)
+    # With o = |over| and s = (1 - k) headroom, the excess of o is o - o s / (o + s). Without
+    # headroom s is exactly 0, and the sum is o, however small.
+    headroom = torch.rsub(content, soft / 2, alpha=soft).mul_(side).add_(soft / 2)
+    total = torch.addcmul(headroom, over, side)
+    return torch.addcdiv(result, over * over.abs(), total, value=-1)

@@ -1,7 +1,7 @@
-"""A smooth map of local affine colour transforms, from small photos to photos of any size.
+"""Local affine colour maps: from a small stylized copy to a photo of any resolution.
 
-Between a photo and its stylized self lies, at every place, an affine map of colours that changes
-slowly over the photo. Fitted on a reduced copy and applied to the photo itself, it gives every
+Near each pixel an affine map of colours leads from a photo to its stylized copy, and it changes
+slowly over the photo. Fitted on a reduced copy and applied to the photo itself, the maps give every
 detail of the photo the colours of the result (He and Sun, Fast Guided Filter, 2015).
 """
 
@@ -13,19 +13,20 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.profiler import record_function
 
 from photostyle.model.moments import Moments
 from photostyle.transfer.canvas import Canvas, strip_rows
 from photostyle.transfer.color_match import roll_off
 
 BLOCK = 2
-"""Side of the blocks of the reduced copy whose means a fit is made of, in pixels."""
+"""Side of the blocks of the reduced copy whose means are fitted, in pixels."""
 
 REACH = 0.05
-"""Half the size of the windows of a fit, as a share of the photo's long side."""
+"""Half the size of the windows of a fit, as a fraction of the photo's long side."""
 
 FIT_SIZE = 768
-"""Long side of the photos that a fit is made of, in pixels; larger ones are reduced to it."""
+"""Long side of the photos that are fitted, in pixels; larger ones are reduced to it."""
 
 EPSILON = 5e-3
 """Variance of colours, on 0..1, under which a window is flat and follows the photo as a whole."""
@@ -34,27 +35,8 @@ RIDGE = 2e-3
 """The same, under which the photo as a whole is flat and keeps its contrast."""
 
 
-def ratio(pixels: Canvas, side: int) -> int:
-    """How many times smaller a copy must be to have a long side of at most ``side`` pixels."""
-    return math.ceil(max(pixels.height, pixels.width) / side)
-
-
-def reduce(pixels: Canvas, side: int) -> tuple[Tensor, int]:
-    """A copy with a long side of at most ``side`` pixels, (1, 3, h, w), and how much smaller it is.
-
-    Each pixel is the mean over a block of whole pixels of the photo.
-    """
-    block = ratio(pixels, side)
-    rows = block * strip_rows(block * pixels.width, pixels.device)
-    parts = []
-    for top in range(0, pixels.height, rows):
-        strip = pixels.rows(top, min(pixels.height, top + rows))
-        parts.append(F.avg_pool2d(strip, block, ceil_mode=True))
-    return torch.cat(parts, 1)[None], block
-
-
 def fit(content: Tensor, result: Tensor, epsilon: float = EPSILON) -> Tensor:
-    """The local affine maps that lead from content to result, both RGB (1, 3, H, W).
+    """The local affine maps from content to result, both RGB (1, 3, H, W).
 
     Returns (12, H / BLOCK, W / BLOCK): matrix by rows, then bias. In each window the map is the
     ridge regression
@@ -82,13 +64,14 @@ def fit(content: Tensor, result: Tensor, epsilon: float = EPSILON) -> Tensor:
 
 
 def _regression(content: Tensor, result: Tensor) -> Tensor:
-    """The matrix of the affine map that is nearest to leading from content to result, (3, 3)."""
+    """The matrix (3, 3) of the affine map from content to result that fits all pixels best."""
     parts = zip(content.split(256, 2), result.split(256, 2), strict=True)
     joint = Moments.merge(Moments.of(torch.cat(part, 1)) for part in parts).covariance[0]
     ridge = _ridge(RIDGE, joint)
     return ((joint[3:, :3] + ridge) @ _inverse(joint[:3, :3] + ridge)).to(content.dtype)
 
 
+@record_function("local maps")
 def maps_between(content: Tensor, result: Tensor, epsilon: float = EPSILON) -> LocalAffineMaps:
     """The maps from content to result, both RGB (1, 3, H, W), at their size; see `fit`."""
     ratio = math.ceil(max(content.shape[2:]) / FIT_SIZE)
@@ -97,76 +80,88 @@ def maps_between(content: Tensor, result: Tensor, epsilon: float = EPSILON) -> L
     return LocalAffineMaps(fit(content, result, epsilon), ratio)
 
 
+@record_function("local maps")
 def project_to_maps(content: Tensor, result: Tensor, epsilon: float = EPSILON) -> Tensor:
-    """As much of a result as maps from the content hold, both RGB (B, 3, H, W); in its place."""
-    rows = strip_rows(content.shape[3], content.device)
-    for photo, made in zip(content, result, strict=True):
-        maps = maps_between(photo[None], made[None], epsilon)
+    """As much of a result as local affine maps of the content can express; RGB (B, 3, H, W).
+
+    Without gradients it is written over ``result``.
+    """
+    parts = []
+    for photo, target in zip(content, result, strict=True):
+        maps = maps_between(photo[None], target[None], epsilon)
+        if torch.is_grad_enabled():
+            parts.append(maps(photo, 0))
+            continue
+        rows = strip_rows(photo.shape[2], photo.device)
         for top in range(0, photo.shape[1], rows):
-            part = slice(top, top + rows)
-            made[:, part] = maps(photo[:, part], top)
-    return result
+            target[:, top : top + rows] = maps(photo[:, top : top + rows], top)
+    return torch.stack(parts) if parts else result
 
 
+@record_function("local maps")
 def apply_maps(
-    pixels: Canvas,
+    canvas: Canvas,
     maps: LocalAffineMaps,
-    soften: bool,
+    soft: bool,
     progress: Callable[[float], None] = lambda _: None,
 ) -> None:
-    """Put the photo under maps for its size.
+    """Put a photo through maps for its size, strip by strip.
 
-    soften: whether to `roll_off`. progress: told the share that is done.
+    soft: whether to `roll_off` instead of clipping. progress: told the fraction that is done.
     """
-    for top, bottom in pixels.strips():
-        strip = pixels.rows(top, bottom)
+    for top, bottom in canvas.strips():
+        strip = canvas.rows(top, bottom)
         mapped = maps(strip, top)
-        pixels.put(top, roll_off(mapped, strip) if soften else mapped)
-        progress(bottom / pixels.height)
+        canvas.put(top, roll_off(mapped, strip) if soft else mapped)
+        progress(bottom / canvas.height)
 
 
 class LocalAffineMaps:
-    """Maps as `fit` gives them, for a photo that is ``ratio`` times as large as the content."""
+    """Maps as `fit` returns them, for a photo that is ``ratio`` times as large as the content."""
 
     def __init__(self, maps: Tensor, ratio: int) -> None:
         self.maps, self.ratio = maps, ratio
         self._step = BLOCK * ratio
 
     def enlarged(self, ratio: int) -> LocalAffineMaps:
-        """The same for a photo that is ``ratio`` times as large again."""
+        """The same maps for a photo that is ``ratio`` times as large again."""
         return LocalAffineMaps(self.maps, ratio * self.ratio)
 
-    def lerp(self, other: LocalAffineMaps, share: float) -> LocalAffineMaps:
-        """A ``share`` of the way to maps for a photo of the same size."""
-        return LocalAffineMaps(torch.lerp(self.maps, other.maps, share), self.ratio)
+    def lerp(self, other: LocalAffineMaps, fraction: float) -> LocalAffineMaps:
+        """Linear interpolation with maps for a photo of the same size: 0 is this, 1 the other."""
+        return LocalAffineMaps(torch.lerp(self.maps, other.maps, fraction), self.ratio)
 
     def __call__(self, strip: Tensor, top: int) -> Tensor:
-        """Rows of the photo, (3, n, W), from row ``top`` on, under the map of each pixel."""
-        maps = self._interpolated(top, *strip.shape[1:])
-        result = maps[9:]
+        """Rows of the photo, (3, n, W), from row ``top`` on, each pixel through its own map."""
+        differentiable = torch.is_grad_enabled()
+        interpolated = self._interpolated if differentiable else self._interpolated_by_rows
+        maps = interpolated(top, *strip.shape[1:])
+        result, add = maps[9:], torch.addcmul if differentiable else Tensor.addcmul_
         for column in range(3):
-            result.addcmul_(maps[column:9:3], strip[column])
+            result = add(result, maps[column:9:3], strip[column])
         return result
 
     def _interpolated(self, top: int, count: int, width: int) -> Tensor:
-        """The maps of ``count`` rows of the photo: (12, count, width)."""
-        if self.maps.device.type == "cuda":
-            return self._interpolated_at_once(top, count, width)
+        """The maps of ``count`` rows of the photo: (12, count, width); differentiable."""
+        size = [self._step * length for length in self.maps.shape[1:]]
+        maps = F.interpolate(self.maps[None], size=size, mode="bilinear")[0]
+        return maps[:, top : top + count, :width]
+
+    def _interpolated_by_rows(self, top: int, count: int, width: int) -> Tensor:
+        """The same in a fraction of the time: all rows between the same two rows of maps at once."""
         step, highest = self._step, self.maps.shape[1] - 1
         # The centre of the k-th row of maps lies at (k + 1/2) step.
-        place = (torch.arange(top, top + count) + 0.5) / step - 0.5
-        below = place.floor()
+        position = (torch.arange(top, top + count) + 0.5) / step - 0.5
+        below = position.floor()
         numbers = torch.arange(int(below[0]), int(below[-1]) + 2)
         rows = self.maps[:, numbers.clamp(0, highest)]
-        wide = max(width, self.maps.shape[2] * step)
-        rows = F.interpolate(rows, size=wide, mode="linear")[..., :width]
-        share = (place - below)[:, None].to(rows)
+        rows = F.interpolate(rows, size=self.maps.shape[2] * step, mode="linear")[..., :width]
+        fraction = (position - below)[:, None].to(rows)
         maps = rows.new_empty(12, count, width)
         counts = (below[:, None] == numbers[:-1]).sum(0).tolist()
-        # All rows of the photo between the same two rows of maps at once.
         bands = zip(
             maps.split(counts, 1),
-            share.split(counts),
+            fraction.split(counts),
             rows.split(1, 1),
             rows.diff(dim=1).split(1, 1),
             strict=False,
@@ -174,19 +169,6 @@ class LocalAffineMaps:
         for band, part, low, rise in bands:
             torch.addcmul(low, rise, part, out=band)
         return maps
-
-    def _interpolated_at_once(self, top: int, count: int, width: int) -> Tensor:
-        """The same for a device to which many small steps would be one wait after the other."""
-        step = self._step
-        first, end = max(0, math.floor((top + 0.5) / step - 0.5)), (top + count) // step + 2
-        rows = self.maps[:, first:end]
-        rows = F.interpolate(rows, size=max(width, rows.shape[2] * step), mode="linear")
-        place = (torch.arange(top, top + count, device=rows.device) + 0.5) / step - 0.5 - first
-        place = place.clamp(0, rows.shape[1] - 1)
-        below = place.long()
-        above = (below + 1).clamp_max(rows.shape[1] - 1)
-        low, high = (rows.index_select(1, numbers)[..., :width] for numbers in (below, above))
-        return low.lerp_(high, (place - below)[:, None])
 
 
 def _mean(x: Tensor, radius: int) -> Tensor:
@@ -197,8 +179,8 @@ def _mean(x: Tensor, radius: int) -> Tensor:
     for dim, sides in ((1, (0, 0, radius + 1, radius)), (2, (radius + 1, radius))):
         length = x.shape[dim]
         sums = F.pad(x, sides).cumsum(dim)
-        places = torch.arange(length, device=x.device)
-        first, last = (places - radius).clamp_min(0), (places + radius).clamp_max(length - 1)
+        centres = torch.arange(length, device=x.device)
+        first, last = (centres - radius).clamp_min(0), (centres + radius).clamp_max(length - 1)
         count = (last - first + 1).view(-1, *(1,) * (2 - dim)).to(x)
         x = (sums.narrow(dim, 2 * radius + 1, length) - sums.narrow(dim, 0, length)) / count
     return x + centre

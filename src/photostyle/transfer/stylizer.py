@@ -1,49 +1,50 @@
-"""Canvas and a style in, pixels out: the one engine behind the commands and the library."""
+"""Photos in, photos out: `Stylizer`, the engine behind the commands and the library."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Hashable
-from contextlib import AbstractContextManager
-from copy import deepcopy
-from functools import cached_property
+from collections.abc import Callable
 from typing import Literal, cast
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from photostyle.errors import PhotostyleError
-from photostyle.model import checkpoint
+from photostyle.model import checkpoint as checkpoints
 from photostyle.model.checkpoint import Checkpoint
-from photostyle.model.moments import waits
 from photostyle.model.network import PhotoNet
-from photostyle.transfer import local_maps
-from photostyle.transfer.canvas import CPU, Canvas, ImageLike, strip_rows
+from photostyle.transfer.canvas import CPU, Canvas, ImageLike
+from photostyle.transfer.content_moments import ContentMoments
+from photostyle.transfer.local_maps import EPSILON, apply_maps, maps_between
 from photostyle.transfer.options import TILE, WORKING_SIZE, Mode
-from photostyle.transfer.replay import Function, Replays
-from photostyle.transfer.style import PIXELS, RESIDUAL, Style, Transferring, compose, record
-from photostyle.transfer.tiling import OVERLAP, transfer_tiled
+from photostyle.transfer.pipeline import StyleTransfer, compose, restyle
+from photostyle.transfer.style import Style, learn_style
+from photostyle.transfer.tiling import OVERLAP, compose_tiled
 
 STYLE_SIZE = 1024
 """Long side of the copy of a style photo that is learned, in pixels."""
 
 EXACT_PIXELS = 1 << 20
-"""Photos of at most this many pixels are transferred exactly where the choice is the engine's."""
+"""Mode "auto" transfers photos of at most this many pixels exactly."""
+
+Mask = npt.NDArray[np.uint8] | npt.NDArray[np.floating]
+"""(H, W), uint8 or floats in 0..1: how much each pixel counts where statistics are taken."""
 
 
 def load(source: str | os.PathLike[str] = "photonas", device: str = "auto") -> Stylizer:
     """A stylizer with the weights ``source``: a bundled name or a safetensors file.
 
-    device: "cpu", "cuda", "cuda:N", or "auto" for CUDA where there is any. Raises PhotostyleError
-    when the weights or the device are not to be had.
+    device: "cpu", "cuda", "cuda:N", or "auto" for CUDA if there is any. Raises PhotostyleError if
+    the weights or the device are not available.
     """
-    return Stylizer(checkpoint.load(source), choose_device(device))
+    return Stylizer(checkpoints.load(source), choose_device(device))
 
 
 def choose_device(name: str) -> torch.device:
-    """The device of a name as in `load`; raises PhotostyleError when it is absent."""
+    """The device of a name as in `load`; raises PhotostyleError if it is not available."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -53,38 +54,27 @@ def choose_device(name: str) -> torch.device:
     if device.type not in ("cpu", "cuda"):
         raise PhotostyleError(f"Unknown device {name!r}; use auto, cpu, cuda or cuda:N.")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise PhotostyleError(f"There is no CUDA device {name!r} here; use --device cpu.")
+        raise PhotostyleError(f"There is no CUDA device {name!r}; use --device cpu.")
     return torch.device("cuda", device.index or 0) if device.type == "cuda" else device
 
 
 class Stylizer:
     """Learns the style of one photo and gives it to others.
 
-    ``learn`` and ``apply`` take any `ImageLike` of any size, and raise PhotostyleError for others. A
-    mask is (H, W), uint8 or floats in 0..1: how much each pixel counts where statistics are taken.
+    ``learn`` and ``apply`` take any `ImageLike` of any size, and raise PhotostyleError for others.
     """
 
     def __init__(self, checkpoint: Checkpoint, device: torch.device):
         self.checkpoint = checkpoint
         self.device = device
         self.network = checkpoint.network.to(device).to(memory_format=torch.channels_last)
-        settings = checkpoint.transfer
-        self._waits = any(
-            waits(settings.method, settings.damping, self.network.channels(layer))
-            for layer in self.network.architecture.wct_layers
-        )
-        self._replays = Replays()
 
     @torch.inference_mode()
-    def learn(self, photo: ImageLike, mask: np.ndarray | None = None) -> Style:
-        """The style of ``photo``: the moments of its features at every WCT layer.
-
-        They are taken of a copy with a long side of at most STYLE_SIZE pixels.
-        """
-        small, _ = local_maps.reduce(Canvas(photo, device=self.device), STYLE_SIZE)
-        with full_precision():
-            style, _ = record(self.network, self._on_device(small), self._mask(mask, small))
-        return style
+    def learn(self, photo: ImageLike, mask: Mask | None = None) -> Style:
+        """The style of ``photo``, of a copy with a long side of at most STYLE_SIZE pixels."""
+        small, _ = Canvas(photo, device=self.device).reduced(STYLE_SIZE)
+        digest = self.checkpoint.digest
+        return learn_style(self.network, self.on_device(small), _resized(mask, small), digest)[0]
 
     @torch.inference_mode()
     def apply(
@@ -96,174 +86,128 @@ class Stylizer:
         mode: Mode = "auto",
         working_size: int = WORKING_SIZE,
         tile: int = TILE,
-        mask: np.ndarray | None = None,
+        mask: Mask | None = None,
         in_place: bool = False,
         progress: Callable[[float], None] = lambda _: None,
     ) -> ImageLike:
-        """``photo`` in the look of ``style``: the same kind, type and size as given.
+        """``photo`` in ``style``, of the same type and size.
 
         A PIL image comes back in RGB, or RGBA with its alpha; a tensor as float32 in 0..1.
 
-        strength: in [0, 1], blends every feature with its transferred self; 0 gives the photo back.
-        mode: "exact" is the network on the photo itself, in tiles of ``tile`` pixels where it is
-        larger; "fast" is the network on a copy with a long side of ``working_size`` pixels and
-        local affine colour maps for the photo; "auto" is `way`. in_place: overwrite an array given.
-        progress: told now and then the share that is done, in 0..1.
+        strength: in [0, 1], blends every feature with its transferred self; 0 returns the photo as
+        it is. mode: "exact" runs the network on the photo itself, in tiles of ``tile`` pixels if it
+        is larger; "fast" runs it on a copy with a long side of ``working_size`` pixels and applies
+        local affine colour maps to the photo; "auto" is `choose_mode`. in_place: overwrite the
+        photo if it is a writable array. progress: told the fraction that is done, in 0..1.
         """
-        if not 0 <= strength <= 1:
-            raise PhotostyleError(f"The strength must be between 0 and 1, not {strength}.")
+        check_strength(strength)
         if working_size < 1:
             raise PhotostyleError(f"The working size must be at least 1 pixel, not {working_size}.")
-        self._check(style)
-        pixels = Canvas(photo, in_place, self.device)
-        fast = self.way(mode, pixels.height, pixels.width) == "fast"
-        if not fast and _is_tiled(pixels.height, pixels.width, tile):
-            pixels.device = CPU  # where there is room for all of it
+        self.check_style(style)
+        canvas = Canvas(photo, in_place, self.device)
+        fast = self.choose_mode(mode, canvas.height, canvas.width) == "fast"
+        if not fast and _needs_tiles(canvas.height, canvas.width, tile):
+            canvas.device = CPU  # whose memory holds all of it
         if strength == 0:
-            for top, bottom in pixels.strips():
-                pixels.put(top, pixels.rows(top, bottom))
+            for top, bottom in canvas.strips():
+                canvas.put(top, canvas.rows(top, bottom))
         else:
-            self._transfer(
-                pixels, style, strength, working_size if fast else None, tile, mask, progress
-            )
+            side = working_size if fast else max(canvas.height, canvas.width)
+            self._stylize(canvas, style, strength, side, tile, mask, progress)
         progress(1.0)
-        return cast(ImageLike, pixels.result())
+        return cast(ImageLike, canvas.result())
 
     @staticmethod
-    def way(mode: Mode, height: int, width: int) -> Literal["fast", "exact"]:
-        """The way that a photo of a size goes: for "auto", exact up to EXACT_PIXELS pixels."""
+    def choose_mode(mode: Mode, height: int, width: int) -> Literal["fast", "exact"]:
+        """The mode for a photo of a size: "auto" is exact up to EXACT_PIXELS pixels, then fast."""
         if mode not in ("auto", "fast", "exact"):
             raise PhotostyleError(f"Unknown mode {mode!r}; use auto, fast or exact.")
         if mode != "auto":
             return mode
         return "exact" if height * width <= EXACT_PIXELS else "fast"
 
-    def _transfer(
+    def on_device(self, photo: Tensor) -> Tensor:
+        """Pixels (B, 3, H, W) where and as the network takes them."""
+        return photo.to(self.device).contiguous(memory_format=torch.channels_last)
+
+    def check_style(self, style: Style) -> None:
+        """Raises PhotostyleError if a style was learned with other weights."""
+        if style.digest != self.checkpoint.digest:
+            raise PhotostyleError("This style was learned with another model; learn it again.")
+
+    def _stylize(
         self,
-        pixels: Canvas,
+        canvas: Canvas,
         style: Style,
         strength: float,
-        working_size: int | None,
+        side: int,
         tile: int,
-        mask: np.ndarray | None,
+        mask: Mask | None,
         progress: Callable[[float], None],
     ) -> None:
-        """The network on a copy of the photo (on all of it without a size), then colour maps."""
-        content, ratio = local_maps.reduce(pixels, working_size or max(pixels.height, pixels.width))
-        refine, seen = self.checkpoint.transfer.refine, self._mask(mask, content)
-        height, width = content.shape[2:]
-        share = 0.5 if ratio > 1 else 0.9
+        """The pipeline on a copy with a long side of ``side`` pixels, its maps on the photo."""
+        content, ratio = canvas.reduced(side)
+        settings = self.checkpoint.transfer
+        composed = 0.5 if ratio > 1 else 0.9  # of the work
 
-        def matched(content: Tensor) -> Tensor:
-            result = self._composed(
-                content, style, strength, tile, seen, lambda done: progress(share * done)
-            )
-            return self._matched(result, content, style, strength, seen) if refine else result
+        def compose_here(_: PhotoNet, pixels: Tensor, transfer: StyleTransfer) -> Tensor:
+            return self._compose(pixels, transfer, tile, lambda done: progress(composed * done))
 
-        if seen is None and not _is_tiled(height, width, tile):
-            result = self.replayed(style, (strength,), matched, content)
-        else:
-            result = matched(content)
-        progress(share)
-        if ratio == 1 and not refine:
-            for top, bottom in pixels.strips():
-                pixels.put(top, result[0, :, top:bottom])
+        transfer = StyleTransfer(style, settings, strength, ContentMoments(_resized(mask, content)))
+        result = restyle(self.network, content, transfer, EPSILON, compose_here)
+        progress(composed)
+        if ratio == 1 and not settings.refine:
+            for top, bottom in canvas.strips():
+                canvas.put(top, result[0, :, top:bottom])
             return
-        local_maps.apply_maps(
-            pixels,
-            local_maps.maps_between(content, result).enlarged(ratio),
-            refine,
-            lambda done: progress(share + (1 - share) * done),
+        apply_maps(
+            canvas,
+            maps_between(content, result).enlarged(ratio),
+            soft=settings.refine,
+            progress=lambda done: progress(composed + (1 - composed) * done),
         )
 
-    @cached_property
-    def half(self) -> PhotoNet:
-        """The network in half precision, which does for photos with contrast only.
-
-        Where a photo has little of it the transfer makes it stronger, and with it what is lost.
-        """
-        return deepcopy(self.network).half()
-
-    def replayed(
-        self, owner: object, key: tuple[Hashable, ...], function: Function, argument: Tensor
-    ) -> Tensor:
-        """`Replays` of this stylizer, for what only its weights can make a GPU wait for."""
-        if self._waits:
-            return function(argument)
-        return self._replays(owner, key, function, argument)
-
-    def _matched(
-        self, result: Tensor, content: Tensor, style: Style, strength: float, seen: Tensor | None
-    ) -> Tensor:
-        """As much of a result as maps hold, with the colours of the style."""
-        result = local_maps.project_to_maps(content, result)
-        transferring = Transferring(
-            style.to(content.device), self.checkpoint.transfer, strength, seen
-        )
-        match = transferring.match(result, content)
-        for strip in result.split(strip_rows(result.shape[3], result.device), 2):
-            strip.copy_(match(strip))
-        return result
-
-    def _composed(
+    def _compose(
         self,
         content: Tensor,
-        style: Style,
-        strength: float,
+        transfer: StyleTransfer,
         tile: int,
-        seen: Tensor | None,
         progress: Callable[[float], None],
     ) -> Tensor:
-        """`compose` on the device, in smaller tiles where its memory is not enough."""
-        settings, (height, width) = self.checkpoint.transfer, content.shape[2:]
+        """`compose` on the device, in smaller tiles if it runs out of memory."""
+        height, width = content.shape[2:]
         try:
-            with full_precision():
-                if _is_tiled(height, width, tile):
-                    return transfer_tiled(
-                        self.network, content, style, settings, strength, seen, tile, progress
-                    )
-                seen_there = None if seen is None else seen.to(self.device)
-                transferring = Transferring(style, settings, strength, seen_there)
-                result = compose(self.network, self._on_device(content), transferring)
-                return result.to(content.device)
+            if _needs_tiles(height, width, tile):
+                return compose_tiled(self.network, content, transfer, tile, progress)
+            return compose(self.network, self.on_device(content), transfer).to(content.device)
         except torch.OutOfMemoryError:
-            if self._replays.forget():
-                torch.cuda.empty_cache()
-                return self._composed(content, style, strength, tile, seen, progress)
-            # The largest that is smaller than what was tried.
+            # The largest size below the one that failed.
             smaller = min(tile, max(height, width)) // 2
-            if smaller < OVERLAP or not _is_tiled(height, width, smaller):
+            if smaller < OVERLAP or not _needs_tiles(height, width, smaller):
                 raise PhotostyleError(
                     f"The memory of {self.device} is not enough; free some of it, or use a smaller "
                     "--working-size or --device cpu."
                 ) from None
         torch.cuda.empty_cache()
-        return self._composed(content, style, strength, smaller, seen, progress)
-
-    def _mask(self, mask: np.ndarray | None, photo: Tensor) -> Tensor | None:
-        """A mask at the size of a photo (1, 3, H, W): (1, 1, H, W), float32 in 0..1."""
-        if mask is None:
-            return None
-        scale = 255 if mask.dtype == np.uint8 else 1
-        weights = torch.from_numpy(np.asarray(mask, np.float32))[None, None] / scale
-        return F.interpolate(weights.to(photo.device), photo.shape[-2:], mode="area")
-
-    def _on_device(self, photo: Tensor) -> Tensor:
-        return photo.to(self.device).contiguous(memory_format=torch.channels_last)
-
-    def _check(self, style: Style) -> None:
-        network = self.network
-        expected = {layer: network.channels(layer) for layer in network.architecture.wct_layers}
-        found = {layer: moments.mean.shape[1] for layer, moments in style.moments.items()}
-        if found != expected | {PIXELS: 3, RESIDUAL: 3}:
-            raise PhotostyleError("This style was learned with another model; learn it again.")
+        fresh = transfer.with_content(ContentMoments(transfer.content.mask))
+        return self._compose(content, fresh, smaller, progress)
 
 
-def full_precision() -> AbstractContextManager[None]:
-    """Convolutions of a GPU in float32: the 10 bits of TF32 would show as those of half do."""
-    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+def check_strength(strength: float) -> None:
+    """Raises PhotostyleError for a strength outside [0, 1]."""
+    if not 0 <= strength <= 1:
+        raise PhotostyleError(f"The strength must be between 0 and 1, not {strength}.")
 
 
-def _is_tiled(height: int, width: int, tile: int) -> bool:
-    """Whether a photo is more than what a single tile is computed of."""
+def _resized(mask: Mask | None, photo: Tensor) -> Tensor | None:
+    """A mask at the size of a photo (1, 3, H, W): (1, 1, H, W), float32 in 0..1."""
+    if mask is None:
+        return None
+    scale = 255 if mask.dtype == np.uint8 else 1
+    weights = torch.from_numpy(np.asarray(mask, np.float32))[None, None] / scale
+    return F.interpolate(weights.to(photo.device), photo.shape[-2:], mode="area")
+
+
+def _needs_tiles(height: int, width: int, tile: int) -> bool:
+    """Whether a photo is larger than what is computed for one tile."""
     return max(height, width) > tile + 2 * OVERLAP

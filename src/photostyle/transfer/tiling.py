@@ -1,7 +1,7 @@
-"""The network on a photo of any size, tile by tile, as if on the whole.
+"""The network on a photo of any size, tile by tile, with the result of the whole.
 
-What depends on the whole photo (the moments at WCT layers, instance normalisation) is gathered
-beforehand: each pass over the tiles adds the moments that can be known after the pass before.
+What depends on the whole photo (the moments at WCT layers and for instance normalization) is
+gathered first: each pass over the tiles adds the moments that the passes before made possible.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from torch import Tensor
 from photostyle.errors import PhotostyleError
 from photostyle.model.moments import Moments
 from photostyle.model.network import STRIDE, PhotoNet
-from photostyle.model.transfer_settings import TransferSettings
-from photostyle.transfer.style import Style, Transferring, compose
+from photostyle.transfer.content_moments import PIXELS, RESIDUAL, ContentMoments, resized_mask
+from photostyle.transfer.pipeline import StyleTransfer, compose
 
 OVERLAP = 176
-"""Canvas around a tile that its result depends on, a multiple of the network's stride.
+"""Pixels around a tile that its result depends on, a multiple of the network's stride.
 
 Each 3x3 convolution reaches one pixel of its own resolution: 70 pixels in all in the encoder, 70 in
 the decoder; poolings and enlargements add up to 15 each.
@@ -37,16 +37,24 @@ class Box(NamedTuple):
     right: int
 
     def of(self, pixels: Tensor) -> Tensor:
+        """That part of pixels (..., H, W)."""
         return pixels[..., self.top : self.bottom, self.left : self.right]
 
-    def seen_from(self, other: Box) -> Box:
-        """The same part in the pixels of another that holds it."""
+    def within(self, other: Box) -> Box:
+        """The same part in the coordinates of a box that contains it."""
         rows, columns = (edge - other.top for edge in self[:2]), (e - other.left for e in self[2:])
         return Box(*rows, *columns)
 
 
-def tiles(height: int, width: int, size: int) -> Iterator[tuple[Box, Box]]:
-    """What to compute, with overlap, and what to keep of it, at most ``size`` wide and high.
+class Tile(NamedTuple):
+    """What is computed, with its overlap, and what is kept of it."""
+
+    outer: Box
+    kept: Box
+
+
+def tiles(height: int, width: int, size: int) -> Iterator[Tile]:
+    """The tiles of a photo, at most ``size`` pixels wide and high without their overlap.
 
     Raises PhotostyleError for a size smaller than the overlap.
     """
@@ -62,97 +70,115 @@ def tiles(height: int, width: int, size: int) -> Iterator[tuple[Box, Box]]:
                 max(0, kept.left - OVERLAP),
                 min(width, kept.right + OVERLAP),
             )
-            yield outer, kept
+            yield Tile(outer, kept)
 
 
-class _Blocked(Exception):
-    """A tile cannot go on: what comes next depends on moments that are not yet known."""
+class MomentsPending(Exception):
+    """A tile cannot go on: what comes next depends on moments that are still being gathered."""
 
 
-class Gathering(Transferring):
-    """Transfers with the moments that are known, and gathers the others of all tiles."""
+class TiledMoments(ContentMoments):
+    """Moments of a whole photo, gathered from one tile after the other.
 
-    gathered: defaultdict[str, list[Moments]]
-    outer: Box
-    kept: Box
-    whole: Box
+    While some are pending, a tile goes on with its own up to the first layer whose features depend
+    on pending ones, where `moments` raises MomentsPending. height, width: of the photo; mask: as
+    for ContentMoments, of the whole photo.
+    """
 
-    def of_content(self, layer: str, features: Tensor) -> Moments | None:
-        if layer in self.content:
-            return self.content[layer]
+    def __init__(self, height: int, width: int, mask: Tensor | None) -> None:
+        super().__init__(mask if mask is not None and mask.any() else None)
+        self._photo = Box(0, height, 0, width)
+        self._tile = Tile(self._photo, self._photo)
+        self._of_tile: dict[str, Moments] = {}
+        self._pending: defaultdict[str, list[Moments]] = defaultdict(list)
+
+    def enter(self, tile: Tile) -> None:
+        """The features that follow are those of ``tile.outer``."""
+        self._tile, self._of_tile = tile, {}
+
+    def moments(self, layer: str, features: Tensor) -> Moments:
+        if layer in self.known:
+            return super().moments(layer, features)
+        if layer in self._of_tile:
+            return self._of_tile[layer]
+        if any(_depends(layer, other) for other in self._pending):
+            raise MomentsPending
         kept, weights = self._kept(features), self.weights(layer, features)
         weights = None if weights is None else kept.of(weights)
-        moments = Moments.of(kept.of(features), weights)
-        if not torch.isfinite(moments.mean).all():
-            raise _Blocked
-        # Where no pixel counts, Moments.of lets all count: right for a photo, wrong for a tile.
+        self._of_tile[layer] = Moments.of(kept.of(features), weights)
+        gathered = self._pending[layer]
+        # If no pixel counts, Moments.of lets all count: right for a photo, wrong for a tile.
         if weights is None or weights.any():
-            self.gathered[layer].append(moments)
-        return None
+            gathered.append(self._of_tile[layer])
+        return self._of_tile[layer]
 
     def merge(self) -> bool:
-        """What has been gathered becomes known; gives whether there was anything."""
-        self.content |= {layer: Moments.merge(parts) for layer, parts in self.gathered.items()}
-        found = bool(self.gathered)
-        self.gathered.clear()
+        """End a pass over all tiles: pending moments become known. Whether there were any."""
+        found = bool(self._pending)
+        self.known |= {layer: Moments.merge(parts) for layer, parts in self._pending.items()}
+        self._pending.clear()
         return found
 
+    def weights(self, layer: str, features: Tensor) -> Tensor | None:
+        mask = None if self.mask is None else self._tile.outer.of(self.mask)
+        return resized_mask(mask, layer, features)
+
     def _kept(self, features: Tensor) -> Box:
-        """The kept part in the pixels of features, at the photo's far edges with their padding."""
+        """The kept part in the pixels of features, with their padding at the photo's far edges."""
         height, width = features.shape[-2:]
-        outer, kept = self.outer, self.kept.seen_from(self.outer)
+        outer = self._tile.outer
+        kept = self._tile.kept.within(outer)
         # Features are a power of 2 smaller, and a little larger than that through padding.
         ratio = max((outer.bottom - outer.top) / height, (outer.right - outer.left) / width)
         scale = 1 << (math.ceil(ratio) - 1).bit_length()
         return Box(
             kept.top // scale,
-            height if self.kept.bottom == self.whole.bottom else kept.bottom // scale,
+            height if self._tile.kept.bottom == self._photo.bottom else kept.bottom // scale,
             kept.left // scale,
-            width if self.kept.right == self.whole.right else kept.right // scale,
+            width if self._tile.kept.right == self._photo.right else kept.right // scale,
         )
 
 
-def transfer_tiled(
+def _depends(layer: str, other: str) -> bool:
+    """Whether features at a layer depend on the moments at another one."""
+    if other in (PIXELS, RESIDUAL) or layer.startswith(("level", "skip")):
+        return False
+    if layer in (PIXELS, RESIDUAL):  # no WCT changes the reconstruction, but normalization does
+        return not other.startswith("d")
+    return not other.startswith("d") or other < layer
+
+
+def compose_tiled(
     network: PhotoNet,
     content: Tensor,
-    style: Style,
-    settings: TransferSettings,
-    strength: float = 1.0,
-    mask: Tensor | None = None,
-    size: int = 1024,
+    transfer: StyleTransfer,
+    size: int,
     progress: Callable[[float], None] = lambda _: None,
 ) -> Tensor:
-    """`photostyle.transfer.style.compose` for RGB (1, 3, H, W) on any device.
+    """`photostyle.transfer.pipeline.compose` for RGB (1, 3, H, W) on any device, in tiles.
 
-    size: of what is kept of a tile, in pixels. progress: told the share that is done. Raises
-    PhotostyleError for a size smaller than the overlap, and for a photo with NaN in it.
+    size: of what is kept of a tile, in pixels. progress: told the fraction that is done. Raises
+    PhotostyleError for a size smaller than the overlap.
     """
+    height, width = content.shape[-2:]
+    parts = list(tiles(height, width, size))
+    moments = TiledMoments(height, width, transfer.content.mask)
+    transfer = transfer.with_content(moments)
     device = next(network.parameters()).device
-    parts = list(tiles(content.shape[-2], content.shape[-1], size))
+    result = torch.empty_like(content)
     stages = sum(layer.startswith("d") for layer in network.architecture.wct_layers)
     total, done = (stages + 2) * len(parts), 0
-
-    if mask is not None and not mask.any():
-        mask = None
-    gathering = Gathering(style, settings, strength)
-    gathering.gathered = defaultdict(list)
-    gathering.whole = Box(0, content.shape[-2], 0, content.shape[-1])
-    result = torch.empty_like(content)
-    unknown = True
-    while unknown:
-        blocked = False
-        for outer, kept in parts:
-            gathering.outer, gathering.kept = outer, kept
-            gathering.mask = None if mask is None else outer.of(mask).to(device)
-            pixels = outer.of(content).to(device, memory_format=torch.channels_last)
+    pending = True
+    while pending:
+        for tile in parts:
+            moments.enter(tile)
+            pixels = tile.outer.of(content).to(device, memory_format=torch.channels_last)
             try:
-                made = compose(network, pixels, gathering)
-                kept.of(result).copy_(kept.seen_from(outer).of(made))
-            except _Blocked:
-                blocked = True
+                composed = compose(network, pixels, transfer)
+                tile.kept.of(result).copy_(tile.kept.within(tile.outer).of(composed))
+            except MomentsPending:
+                pass
             done += 1
             progress(min(1.0, done / total))
-        unknown = gathering.merge()
-    if blocked:
-        raise PhotostyleError("The photo holds values that are no numbers (NaN or infinity).")
+        pending = moments.merge()
     return result

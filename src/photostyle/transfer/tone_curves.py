@@ -1,8 +1,7 @@
-"""Tone curves: smooth, monotone curves that carry the tones of one photo onto another's.
+"""Tone curves: smooth, monotone curves that map the tones of one photo to those of another.
 
-What an affine map of colours cannot do: open shadows, hold highlights, give another contrast to
-the dark half of a photo than to the bright one. A leading batch dimension B runs through
-everything.
+They do what an affine map of colours cannot: open shadows, hold highlights, give the dark half of a
+photo another contrast than the bright half. Every tensor has a leading batch dimension B.
 """
 
 from __future__ import annotations
@@ -15,48 +14,52 @@ import torch.nn.functional as F
 from torch import Tensor
 
 LOW, HIGH, BINS = -0.25, 1.25, 384
-"""Of a histogram: values beyond count as the first or the last of its bins."""
+"""Range and bins of a histogram: values beyond it count in the first or the last bin."""
 
 QUANTILES = 512
-"""As many quantiles of the two histograms are compared."""
+"""Number of quantiles by which two histograms are compared."""
 
 SMOOTHING = 0.08
 """Standard deviation of the Gaussian that smooths the slope of a curve, on 0..1."""
 
 SLOPES = (0.6, 1.6)
-"""The flattest and the steepest that a curve may be: steeper ones show banding and noise."""
+"""The smallest and the largest slope of a curve: steeper ones show banding and noise."""
 
 
 @dataclass(frozen=True)
 class ToneHistogram:
-    """Histograms of channels: counts (B, C, BINS), float64."""
+    """A histogram of each channel: counts (B, C, BINS), float64."""
 
     counts: Tensor
 
     @classmethod
     def of(cls, pixels: Tensor, weights: Tensor | None = None) -> ToneHistogram:
-        """Of pixels (B, C, H, W), around 0..1; weights: (B, 1, H, W), as in `Moments.of`."""
+        """The histogram of pixels (B, C, H, W), about 0..1; weights as in `Moments.of`."""
         values = pixels.detach().flatten(2)
-        # Each value counts for the two bins that it lies between: rounding errors stay small.
-        place = ((values - LOW) * (BINS / (HIGH - LOW)) - 0.5).clamp_(0, BINS - 1)
-        below = place.long().clamp_(0, BINS - 2)  # what is no number is beyond any bin
-        part = place.double() - below
+        # A value counts in the two bins that it lies between, so that rounding changes little.
+        position = ((values - LOW) * (BINS / (HIGH - LOW)) - 0.5).clamp_(0, BINS - 1)
+        below = position.long().clamp_(0, BINS - 2)  # the long of NaN is beyond any bin
+        upper = position.double() - below
         if weights is None:
-            share = torch.ones_like(part)
+            pixel_weights = torch.ones_like(upper)
         else:
-            share = weights.flatten(2).double()
-            share = torch.where(share.amax(2, keepdim=True) > 0, share, 1)
-        counts = part.new_zeros(*values.shape[:2], BINS)
-        counts.scatter_add_(2, below, share * (1 - part))
-        return cls(counts.scatter_add_(2, below + 1, share * part))
+            pixel_weights = weights.flatten(2).double()
+            some_count = pixel_weights.amax(2, keepdim=True) > 0
+            pixel_weights = torch.where(some_count, pixel_weights, 1)
+        counts = upper.new_zeros(*values.shape[:2], BINS)
+        counts.scatter_add_(2, below, pixel_weights * (1 - upper))
+        return cls(counts.scatter_add_(2, below + 1, pixel_weights * upper))
 
     @classmethod
     def merge(cls, parts: Iterable[ToneHistogram]) -> ToneHistogram:
         """The histograms of the union of disjoint sets."""
         return cls(torch.stack([part.counts for part in parts]).sum(0))
 
+    def to(self, device: torch.device) -> ToneHistogram:
+        return ToneHistogram(self.counts.to(device))
+
     def quantiles(self) -> Tensor:
-        """(B, C, QUANTILES): the values below which lie (k + 1/2) / QUANTILES of all."""
+        """The values (B, C, QUANTILES) below which (k + 1/2) / QUANTILES of all lie."""
         cumulative = F.pad(self.counts.cumsum(-1), (1, 0))
         # Strictly increasing, so that every level lies in one bin.
         cumulative = cumulative + _numbers(BINS + 1, cumulative) * 1e-12
@@ -66,11 +69,11 @@ class ToneHistogram:
         return LOW + (HIGH - LOW) / BINS * _interpolated(cumulative, levels)
 
     def mean(self) -> Tensor:
-        """(B, C)."""
+        """The mean tone, (B, C)."""
         return (self.counts * _centres(self.counts)).sum(-1) / self.counts.sum(-1)
 
     def curves(self, target: ToneHistogram) -> ToneCurves:
-        """The curves that carry these tones onto ``target``'s, as far as they stay gentle.
+        """The curves that map these tones to ``target``'s, as far as they stay gentle.
 
         The monotone transport between the two histograms (quantile onto quantile; Pitié, Kokaram
         and Dahyot 2007, section 2), with its slope smoothed where tones are frequent and kept
@@ -85,8 +88,8 @@ class ToneHistogram:
         weight = self.counts / self.counts.sum(-1, keepdim=True) + 1e-4
         slope = (_smoothed(slope * weight, width) / _smoothed(weight, width)).clamp(*SLOPES)
         shift = F.pad(((slope - 1) * width).cumsum(-1), (1, 0))
-        share = self.counts / self.counts.sum(-1, keepdim=True)
-        moved = (share * (shift[..., 1:] + shift[..., :-1]) / 2).sum(-1)
+        density = self.counts / self.counts.sum(-1, keepdim=True)
+        moved = (density * (shift[..., 1:] + shift[..., :-1]) / 2).sum(-1)
         return ToneCurves(shift + (target.mean() - self.mean() - moved)[..., None])
 
 
@@ -97,7 +100,7 @@ class ToneCurves:
     shift: Tensor
 
     def __call__(self, pixels: Tensor) -> Tensor:
-        """Canvas (B, C, H, W) under the curves."""
+        """Apply the curves to pixels (B, C, H, W)."""
         values = pixels.flatten(2)
         index = (values - LOW) * (BINS / (HIGH - LOW))
         shift = self.shift.to(values).expand(*values.shape[:2], -1)
@@ -105,7 +108,7 @@ class ToneCurves:
 
 
 def _at(table: Tensor, index: Tensor) -> Tensor:
-    """Values of table (B, C, N) at fractional indices (B, C, M), cut off to 0..N-1."""
+    """Values of table (B, C, N) at fractional indices (B, C, M), clamped to 0..N-1."""
     index = index.clamp(0, table.shape[-1] - 1)
     below = index.detach().floor().long().clamp(0, table.shape[-1] - 2)
     low, high = table.gather(-1, below), table.gather(-1, below + 1)
@@ -113,15 +116,15 @@ def _at(table: Tensor, index: Tensor) -> Tensor:
 
 
 def _interpolated(increasing: Tensor, values: Tensor) -> Tensor:
-    """The fractional indices in ``increasing`` (B, C, N) at which it takes ``values`` (B, C, M)."""
+    """The fractional indices (B, C, M) at which ``increasing`` (B, C, N) takes ``values``."""
     above = torch.searchsorted(increasing, values).clamp(1, increasing.shape[-1] - 1)
     low, high = increasing.gather(-1, above - 1), increasing.gather(-1, above)
-    share = (values - low) / (high - low).clamp_min(torch.finfo(values.dtype).tiny)
-    return above - 1 + share.clamp(0, 1)
+    fraction = (values - low) / (high - low).clamp_min(torch.finfo(values.dtype).tiny)
+    return above - 1 + fraction.clamp(0, 1)
 
 
 def _smoothed(values: Tensor, width: float) -> Tensor:
-    """Values (B, C, N) under a Gaussian of SMOOTHING, the ends repeated."""
+    """Values (B, C, N) smoothed by a Gaussian of SMOOTHING, with repeated ends."""
     sigma = SMOOTHING / width
     radius = round(4 * sigma)
     kernel = torch.exp(-0.5 * ((_numbers(2 * radius + 1, values) - radius) / sigma) ** 2)
@@ -134,5 +137,5 @@ def _centres(like: Tensor) -> Tensor:
 
 
 def _numbers(count: int, like: Tensor) -> Tensor:
-    """0 to count - 1, made on the device itself."""
+    """0 to count - 1, of the type and on the device of another tensor."""
     return torch.arange(count, dtype=like.dtype, device=like.device)

@@ -1,0 +1,103 @@
+"""Where the content's statistics come from: a photo, a shot, or the frames so far.
+
+`photostyle.transfer.tiling.TiledMoments` gathers them over the tiles of a photo.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from photostyle.model.moments import Moments
+from photostyle.model.network import pad
+
+PIXELS, RESIDUAL = "pixels", "residual"
+"""Beside the WCT layers of the network: the photo itself, and what the auto-encoder loses of it."""
+
+
+class Statistic(Protocol):
+    """What is measured of a content: `Moments`, `photostyle.transfer.color_match.ColorMatch`."""
+
+    def lerp(self: S, other: S, fraction: float) -> S: ...
+
+
+S = TypeVar("S", bound=Statistic)
+
+
+class ContentMoments:
+    """Statistics of each photo of a batch, measured when first asked for and then kept.
+
+    mask: (B, 1, H, W), how much each pixel of the photo counts, 0..1; None if all count.
+    """
+
+    def __init__(self, mask: Tensor | None = None) -> None:
+        self.mask = mask
+        self.known: dict[str, Statistic] = {}
+
+    def keep(self, name: str, measure: Callable[[], S]) -> S:
+        """The statistic of that name, measured if it is not known yet."""
+        if name not in self.known:
+            self.known[name] = measure()
+        return self.known[name]  # type: ignore[return-value]  # what was measured under that name
+
+    def moments(self, layer: str, features: Tensor) -> Moments:
+        """The moments at a layer, whose features (B, C, h, w) are at hand."""
+        return self.keep(
+            layer, lambda: Moments.of(self.population(features), self.weights(layer, features))
+        )
+
+    def population(self, batch: Tensor) -> Tensor:
+        """The pixels of a batch (B, C, h, w) that statistics are taken of, photo by photo."""
+        return batch
+
+    def weights(self, layer: str, features: Tensor) -> Tensor | None:
+        """The mask at the size of the features (B, C, h, w) of a layer."""
+        return resized_mask(self.mask, layer, features)
+
+
+class ShotMoments(ContentMoments):
+    """Statistics of a shot: its frames, one batch, count as one photo."""
+
+    def population(self, batch: Tensor) -> Tensor:
+        return joined(batch)
+
+
+class RunningMoments(ContentMoments):
+    """Statistics of a frame, mixed with those of the frames before it.
+
+    fraction: that of the frame at hand, 0..1; with 1 each frame is on its own.
+    """
+
+    def __init__(self, fraction: float) -> None:
+        super().__init__()
+        self._fraction = fraction
+        self._before: dict[str, Statistic] = {}
+
+    def keep(self, name: str, measure: Callable[[], S]) -> S:
+        def mixed() -> S:
+            now, before = measure(), self._before.get(name)
+            return before.lerp(now, self._fraction) if before else now  # type: ignore[return-value]
+
+        return super().keep(name, mixed)
+
+    def next_frame(self) -> None:
+        """Start the next frame: what is known belongs to the past."""
+        self._before, self.known = self.known, {}
+
+
+def resized_mask(mask: Tensor | None, layer: str, features: Tensor) -> Tensor | None:
+    """A mask (B, 1, H, W) at the size of features (B, C, h, w), which the network has padded."""
+    if mask is None:
+        return None
+    mask = mask.to(features.device)
+    if layer in (PIXELS, RESIDUAL):
+        return mask
+    return F.interpolate(pad(mask), features.shape[-2:], mode="area")
+
+
+def joined(batch: Tensor) -> Tensor:
+    """Photos (K, C, H, W) below each other: (1, C, K H, W)."""
+    return batch.transpose(0, 1).flatten(1, 2)[None]
