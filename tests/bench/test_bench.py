@@ -24,7 +24,8 @@ from photostyle.bench.resolution import Resolution, parse
 from photostyle.bench.scene import scene
 from photostyle.cli import cli
 from photostyle.model.transfer_settings import REFERENCE
-from photostyle.transfer.style import record, transfer
+from photostyle.transfer.pipeline import StyleTransfer, stylize
+from photostyle.transfer.style import learn_style
 
 
 def bench(*arguments: str | Path) -> Result:
@@ -155,8 +156,8 @@ def test_the_baseline_computes_what_the_reference_implementation_computes() -> N
     baseline = Baseline(TINY_WIDTHS)
     content, style = (as_tensor(scene(96, 64, evening)) for evening in (False, True))
     with torch.inference_mode():
-        learned, _ = record(baseline.network, style)
-        expected = transfer(baseline.network, content, learned, REFERENCE)
+        learned, _ = learn_style(baseline.network, style)
+        expected = stylize(baseline.network, content, StyleTransfer(learned, REFERENCE))
         result = baseline(content, style)
     assert expected.std() > 0.1
     torch.testing.assert_close(result, expected, atol=1e-3 * float(expected.std()), rtol=1e-3)

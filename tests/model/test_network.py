@@ -22,7 +22,7 @@ def parameters(module: torch.nn.Module) -> int:
     ("architecture", "decoder", "whole"),
     [(PHOTONET, 16_723_203, 29_668_175), (PHOTONAS, 6_140_995, 19_085_967)],
 )
-def test_published_numbers_of_parameters(
+def test_the_paper_s_numbers_of_parameters(
     architecture: Architecture, decoder: int, whole: int
 ) -> None:
     with torch.device("meta"):
@@ -45,11 +45,11 @@ def test_any_architecture_width_and_size(
     network = PhotoNet(Architecture.parse(string), widths)
     seen = {}
 
-    class Looking(Visitor):
+    class Recorder(Visitor):
         def visit(self, layer: str, features: Tensor) -> None:
             seen[layer] = features.shape[1]
 
-    result = network(torch.rand(2, 3, height, width), Looking())
+    result = network(torch.rand(2, 3, height, width), Recorder())
     assert result.shape == (2, 3, height, width)
     assert torch.isfinite(result).all()
     layers = network.architecture.wct_layers
@@ -57,7 +57,7 @@ def test_any_architecture_width_and_size(
 
 
 class Mapping(Visitor):
-    """One map for each layer that is named."""
+    """Maps by the names of layers."""
 
     def __init__(self, maps: dict[str, AffineMap]):
         self.maps = maps
@@ -72,7 +72,7 @@ def some_map(channels: int, batch: int = 1) -> AffineMap:
 
 
 @torch.no_grad()
-def test_what_visit_returns_is_what_goes_on() -> None:
+def test_every_map_that_visit_returns_is_applied() -> None:
     torch.manual_seed(0)
     network, pixels = PhotoNet(PHOTONET, (16, 16, 16, 16, 16)), torch.rand(1, 3, 32, 48)
     plain = network(pixels)
@@ -84,7 +84,7 @@ def test_what_visit_returns_is_what_goes_on() -> None:
 @settings(max_examples=25, deadline=None)
 @given(string=st.text("01", min_size=32, max_size=32), seed=st.integers(0, 99))
 @torch.no_grad()
-def test_folded_maps_and_shared_work_change_nothing(string: str, seed: int) -> None:
+def test_folded_maps_and_shared_stages_change_nothing(string: str, seed: int) -> None:
     """A map for each sample is applied to the features, one for all is folded into kernels."""
     torch.manual_seed(seed)
     network, pixels = PhotoNet(Architecture.parse(string), WIDTHS), torch.rand(2, 3, 33, 40)
@@ -93,19 +93,17 @@ def test_folded_maps_and_shared_work_change_nothing(string: str, seed: int) -> N
         layer: AffineMap(m.matrix.repeat(2, 1, 1), m.bias.repeat(2, 1)) for layer, m in maps.items()
     }
 
-    def decode(maps: dict[str, AffineMap], keep: bool) -> tuple[Tensor, Tensor]:
-        levels = network.encode(pad(pixels))
-        return network.decode(levels, pixels.shape, Mapping(maps), keep)
-
-    folded, kept = decode(maps, keep=True)
-    applied, _ = decode(each, keep=False)
+    levels = network.encode(pad(pixels))
+    folded, reconstruction = network.decode_with_reconstruction(levels, pixels.shape, Mapping(maps))
+    applied = network.decode(levels, pixels.shape, Mapping(each))
     torch.testing.assert_close(folded, applied, rtol=1e-3, atol=1e-4)
-    torch.testing.assert_close(kept, network(pixels), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(folded, network(pixels, Mapping(maps)), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(reconstruction, network(pixels), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 5), (7, 4)])
 @pytest.mark.parametrize("mapped", [False, True])
-def test_a_convolution_of_what_is_enlarged(height: int, width: int, mapped: bool) -> None:
+def test_a_convolution_of_enlarged_features(height: int, width: int, mapped: bool) -> None:
     torch.manual_seed(0)
     features = torch.randn(2, 5, height, width, dtype=torch.float64, requires_grad=True)
     weight, bias = torch.randn(4, 5, 3, 3).double().requires_grad_(), torch.randn(4).double()

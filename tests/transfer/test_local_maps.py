@@ -118,7 +118,8 @@ def test_fitted_is_what_the_maps_make_of_the_content(monkeypatch: pytest.MonkeyP
         local_maps.maps_between(c[None], r[None], 0.01)(c, 0)
         for c, r in zip(content, result, strict=True)
     ]
-    found = local_maps.project_to_maps(content, result, 0.01)
+    with torch.no_grad():
+        found = local_maps.project_to_maps(content, result, 0.01)
     assert found.data_ptr() == result.data_ptr()
     torch.testing.assert_close(found, torch.stack(expected))
     # What maps made of the content, maps can make of it again.
@@ -127,14 +128,14 @@ def test_fitted_is_what_the_maps_make_of_the_content(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize(("width", "height", "ratio"), [(70, 53, 1), (301, 200, 3), (640, 9, 10)])
-def test_maps_enlarged_at_once_are_those_of_each_row(width: int, height: int, ratio: int) -> None:
+def test_differentiable_maps_are_those_by_rows(width: int, height: int, ratio: int) -> None:
     generator = torch.Generator().manual_seed(0)
     shape = (-(-size // (local_maps.BLOCK * ratio)) for size in (height, width))
     maps = LocalAffineMaps(torch.randn(12, *shape, generator=generator), ratio)
     for top in range(0, height, 7):
         count = min(7, height - top)
         expected = maps._interpolated(top, count, width)
-        found = maps._interpolated_at_once(top, count, width)
+        found = maps._interpolated_by_rows(top, count, width)
         torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
 
 
@@ -143,7 +144,7 @@ def test_the_reduced_copy_is_the_photo_in_small(width: int, height: int) -> None
     """Each pixel of the copy is near the mean of what it covers: nothing is shifted or cut off."""
     y, x = np.mgrid[0:height, 0:width]
     photo = np.stack([x / width, y / height, np.full(x.shape, 0.5)], -1)
-    small, ratio = local_maps.reduce(Canvas(photo), 200)
+    small, ratio = Canvas(photo).reduced(200)
     assert max(small.shape[-2:]) <= 200
     assert small.shape[-2:] == (height, width) or ratio > 1
     for axis, (channel, size) in enumerate([(1, height), (0, width)]):

@@ -11,7 +11,7 @@ from photostyle import PhotostyleError
 from photostyle.model.architecture import PHOTONAS
 from photostyle.model.checkpoint import Checkpoint
 from photostyle.model.network import PhotoNet
-from photostyle.transfer.style import Masked
+from photostyle.transfer.content_moments import ContentMoments
 from photostyle.transfer.stylizer import Stylizer, choose_device
 
 
@@ -36,7 +36,7 @@ def test_a_mask_lies_on_the_padded_photo_at_every_place_but_its_own_pixels() -> 
     """Also where features happen to be of the photo's size: 16 pixels are padded to 32."""
     mask = torch.zeros(1, 1, 16, 16)
     mask[..., :8, :] = 1
-    masked = Masked(mask)
+    masked = ContentMoments(mask)
     for layer, size, share in (("pixels", 16, 1 / 2), ("skip1", 32, 1 / 4), ("d5", 16, 1 / 4)):
         weights = masked.weights(layer, torch.empty(1, 3, size, size))
         assert weights is not None
@@ -205,17 +205,15 @@ def test_too_little_memory_of_a_gpu_means_smaller_tiles(
     """A device that has room for so many rows and columns: smaller tiles, or a sentence."""
     from photostyle.transfer import stylizer as engine
     from photostyle.transfer import tiling
-    from photostyle.transfer.style import Transferring, compose
+    from photostyle.transfer.pipeline import StyleTransfer, compose
 
     sides: list[int] = []
 
-    def limited(
-        network: PhotoNet, pixels: torch.Tensor, transferring: Transferring
-    ) -> torch.Tensor:
+    def limited(network: PhotoNet, pixels: torch.Tensor, transfer: StyleTransfer) -> torch.Tensor:
         sides.append(max(pixels.shape[-2:]))
         if sides[-1] > limit:
             raise torch.OutOfMemoryError
-        return compose(network, pixels, transferring)
+        return compose(network, pixels, transfer)
 
     stylizer = photostyle.load("photonas", device="cpu")
     photo = np.random.default_rng(0).random((64, 900, 3)).astype(np.float32)

@@ -72,7 +72,7 @@ def test_tiled_equals_untiled_under_a_mask(photonas: Stylizer) -> None:
 
 @pytest.mark.parametrize("settings", [TransferSettings(), REFERENCE], ids=["ours", "reference"])
 @pytest.mark.parametrize("architecture", [PHOTONET, PHOTONAS], ids=["photonet", "photonas"])
-def test_every_place_waits_for_the_whole_photo(
+def test_every_layer_gets_the_moments_of_the_whole_photo(
     architecture: Architecture, settings: TransferSettings
 ) -> None:
     torch.manual_seed(0)
@@ -92,15 +92,15 @@ def test_too_small_an_overlap_would_be_seen(
 def test_the_engine_takes_tiles_for_large_photos(photonas: Stylizer) -> None:
     content = scene(563, 65)
     style = photonas.learn(scene(120, 90, evening=True))
-    shares: list[float] = []
+    fractions: list[float] = []
     tiled, whole = (
         photonas.apply(content, style, mode="exact", tile=tile, progress=told.append)
-        for tile, told in ((176, shares), (1024, []))
+        for tile, told in ((176, fractions), (1024, []))
     )
     assert np.abs(tiled.astype(int) - whole).max() <= 1
-    assert len(shares) > 3
-    assert shares == sorted(shares)
-    assert shares[-1] == 1.0
+    assert len(fractions) > 3
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1.0
 
 
 @pytest.mark.parametrize("size", [(1, 1), (176, 176), (177, 500), (1000, 700)])

@@ -13,6 +13,7 @@ from support.photos import scene
 
 import photostyle
 from photostyle.model.moments import Moments
+from photostyle.transfer.content_moments import joined
 from photostyle.transfer.video_stylizer import StyleCue, StyleTimeline, VideoStylizer
 from photostyle.video import VideoFrame
 
@@ -94,16 +95,14 @@ def test_a_programme_fades_from_one_style_to_the_next(photonas: photostyle.Styli
     assert light[9] == light[0]
     assert light[19] < 0.6 * light[0]
     for number in (11, 12, 13, 14):
-        share = (number - 10) / 5
-        assert light[number] == pytest.approx((1 - share) * light[0] + share * light[19], rel=0.05)
+        faded = light[0] + (number - 10) / 5 * (light[19] - light[0])
+        assert light[number] == pytest.approx(faded, rel=0.05)
     assert light[15] == pytest.approx(light[19], rel=0.01)
 
 
 def test_pooled_moments_are_those_of_all_frames() -> None:
-    from photostyle.transfer.video_stylizer import _joined
-
     batch = torch.rand(3, 5, 8, 9)
     merged = Moments.merge(Moments.of(photo[None]) for photo in batch)
-    joined = Moments.of(_joined(batch))
-    torch.testing.assert_close(joined.mean, merged.mean)
-    torch.testing.assert_close(joined.covariance, merged.covariance)
+    pooled = Moments.of(joined(batch))
+    torch.testing.assert_close(pooled.mean, merged.mean)
+    torch.testing.assert_close(pooled.covariance, merged.covariance)

@@ -105,7 +105,7 @@ def stylize_photo(
         style_photo = style_photo.in_profile(content_photo.profile).with_depth(8)
         learned = stylizer.learn(*style_photo.visible())
     width, height = content_photo.size
-    chosen = stylizer.way(mode, height, width)
+    chosen = stylizer.choose_mode(mode, height, width)
     with watch("apply", chosen):
         result = content_photo.with_depth(16) if depth == "16" else content_photo
         result = result.map_visible(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -148,17 +149,17 @@ class LocalAffineMaps:
         return maps[:, top : top + count, :width]
 
     def _interpolated_by_rows(self, top: int, count: int, width: int) -> Tensor:
-        """The same in a fraction of the time: all rows between the same two rows of maps at once."""
+        """The same, faster: all rows of the photo between two rows of maps at once."""
         step, highest = self._step, self.maps.shape[1] - 1
         # The centre of the k-th row of maps lies at (k + 1/2) step.
-        position = (torch.arange(top, top + count) + 0.5) / step - 0.5
-        below = position.floor()
-        numbers = torch.arange(int(below[0]), int(below[-1]) + 2)
-        rows = self.maps[:, numbers.clamp(0, highest)]
+        position = (np.arange(top, top + count) + 0.5) / step - 0.5
+        below = np.floor(position).astype(int)
+        numbers = np.arange(below[0], below[-1] + 2)
+        rows = self.maps[:, numbers.clip(0, highest).tolist()]
         rows = F.interpolate(rows, size=self.maps.shape[2] * step, mode="linear")[..., :width]
-        fraction = (position - below)[:, None].to(rows)
+        fraction = torch.from_numpy(position - below)[:, None].to(rows)
+        counts = np.bincount(below - below[0]).tolist()
         maps = rows.new_empty(12, count, width)
-        counts = (below[:, None] == numbers[:-1]).sum(0).tolist()
         bands = zip(
             maps.split(counts, 1),
             fraction.split(counts),
