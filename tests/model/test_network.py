@@ -128,8 +128,16 @@ def test_channels_last_changes_nothing() -> None:
 
 
 @torch.no_grad()
-def test_padding_does_not_reach_into_a_photo_that_fits() -> None:
-    """The batch and a size that needs no padding: each sample alone gives the same."""
+def test_padding_repeats_the_edge() -> None:
+    """A photo that was padded by hand gives the same."""
+    network, pixels = PhotoNet(PHOTONAS, WIDTHS), torch.rand(1, 3, 33, 47)
+    padded = F.pad(pixels, (0, 1, 0, 15), mode="replicate")
+    assert pad(pixels).shape == padded.shape
+    torch.testing.assert_close(network(pixels), network(padded)[..., :33, :47])
+
+
+@torch.no_grad()
+def test_photos_of_a_batch_do_not_mix() -> None:
     network, pixels = PhotoNet(PHOTONAS, WIDTHS), torch.rand(3, 3, 32, 64)
     together = network(pixels)
     for i in range(3):

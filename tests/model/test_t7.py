@@ -64,7 +64,7 @@ def test_tables_objects_and_what_is_referred_to_twice() -> None:
 def test_hostile_files_are_refused_and_cost_nothing(data: bytes) -> None:
     tracemalloc.start()
     try:
-        with pytest.raises(ValueError, match="it "):
+        with pytest.raises(ValueError, match=r"it (ends|contains|is nested)"):
             t7.parse(data)
         assert tracemalloc.get_traced_memory()[1] < 5_000_000
     finally:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,7 @@ from photostyle.model.checkpoint import Checkpoint
 from photostyle.model.network import PhotoNet
 from photostyle.transfer.content_moments import ContentMoments
 from photostyle.transfer.stylizer import Stylizer, choose_device
+from photostyle.transfer.video_stylizer import StyleCue, StyleTimeline, VideoStylizer
 
 
 @pytest.fixture(scope="module", params=["photonas", "photonet"])
@@ -121,7 +124,7 @@ def test_strength_goes_from_the_photo_to_the_result(
     distances = [
         np.abs(stylizer.apply(content, style, strength=s) - full).mean() for s in (0, 0.3, 0.6, 1)
     ]
-    assert distances == sorted(distances, reverse=True)
+    assert all(nearer < farther for farther, nearer in pairwise(distances))
     for strength in (-0.1, 1.1, float("nan")):
         with pytest.raises(PhotostyleError, match="between 0 and 1"):
             stylizer.apply(content, style, strength=strength)
@@ -140,11 +143,33 @@ def test_photos_without_information(
         assert np.isfinite(result).all()
 
 
-def test_the_photo_is_not_changed(stylizer: Stylizer) -> None:
+def test_the_photo_is_not_changed(stylizer: Stylizer, warm: np.ndarray) -> None:
     tensor = torch.rand(3, 32, 32)
     before = tensor.clone()
     stylizer.apply(tensor, stylizer.learn(tensor))
     assert torch.equal(tensor, before)
+    style = stylizer.learn(255 - warm)
+    for photo in (warm[::2].copy(), warm.astype(np.uint16) * 257, warm / 255):
+        copy = photo.copy()
+        result = stylizer.apply(photo, style, strength=0.5)
+        np.testing.assert_array_equal(photo, copy)
+        assert np.abs(result.astype(float) - copy).max() > 0
+
+
+@pytest.mark.parametrize("writable", [True, False])
+def test_in_place_overwrites_what_may_be_written(
+    stylizer: Stylizer, content: np.ndarray, warm: np.ndarray, writable: bool
+) -> None:
+    """The array of a PIL image may not."""
+    style = stylizer.learn(warm)
+    photo = (255 * content).astype(np.uint8)
+    expected = stylizer.apply(photo, style)
+    given = photo.copy() if writable else np.asarray(Image.fromarray(photo))
+    assert given.flags.writeable == writable
+    result = stylizer.apply(given, style, in_place=True)
+    np.testing.assert_array_equal(result, expected)
+    assert np.shares_memory(result, given) == writable
+    np.testing.assert_array_equal(given, expected if writable else photo)
 
 
 @pytest.mark.parametrize(
@@ -163,23 +188,23 @@ def test_views_of_arrays_are_photos(
 
 
 @pytest.mark.parametrize(
-    "photo",
+    ("photo", "words"),
     [
-        np.zeros((4, 4), np.uint8),
-        np.zeros((4, 4, 4), np.uint8),
-        np.zeros((4, 4, 3), np.int32),
-        np.zeros((0, 4, 3), np.uint8),
-        np.full((4, 4, 3), np.nan),
-        torch.zeros(4, 4, 3),
-        torch.zeros(3, 4, 4, dtype=torch.uint8),
-        torch.full((3, 4, 4), torch.inf),
-        "photo.jpg",
+        (np.zeros((4, 4), np.uint8), "shape"),
+        (np.zeros((4, 4, 4), np.uint8), "shape"),
+        (np.zeros((4, 4, 3), np.int32), "not int32"),
+        (np.zeros((0, 4, 3), np.uint8), "empty"),
+        (np.full((4, 4, 3), np.nan), "NaN or infinite"),
+        (torch.zeros(4, 4, 3), "shape"),
+        (torch.zeros(3, 4, 4, dtype=torch.uint8), "uint8"),
+        (torch.full((3, 4, 4), torch.inf), "NaN or infinite"),
+        ("photo.jpg", "not str"),
     ],
 )
-def test_what_is_no_photo_is_refused(photo: object) -> None:
+def test_what_is_no_photo_is_refused(photo: object, words: str) -> None:
     checkpoint = Checkpoint(PhotoNet(PHOTONAS, (2, 2, 2, 2, 2)))
     stylizer = Stylizer(checkpoint, torch.device("cpu"))
-    with pytest.raises(PhotostyleError):
+    with pytest.raises(PhotostyleError, match=words):
         stylizer.learn(photo)  # type: ignore[type-var]
 
 
@@ -190,6 +215,12 @@ def test_a_style_of_another_model_is_refused(content: np.ndarray) -> None:
     )
     with pytest.raises(PhotostyleError, match="another model"):
         ours.apply(content, theirs.learn(content))
+    same_widths = Stylizer(Checkpoint(PhotoNet(PHOTONAS, (2, 2, 2, 2, 2))), torch.device("cpu"))
+    with pytest.raises(PhotostyleError, match="another model"):
+        ours.apply(content, same_widths.learn(content))
+    timeline = StyleTimeline([StyleCue(0, theirs.learn(content))])
+    with pytest.raises(PhotostyleError, match="another model"):
+        VideoStylizer(ours, timeline)
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:99", "mps", ""])

@@ -1,7 +1,7 @@
-"""Checkpoints in and out, recognised by their content; the bundled ones by name.
+"""Our checkpoints: written, loaded by path or bundled name, recognised by their content.
 
-A photostyle checkpoint is a safetensors file whose metadata hold everything needed to build its
-network: the architecture string, the five widths, how features are transferred, how it was made.
+A checkpoint is a safetensors file whose metadata hold everything that its network is built from:
+the architecture string, the five widths, the transfer settings; and how it was made.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from photostyle.model.transfer_settings import TransferSettings
 
 FORMAT = "photostyle/1"
 
-# Inside a wheel the weights lie in the package, in a checkout beside src.
+# A wheel has the weights inside the package, a checkout beside src.
 _BUNDLED = [Path(__file__).parents[1] / "_weights", Path(__file__).parents[3] / "weights"]
 
 
@@ -56,7 +56,7 @@ class Checkpoint:
 
 
 def bundled() -> dict[str, Path]:
-    """Names and files of the weights that come with photostyle."""
+    """The weights that come with photostyle: files by name."""
     return {
         path.stem: path
         for folder in reversed(_BUNDLED)
@@ -69,8 +69,8 @@ def load(
 ) -> Checkpoint:
     """Load bundled weights by name, or a safetensors file by path, in float32 on the CPU.
 
-    ``build`` makes the network that the weights are for. Raises PhotostyleError when there is no
-    such file or it is not a photostyle checkpoint.
+    build: makes the network, without memory, that the weights are for. Raises PhotostyleError if
+    there is no such file or it is not a photostyle checkpoint.
     """
     path = bundled().get(str(source), Path(source))
     metadata = read_metadata(path)
@@ -78,7 +78,7 @@ def load(
         architecture = Architecture.parse(metadata["architecture"])
         widths = parse_widths(metadata["widths"])
         checkpoint = Checkpoint(
-            # Nothing is allocated until the file has shown that it has as much to offer.
+            # No memory is allocated before the file has shown that it holds that much.
             _empty_network(build, architecture, widths),
             _transfer_settings(metadata["transfer"]),
             json.loads(metadata["provenance"]),
@@ -98,7 +98,7 @@ def load(
 
 
 def identify(source: str | os.PathLike[str]) -> str:
-    """Name and SHA-256 digest of weights, to say in other files which ones they were."""
+    """File name and SHA-256 of weights, by which other files refer to them."""
     path = bundled().get(str(source), Path(source))
     _open(path)
     return f"{path.name} sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
@@ -110,13 +110,13 @@ def read_metadata(path: Path) -> dict[str, str]:
         metadata = file.metadata() or {}
     if metadata.get("format") != FORMAT:
         raise PhotostyleError(
-            f"{path} holds weights of another program; convert it with `photostyle weights import`."
+            f"{path} is of another program; convert it with `photostyle weights import`."
         )
     return metadata
 
 
 def describe(path: Path) -> dict[str, str]:
-    """What a photostyle checkpoint says of itself, in a reader's order."""
+    """The facts in a checkpoint, by name, in the order in which to show them."""
     metadata = read_metadata(path)
     tensors = read_tensors(path).values()
     try:
@@ -130,7 +130,7 @@ def describe(path: Path) -> dict[str, str]:
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """All tensors of a safetensors file; raises PhotostyleError when it is none."""
+    """All tensors of a safetensors file; raises PhotostyleError if it is not one."""
     with _open(path) as file:
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
@@ -159,22 +159,24 @@ def save(
 
 
 def fill(network: torch.nn.Module, tensors: dict[str, Tensor], origin: str) -> None:
-    """Give a network (it may be on the meta device) its weights, all of them and no other."""
+    """Load weights into a network, which may be on the meta device.
+
+    origin: where they come from, for messages. Raises PhotostyleError unless they are exactly the
+    weights of the network, of the same shapes and finite.
+    """
     expected = network.state_dict()
     for name, parameter in expected.items():
         if name not in tensors:
-            raise PhotostyleError(f"{origin} lacks the weights {name} that its network needs.")
+            raise PhotostyleError(f"{origin} lacks the weights {name}.")
         if tensors[name].shape != parameter.shape:
             raise PhotostyleError(
-                f"{origin} holds {name} of shape {tuple(tensors[name].shape)}, "
-                f"but its network needs {tuple(parameter.shape)}."
+                f"{origin} contains {name} of shape {tuple(tensors[name].shape)} instead of "
+                f"{tuple(parameter.shape)}."
             )
         if not torch.isfinite(tensors[name]).all():
-            raise PhotostyleError(f"{origin} holds values that are no numbers in {name}.")
+            raise PhotostyleError(f"{origin} contains NaN or infinite values in {name}.")
     if extra := sorted(tensors.keys() - expected.keys()):
-        raise PhotostyleError(
-            f"{origin} holds weights that its network has no use for: {extra[0]}."
-        )
+        raise PhotostyleError(f"{origin} contains unexpected weights: {extra[0]}.")
     network.load_state_dict(tensors, assign=True)
     network.requires_grad_(False)
 
@@ -194,13 +196,13 @@ def _transfer_settings(text: str) -> TransferSettings:
 
 
 def _damaged(path: Path, error: Exception) -> PhotostyleError:
-    return PhotostyleError(f"{path} has damaged metadata ({error}); get the file anew.")
+    return PhotostyleError(f"{path} has damaged metadata ({error}); download or make it again.")
 
 
 def _open(path: Path) -> Any:
     if not path.is_file():
         names = ", ".join(bundled()) or "none"
-        raise PhotostyleError(f"There are no weights {path}; bundled by name: {names}.")
+        raise PhotostyleError(f"There is no weights file {path}; bundled by name: {names}.")
     try:
         return safe_open(path, "pt")
     except (SafetensorError, OSError) as error:

@@ -1,8 +1,10 @@
-"""Weights of other programs, recognised by the names inside and read into ours."""
+"""Checkpoints of the reference implementation and of VGG-19, recognised by their content."""
 
 from __future__ import annotations
 
+import pickle
 import re
+import struct
 import warnings
 import zipfile
 from pathlib import Path
@@ -26,10 +28,26 @@ NAMES = [
 ]
 """The thirteen 3x3 convolutions from conv1_1 to conv5_1, in order."""
 
-# Positions of these convolutions in torchvision's vgg19().features and in the authors' Lua file,
+# Positions of these convolutions in torchvision's vgg19().features and in the reference Lua file,
 # where position 0 is the 1x1 colour conversion.
 _TORCHVISION = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28)
 _LUA = (2, 5, 9, 12, 16, 19, 22, 25, 29, 32, 35, 38, 42)
+
+# What torch.load raises for damaged files: the pickle is a program for its unpickler.
+_UNPICKLING_ERRORS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+    struct.error,
+    zipfile.BadZipFile,
+)
 
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _CAFFE_MEAN = (103.939, 116.779, 123.68)
@@ -38,12 +56,12 @@ _CAFFE_MEAN = (103.939, 116.779, 123.68)
 def read_vgg(path: Path) -> tuple[dict[str, Tensor], Padding]:
     """Read VGG-19 weights: (tensors ``convB_I.weight``/``.bias`` and ``conv0``, padding mode).
 
-    Recognised by the names inside: torchvision's ``vgg19`` state dict; the reference program's
-    encoder (``conv1`` to ``conv14``); Caffe names (``conv1_1``; RGB 0..1 becomes BGR 0..255 minus
-    the mean); the names of Collaborative Distillation (``conv0``, ``conv11``, ...); Lua ``.t7``.
+    Recognised by the names inside: torchvision's ``vgg19`` state dict; the reference encoder
+    (``conv1`` to ``conv14``); Caffe names (``conv1_1``; RGB 0..1 becomes BGR 0..255 minus the
+    mean); Collaborative Distillation (``conv0``, ``conv11``, ...); the reference's Lua file.
     All tensors become float32. Raises PhotostyleError otherwise.
     """
-    state = _read_t7(path) if path.suffix == ".t7" else read_state(path)
+    state = _read_t7(path) if _is_t7(path) else read_state(path)
 
     def renamed(names: dict[str, str]) -> dict[str, Tensor]:
         return {
@@ -65,13 +83,13 @@ def read_vgg(path: Path) -> tuple[dict[str, Tensor], Padding]:
     if "conv11.weight" in state and "conv0.weight" in state:
         return renamed({"conv0": "conv0"} | {n.replace("_", ""): n for n in NAMES}), "reflect"
     raise PhotostyleError(
-        f"{path} holds no VGG-19 known here; give torchvision's vgg19 state dict, the reference "
+        f"{path} is not a known VGG-19; use torchvision's vgg19 state dict, the reference "
         "encoder's (conv1 to conv14) or its Lua .t7 file."
     )
 
 
 def read_reference_checkpoint(decoder: Path, encoder: Path, architecture: Architecture) -> PhotoNet:
-    """The network of a checkpoint of the authors' program and a VGG-19 encoder (see `read_vgg`).
+    """The network of a reference decoder checkpoint and a VGG-19 encoder (see `read_vgg`).
 
     decoder: a torch state dict with the names ``conv15``, ``conv17_2``, ``conv_pyramid213``, ...;
     layers that ``architecture`` does not use are left out. Raises PhotostyleError when a file is
@@ -80,10 +98,10 @@ def read_reference_checkpoint(decoder: Path, encoder: Path, architecture: Archit
     vgg, _ = read_vgg(encoder)
     state = read_state(decoder)
     if not any(name.startswith("conv_pyramid") for name in state):
-        raise PhotostyleError(f"{decoder} is no decoder of the authors' program (no conv_pyramid).")
+        raise PhotostyleError(f"{decoder} is not a reference decoder: it has no conv_pyramid.")
     tensors = {f"encoder.{name}": tensor for name, tensor in vgg.items()}
     if "conv5_1.bias" not in vgg:
-        raise PhotostyleError(f"{encoder} does not reach conv5_1, which the network needs.")
+        raise PhotostyleError(f"{encoder} ends before conv5_1, which the network needs.")
     w1, w2, w3, w4, w5 = (len(vgg[f"conv{level}_1.bias"]) for level in LEVELS)
     with torch.device("meta"):
         network = PhotoNet(architecture, (w1, w2, w3, w4, w5))
@@ -119,7 +137,7 @@ def convert_reference_checkpoint(
 
 
 def reference_name(layer: str, architecture: Architecture) -> str:
-    """What the authors' checkpoints call a decoder layer of ours.
+    """The name of one of our decoder layers in reference checkpoints.
 
     They hold a layer ``_2`` for each choice between two shapes, and a 1x1 convolution for every
     choice of aggregated levels, whose digits count from level 4 (1) to level 1 (4).
@@ -168,15 +186,15 @@ def read_state(path: Path) -> dict[str, Tensor]:
         if zipfile.is_zipfile(path):
             _check_archive(path)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of old kinds of pickles
+            warnings.simplefilter("ignore")  # about pickles of old versions
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file makes the unpickler raise anything
+    except _UNPICKLING_ERRORS as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise PhotostyleError(f"{path} is not a readable torch checkpoint ({reason}).") from None
     if not isinstance(state, dict) or not all(
         isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state.items()
     ):
-        raise PhotostyleError(f"{path} is not a state dict (names and tensors).")
+        raise PhotostyleError(f"{path} is not a state dict (tensors by name).")
     return {re.sub(r"^module\.", "", name): tensor for name, tensor in state.items()}
 
 
@@ -191,8 +209,17 @@ def _caffe_conversion() -> dict[str, Tensor]:
     return {"conv0.weight": flip[..., None, None], "conv0.bias": -torch.tensor(_CAFFE_MEAN)}
 
 
+def _is_t7(path: Path) -> bool:
+    """Whether a file starts with a Torch 7 object (type 4), and not with a safetensors header."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        start = file.read(9)
+    return start.startswith(b"\4\0\0\0") and start[8:9] != b"{"
+
+
 def _read_t7(path: Path) -> dict[str, Tensor]:
-    """The convolutions of the authors' Lua file under the names of the reference's encoder."""
+    """The convolutions of the reference Lua file by the names of the reference encoder."""
     if not path.is_file():
         raise PhotostyleError(f"There is no file {path}.")
     state = {}
@@ -208,12 +235,14 @@ def _read_t7(path: Path) -> dict[str, Tensor]:
             state[f"conv{number}.weight"] = weight.reshape(len(bias), -1, size, size)
             state[f"conv{number}.bias"] = bias
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise PhotostyleError(f"{path} is not the encoder's Lua file ({error}).") from None
+        raise PhotostyleError(
+            f"{path} is not the Lua file of the reference encoder ({error})."
+        ) from None
     return state
 
 
 def _check_archive(path: Path) -> None:
-    """Refuses an archive that promises more than it holds; torch compresses nothing in its own."""
+    """Raises ValueError for an archive that unpacks to more than it is; torch never compresses."""
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
     total = sum(entry.file_size for entry in entries)

@@ -39,10 +39,10 @@ class Object:
 
 
 def parse(data: bytes) -> Any:
-    """What a file holds: None, numbers, bytes, bool, dicts (tables), arrays (tensors), `Object`s.
+    """The contents of a file: None, numbers, bytes, bool, dicts (tables), arrays, `Object`s.
 
-    A table or object that is referred to twice is the same dict or `Object` twice. Raises
-    ValueError if the data are damaged.
+    A table or object that is referred to twice is one dict or `Object`. Raises ValueError if the
+    data are damaged.
     """
     return _Parser(data).value(0)
 
@@ -65,7 +65,7 @@ class _Parser:
         if kind == _BOOLEAN:
             return self.integer() == 1
         if kind not in (_TABLE, _OBJECT, *_FUNCTIONS):
-            raise ValueError(f"it holds something of the unknown kind {kind}")
+            raise ValueError(f"it contains the unknown type {kind}")
         index = self.integer()
         if index in self.known:
             return self.known[index]
@@ -115,7 +115,7 @@ class _Parser:
         empty: npt.NDArray[Any] = np.empty(0, self.type(kind))
         dimensions = self.integer()
         if not 0 <= dimensions <= _DIMENSIONS:
-            raise ValueError(f"it holds a tensor of {dimensions} dimensions")
+            raise ValueError(f"it contains a tensor of {dimensions} dimensions")
         shape = [self.unpack("<q") for _ in range(dimensions)]
         strides = [self.unpack("<q") for _ in range(dimensions)]
         start = self.unpack("<q") - 1  # Lua counts from one
@@ -123,19 +123,19 @@ class _Parser:
         if storage is None or not dimensions or 0 in shape:
             return empty
         if not isinstance(storage, np.ndarray) or storage.ndim != 1:
-            raise ValueError("it holds a tensor without a storage")
+            raise ValueError("it contains a tensor without storage")
         if min(shape) < 1 or min(strides) < 0 or start < 0:
-            raise ValueError("it holds a tensor of negative size")
+            raise ValueError("it contains a tensor of negative size")
         last = start + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
         # The product as well: strides of zero would make much of little.
         if last >= storage.size or np.prod(shape, dtype=float) > storage.size:
-            raise ValueError("it holds a tensor that is larger than its storage")
+            raise ValueError("it contains a tensor larger than its storage")
         bytes_apart = [stride * storage.itemsize for stride in strides]
         return np.ndarray(shape, storage.dtype, storage, start * storage.itemsize, bytes_apart)
 
     def type(self, kind: str) -> Any:
         if kind not in _TYPES:
-            raise ValueError(f"it holds numbers of the unknown type {kind!r}")
+            raise ValueError(f"it contains numbers of the unknown type {kind!r}")
         return _TYPES[kind]
 
     def string(self) -> bytes:
