@@ -167,7 +167,11 @@ class Supernet(PhotoNet):
 
 
 class _Subnetwork(PhotoNet):
-    """PhotoNet whose layers hold tensors computed from a supernet's instead of parameters."""
+    """PhotoNet whose layers hold slices of a supernet's parameters instead of own parameters.
+
+    `torch.func.functional_call` would swap them for one call of ``forward`` only, but the transfer
+    calls ``encode`` and ``decode``.
+    """
 
     def __init__(self, supernet: Supernet, architecture: Architecture):
         with torch.device("meta"):
