@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from photostyle.errors import PhotostyleError, needs_extra
 from photostyle.jobs.progress import Progress, silent
 from photostyle.model.architecture import PHOTONET, Architecture, find_architecture, parse_widths
 from photostyle.model.transfer_settings import TransferSettings
 from photostyle.training.recipe import Recipe, Score, SearchSettings
+
+if TYPE_CHECKING:
+    from photostyle.training.search import Candidate
+    from photostyle.training.supernet import Supernet
 
 Method = Literal["monge", "classic"]
 """Methods of `photostyle.model.moments.transfer_map` to train with."""
@@ -144,7 +148,7 @@ def search(
         import optuna  # noqa: F401
     import torch
 
-    from photostyle.model.checkpoint import Checkpoint, identify, load, save
+    from photostyle.model.checkpoint import identify, load
     from photostyle.model.vgg import VGGFeatures
     from photostyle.training.data import Photos
     from photostyle.training.evaluator import Evaluator, make_pairs
@@ -172,7 +176,7 @@ def search(
         seed=seed,
     )
     _make_folder(output)
-    run = Search(settings, storage or str(output / "study.log"), study)
+    trials = Search(settings, storage or str(output / "study.log"), study)
     evaluator = Evaluator(
         network,
         transfer,
@@ -182,16 +186,31 @@ def search(
         latency_size=latency_size,
     )
     try:
-        run.run(evaluator, candidates, progress, chosen)
+        trials.run(evaluator, candidates, progress, chosen)
     finally:
-        run.write(output / "candidates.jsonl")
-    best = run.find(chosen[0]) if chosen else run.choose(within)
-    save_plot(run.candidates(), run.front(), best, output / "pareto.png")
-    provenance = {"made by": "photostyle search", **asdict(settings), "figures": best.figures}
-    cut = Checkpoint(network.cpu().extract(best.architecture), transfer, provenance)
-    save(cut, output / "chosen.safetensors", torch.float32, overwrite=True)
+        trials.write(output / "candidates.jsonl")
+    best = trials.find(chosen[0]) if chosen else trials.choose(within)
+    save_plot(trials.candidates(), trials.front(), best, output / "pareto.png")
+    _save_chosen(best, network, transfer, settings, output / "chosen.safetensors")
     latency, distance = best.figures["latency"], best.figures["distance"]
-    return SearchResult(best.architecture, latency, distance, len(run.candidates()))
+    return SearchResult(best.architecture, latency, distance, len(trials.candidates()))
+
+
+def _save_chosen(
+    best: Candidate,
+    supernet: Supernet,
+    transfer: TransferSettings,
+    settings: SearchSettings,
+    path: Path,
+) -> None:
+    """Write the chosen network in full precision, because training continues from it."""
+    from torch import float32
+
+    from photostyle.model.checkpoint import Checkpoint, save
+
+    provenance = {"made by": "photostyle search", **asdict(settings), "figures": best.figures}
+    network = supernet.cpu().extract(best.architecture)
+    save(Checkpoint(network, transfer, provenance), path, float32, overwrite=True)
 
 
 def _searchable(name: str) -> Architecture:
