@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib import metadata
+from importlib.metadata import PackageNotFoundError
 from types import ModuleType
 
 import click
@@ -83,6 +85,10 @@ def test_a_module_that_waits_is_imported_when_something_is_looked_up(
     assert not hasattr(colorsys, "rgb_to_pink")
 
 
+DEFERS = torch.__version__.startswith(_startup.TESTED)
+
+
+@pytest.mark.skipif(not DEFERS, reason="this version of torch is imported as usual")
 @pytest.mark.parametrize(
     "need",
     ["import torch._dynamo", "import torchvision", "torch.optim.SGD([torch.ones(1)]).step()"],
@@ -90,10 +96,11 @@ def test_a_module_that_waits_is_imported_when_something_is_looked_up(
 def test_what_torch_does_without_is_there_for_who_needs_it(need: str) -> None:
     code = f"""
 import sys
+from importlib import metadata
+from importlib.metadata import PackageNotFoundError
 from types import ModuleType
-from photostyle.cli._startup import UNUSED, meanwhile_importing_engine
-with meanwhile_importing_engine(True):
-    pass
+from photostyle.cli._startup import UNUSED, import_torch_meanwhile
+import_torch_meanwhile().join()
 import torch
 assert type(sys.modules[UNUSED]) is not ModuleType, "it does not wait"
 {need}
@@ -102,6 +109,22 @@ pixels = torch.empty(1, 3, 8, 8, device="meta")
 assert torch.nn.functional.conv2d(pixels, pixels[..., :3, :3]).shape == (1, 1, 6, 6)
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("version", ["2.13.0", "2.140.0", None])
+def test_an_untested_torch_is_imported_as_usual(
+    version: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tell(_: str) -> str:
+        if version is None:
+            raise PackageNotFoundError
+        return version
+
+    monkeypatch.setattr(metadata, "version", tell)
+    monkeypatch.delitem(sys.modules, "torch")
+    before = sys.meta_path[:]
+    assert _startup._defer_unused() is None
+    assert sys.meta_path == before
 
 
 def allocate(*_: object, **__: object) -> None:
