@@ -9,17 +9,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from photostyle.jobs.progress import Progress, silent
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
-
-T = TypeVar("T")
 
 
 @contextmanager
@@ -48,14 +46,6 @@ def bar(phase: str = "", unit: str = "/s") -> Iterator[Progress]:
         if phase:
             shown(phase)
         yield shown
-
-
-def track(items: Sequence[T], phase: str, unit: str = "/s") -> Iterator[T]:
-    """The items one after the other, counted on a bar."""
-    with bar(phase, unit) as progress:
-        for number, item in enumerate(items):
-            progress(phase, number, len(items))
-            yield item
 
 
 class _Shown:
