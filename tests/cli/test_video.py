@@ -242,7 +242,7 @@ def test_a_signal_while_frames_are_written(folder: Path, number: signal.Signals)
 
 def test_a_full_disk_leaves_nothing(folder: Path) -> None:
     resource = pytest.importorskip("resource")
-    clip = make("in.mp4", size="320x180", frames=200)
+    clip = make("in.mp4", size="320x180", frames=60)
 
     def limited() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
