@@ -202,7 +202,7 @@ def test_weights_to_start_from(supernet: Supernet, tmp_path: Path) -> None:
         load_start(small, SMALLEST, WIDTHS)
     with pytest.raises(PhotostyleError, match="--widths 4,5,6,7,8"):
         load_start(whole, PHOTONAS, (4, 4, 4, 4, 4))
-    with pytest.raises(PhotostyleError, match="no use for"):
+    with pytest.raises(PhotostyleError, match="unexpected weights"):
         checkpoint.load(whole)
 
 
