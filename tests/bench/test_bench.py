@@ -130,6 +130,7 @@ def test_the_command_measures_and_reports(
         assert list(seconds) == ["learning", *PHASES, "total"]
         for spread in seconds.values():
             assert 0 <= spread["low"] <= spread["median"] <= spread["high"]
+        assert all(seconds[name]["low"] > 0 for name in PHASES)
         # The median of two runs is their mean, so that medians add up.
         phases = sum(seconds[name]["median"] for name in PHASES)
         assert phases == pytest.approx(measured["profiled_seconds"]["median"], rel=0.05)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 
+import numpy as np
 import pytest
 import torch
 from torch.autograd.profiler_util import FunctionEvent, Kernel
 from torch.profiler import record_function
 
+from photostyle import Stylizer
 from photostyle.bench.phases import PHASES, phase_seconds, profile_call
+from photostyle.bench.scene import scene
 
 CPU = torch.device("cpu")
 
@@ -37,6 +40,24 @@ def test_time_outside_the_labels_is_other() -> None:
     phases, elapsed = profile_call(lambda: time.sleep(0.05), CPU)
     assert phases.pop("other") == pytest.approx(elapsed, rel=0.05)
     assert set(phases.values()) == {0}
+
+
+@pytest.mark.parametrize("mode", ["fast", "exact"])
+def test_the_phases_of_the_engine_add_up_to_its_time(photonas: Stylizer, mode: str) -> None:
+    photo = scene(300, 200)
+    style = photonas.learn(scene(120, 80, evening=True))
+    expected = photonas.apply(photo, style, mode=mode, working_size=150)  # type: ignore[arg-type]
+    results = []
+
+    def call() -> None:
+        results.append(photonas.apply(photo, style, mode=mode, working_size=150))  # type: ignore[arg-type]
+
+    phases, elapsed = profile_call(call, CPU)
+    np.testing.assert_array_equal(results[0], expected)
+    assert list(phases) == list(PHASES)
+    assert all(seconds > 0 for seconds in phases.values()), phases
+    assert phases["other"] < 0.5 * elapsed
+    assert sum(phases.values()) == pytest.approx(elapsed, rel=0.02)
 
 
 def test_on_a_gpu_kernels_count_for_the_label_around_their_operator() -> None:
