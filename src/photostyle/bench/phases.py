@@ -37,12 +37,11 @@ def profile_call(call: Callable[[], object], device: torch.device) -> ProfiledCa
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler would log to stderr
     on_gpu = device.type == "cuda"
     activities = [ProfilerActivity.CPU, *[ProfilerActivity.CUDA] * on_gpu]
-    with profile(activities=activities) as profiler:
+    with profile(activities=activities) as profiler, record_function(OTHER):
         start = time.perf_counter()
-        with record_function(OTHER):
-            call()
-            if on_gpu:
-                torch.cuda.synchronize(device)
+        call()
+        if on_gpu:
+            torch.cuda.synchronize(device)
         elapsed = time.perf_counter() - start
     return ProfiledCall(phase_seconds(profiler.events() or [], on_gpu), elapsed)
 
