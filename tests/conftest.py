@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from PIL import Image
 from support.models import save_tiny_model, save_tiny_teacher
 from support.photos import scene
@@ -14,6 +15,10 @@ import photostyle
 
 # A shell starts background jobs with SIGINT ignored; commands under test would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# On a busy machine any example can take long.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 
 @pytest.fixture(scope="session")
