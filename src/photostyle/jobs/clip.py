@@ -118,10 +118,10 @@ def stylize_clip(
             video.check_encoding(target, codec)
             _check_target(target, found, style, cues, overwrite)
         folder = _FrameFolder.check(Path(frames_dir), overwrite) if frames_dir else None
-    stylizer = _learned(
+    stylizer = _load_and_learn(
         style, cues, fade, temporal, model, device, strength, working_size, start, watch
     )
-    total = _analyzed(stylizer, found, watch, progress)
+    total = _analyze(stylizer, found, watch, progress)
     encoding, reader = video.Encoding(codec, crf, preset), video.Reader(found)
     with ExitStack() as outputs:
         sinks: list[Callable[[VideoFrame], None]] = []
@@ -148,16 +148,15 @@ def stylize_clip(
     notes = [*_notes(found), *(writer.notes if writer else [])]
     if reader.damage and not interrupted:
         notes.append(f"The clip is damaged: {count} frames could be decoded.")
-    device = str(stylizer.stylizer.device)
     return ClipReport(
-        target,
-        folder.path if folder else None,
-        found.size,
-        count,
-        device,
-        watch.seconds,
-        tuple(notes),
-        interrupted,
+        output=target,
+        frames_dir=folder.path if folder else None,
+        size=found.size,
+        frames=count,
+        device=str(stylizer.stylizer.device),
+        seconds=watch.seconds,
+        notes=tuple(notes),
+        interrupted=interrupted,
     )
 
 
@@ -195,10 +194,10 @@ def preview_clip(
         target = _target(output, found, style, "-preview.png")
         format_of(target)
         _check_target(target, found, style, cues, overwrite)
-    stylizer = _learned(
+    stylizer = _load_and_learn(
         style, cues, fade, temporal, model, device, strength, working_size, start, watch
     )
-    total = _analyzed(stylizer, found, watch, progress) or moments
+    total = _analyze(stylizer, found, watch, progress) or moments
     with watch("stylize"):
         frames = _counted(video.Reader(found), progress, "stylize", total)
         columns = list(_columns(frames, stylizer, _moments(moments, total)))
@@ -208,13 +207,13 @@ def preview_clip(
         _check_target(target, found, style, cues, overwrite)
         save_columns(columns, target)
     return ClipReport(
-        target,
-        None,
-        found.size,
-        len(columns),
-        str(stylizer.stylizer.device),
-        watch.seconds,
-        tuple(_notes(found)),
+        output=target,
+        frames_dir=None,
+        size=found.size,
+        frames=len(columns),
+        device=str(stylizer.stylizer.device),
+        seconds=watch.seconds,
+        notes=tuple(_notes(found)),
     )
 
 
@@ -245,7 +244,7 @@ def _check_target(target: Path, clip: Clip, style: File, cues: Cues, overwrite: 
     check_target(target, overwrite=overwrite, inputs=inputs)
 
 
-def _learned(
+def _load_and_learn(
     style: File,
     cues: Cues,
     fade: float,
@@ -282,7 +281,7 @@ def _learned(
     )
 
 
-def _analyzed(
+def _analyze(
     stylizer: VideoStylizer, clip: Clip, watch: Stopwatch, progress: Progress
 ) -> int | None:
     """Find the shots where the temporal mode needs them; about how many frames there are."""

@@ -123,23 +123,21 @@ def stylize_photo(
         )
     name = model_name(model)
     with watch("write"):
-        result = result.with_depth(8) if depth == "8" else result
-        result = result.written_in_srgb() if profile == "srgb" else result
-        software = _software(name, chosen, strength)
-        result = result.stripped() if strip_metadata else result.stamped(software)
+        software = None if strip_metadata else _software(name, chosen, strength)
+        result = _finished(result, depth, profile, software)
         target.write(result, (content_photo, style_photo), overwrite, quality)
     unsupported = photo.unsupported_features(result, target.format)
     return PhotoReport(
-        None if target.stream else target.path,
-        target.compared,
-        content_photo.size,
-        style_photo.size,
-        name,
-        str(stylizer.device),
-        chosen,
-        strength,
-        watch.seconds,
-        (*content_photo.notes, *style_photo.notes, *unsupported),
+        output=None if target.stream else target.path,
+        compare=target.compared,
+        content_size=content_photo.size,
+        style_size=style_photo.size,
+        model=name,
+        device=str(stylizer.device),
+        mode=chosen,
+        strength=strength,
+        seconds=watch.seconds,
+        notes=(*content_photo.notes, *style_photo.notes, *unsupported),
     )
 
 
@@ -201,6 +199,13 @@ class _Target:
             if self.compared:
                 row = photo.side_by_side(*inputs, result)
                 photo.write(row, self.compared, overwrite=overwrite, quality=quality)
+
+
+def _finished(result: Photo, depth: Depth, profile: ProfileChoice, software: str | None) -> Photo:
+    """As it is to be written; software: what the metadata name, None for no metadata."""
+    result = result.with_depth(8) if depth == "8" else result
+    result = result.written_in_srgb() if profile == "srgb" else result
+    return result.stripped() if software is None else result.stamped(software)
 
 
 def _software(model: str | None, mode: str, strength: float) -> str:
