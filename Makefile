@@ -8,8 +8,8 @@ INSTALLED := .venv/installed
 .PHONY: help demo run test test-all lint fuzz fault clean
 
 help:
-	@echo "make demo                          render two photos and give one the look of the other"
-	@echo "make run CONTENT=a.jpg STYLE=b.jpg give photo a the look of photo b"
+	@echo "make demo                          render two photos and stylize one like the other"
+	@echo "make run CONTENT=a.jpg STYLE=b.jpg give photo a the colours and tones of photo b"
 	@echo "make test                          run the tests, except the slow ones"
 	@echo "make test-all                      run the tests, then the slow ones"
 	@echo "make lint                          check style and types"

@@ -39,7 +39,7 @@ def test_a_file_that_appears_meanwhile_is_not_overwritten(
         monkeypatch.setattr(Path, "hardlink_to", refuse)
     target = tmp_path / "new.jpg"
     with (
-        pytest.raises(PhotostyleError, match="exists already"),
+        pytest.raises(PhotostyleError, match="already exists"),
         files.new_file(target) as stream,
     ):
         stream.write(b"mine")

@@ -1,4 +1,4 @@
-"""Gives a photo or a video the colours and tones of another photo, and keeps it real.
+"""Gives a photo or a video the colours and tones of another photo, and keeps it photorealistic.
 
 From file to file, as the commands do:
 

@@ -1,4 +1,4 @@
-"""The command, also as `python -m photostyle`."""
+"""The entry point of `photostyle` and `python -m photostyle`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NoReturn
 
 
 def main() -> NoReturn:
-    """`photostyle.cli.main`, imported where an interrupt is no traceback either."""
+    """Run `photostyle.cli.main`; an interrupt during its import gives no traceback either."""
     try:
         from photostyle import cli
 

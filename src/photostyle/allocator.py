@@ -1,4 +1,4 @@
-"""glibc's allocator, told to keep the big buffers that network layers free and ask for again."""
+"""Makes glibc's allocator keep large buffers, which network layers free and request again."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 def keep_freed_memory() -> None:
     """Stop returning freed memory to the kernel after every layer; does nothing without glibc.
 
-    Otherwise each layer's output is mapped anew and zeroed page by page, which on a CPU takes
-    longer than many a convolution.
+    Otherwise the kernel maps and zeroes every page of each layer's output again, which on a CPU
+    takes longer than many convolutions.
     """
     if not sys.platform.startswith("linux"):
         return

@@ -1,4 +1,4 @@
-"""The one exception for what a user can fix, and what else is told apart."""
+"""The exception for errors that a user can fix, and the recognition of missing memory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 class PhotostyleError(Exception):
-    """One clear sentence that says what is wrong and what to do about it.
+    """An error that a user can fix: one sentence that says what is wrong and what to do.
 
     The command line prints it on stderr and exits with 1.
     """
@@ -16,7 +16,7 @@ class PhotostyleError(Exception):
 
 @contextmanager
 def needs_extra(extra: str) -> Iterator[None]:
-    """Turns a failed import in the block into a PhotostyleError that names the extra to install."""
+    """Turn a failed import in the block into a PhotostyleError that names the extra to install."""
     try:
         yield
     except ModuleNotFoundError as error:
@@ -26,13 +26,13 @@ def needs_extra(extra: str) -> Iterator[None]:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that there is not enough memory, of the host or of a GPU."""
+    """Whether an exception means that the host or a GPU ran out of memory."""
     if isinstance(error, MemoryError):
         return True
     if not isinstance(error, RuntimeError):
         return False
-    torch = sys.modules.get("torch")  # what was not imported has not raised it
+    torch = sys.modules.get("torch")  # if torch is not imported, it did not raise the error
     if torch and isinstance(error, torch.OutOfMemoryError):
         return True
-    # torch has no class of its own for this one (c10/core/impl/alloc_cpu.cpp).
+    # torch has no exception class for CPU memory (c10/core/impl/alloc_cpu.cpp).
     return "DefaultCPUAllocator: " in str(error)

@@ -1,4 +1,4 @@
-"""New files: complete under their name or not there at all."""
+"""New files that appear complete under their name or not at all."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _TEMPORARY = re.compile(r"\.photostyle-[0-9a-f]{16}")
 def check_target(
     target: Path, *, overwrite: bool = False, inputs: Iterable[str | Path] = ()
 ) -> None:
-    """Check before the work that a file can be written; remove what killed runs left beside it.
+    """Check before the work that a file can be written; remove leftovers of killed runs beside it.
 
-    overwrite: the file may exist. inputs: files that it must not be.
+    overwrite: whether the file may exist. inputs: files that it must differ from.
 
     Raises PhotostyleError if the file cannot be written.
     """
@@ -38,12 +38,12 @@ def check_target(
 
 @contextmanager
 def new_file(target: Path, *, overwrite: bool = False, durable: bool = True) -> Iterator[BinaryIO]:
-    """A binary stream that becomes the file `target` when the block ends, or nothing at all.
+    """A binary stream that becomes the file `target` when the block ends without an exception.
 
     Until then it is a locked file `.photostyle-*` beside the target. If the process is killed, the
-    lock goes with it, and the file is removed by the next `check_target` for that folder, or by
-    the first `new_file` of another process there. durable: an existing file is replaced only by
-    what is safe on the disk, so that a power failure leaves one of the two.
+    lock is released, and the next `check_target` for that folder removes the file, as does the
+    first `new_file` of another process there. durable: flush the data to the disk before they
+    replace an existing file, so that a power failure leaves one of the two.
 
     Raises PhotostyleError if the file cannot be written, or exists and may not be overwritten.
     """
@@ -67,7 +67,7 @@ def new_file(target: Path, *, overwrite: bool = False, durable: bool = True) -> 
 
 @contextmanager
 def scratch_file(folder: Path) -> Iterator[BinaryIO]:
-    """A file in ``folder`` that is gone when the block ends, named and locked as in `new_file`.
+    """A file in ``folder`` that is removed when the block ends, named and locked as in `new_file`.
 
     Raises PhotostyleError if it cannot be written.
     """
@@ -80,10 +80,10 @@ def scratch_file(folder: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def _temporary(folder: Path) -> Iterator[BinaryIO]:
-    """A new locked file, removed at the end if it still has its name."""
+    """A new locked file, removed at the end unless it was renamed."""
     temporary = folder / f".photostyle-{secrets.token_hex(8)}"
     remove = partial(temporary.unlink, missing_ok=True)
-    # Once more at exit, because a signal can come just before it is done here.
+    # Also at exit, because a signal can arrive just before the removal below.
     atexit.register(remove)
     try:
         with _locked(temporary) as stream:
@@ -94,7 +94,7 @@ def _temporary(folder: Path) -> Iterator[BinaryIO]:
 
 
 def _publish(temporary: Path, target: Path, overwrite: bool) -> None:
-    """Gives a finished file its name, unless another process has taken it and may keep it."""
+    """Give a finished file its name; raise FileExistsError if it exists and must be kept."""
     if overwrite:
         temporary.replace(target)
         return
@@ -110,14 +110,14 @@ def _publish(temporary: Path, target: Path, overwrite: bool) -> None:
 
 @contextmanager
 def _locked(temporary: Path) -> Iterator[BinaryIO]:
-    """A new file under a lock that shows other processes that it is being written."""
+    """A new file, locked to show other processes that it is being written."""
     while True:
         with temporary.open("xb") as stream:
             if fcntl:
-                with suppress(OSError):  # without locks nobody takes it for a leftover either
+                with suppress(OSError):  # where locks are not supported, nobody removes leftovers
                     fcntl.flock(stream, fcntl.LOCK_EX)
                 if not _is_open_under(temporary, stream):
-                    continue  # taken for a leftover before it was locked
+                    continue  # another process removed it as a leftover before it was locked
             yield stream
             return
 
@@ -129,7 +129,7 @@ def _is_open_under(path: Path, stream: BinaryIO) -> bool:
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Removes what killed processes left: our temporary files that nobody holds a lock on."""
+    """Remove our temporary files that no process holds a lock on: their writers were killed."""
     if not fcntl:
         return
     with suppress(OSError):
@@ -144,7 +144,7 @@ def _remove_leftovers(folder: Path) -> None:
 
 @cache
 def _remove_leftovers_once(folder: Path) -> None:
-    """As `_remove_leftovers`, but not for each of many files in a folder."""
+    """`_remove_leftovers`, at most once for each folder."""
     _remove_leftovers(folder)
 
 
@@ -157,7 +157,7 @@ def _check(target: Path, overwrite: bool, inputs: Iterable[str | Path] = ()) -> 
         if not target.parent.is_dir():
             raise PhotostyleError(f"The folder {str(target.parent)!r} does not exist.")
         if not os.access(target.parent, os.W_OK):
-            raise PhotostyleError(f"The folder {str(target.parent)!r} may not be written to.")
+            raise PhotostyleError(f"The folder {str(target.parent)!r} is not writable.")
         if target.exists() and any(target.samefile(path) for path in inputs):
             raise PhotostyleError(f"{str(target)!r} is an input file; choose another output.")
     except OSError as error:
@@ -165,7 +165,7 @@ def _check(target: Path, overwrite: bool, inputs: Iterable[str | Path] = ()) -> 
 
 
 def _exists(target: Path) -> PhotostyleError:
-    return PhotostyleError(f"{str(target)!r} exists already; --force overwrites it.")
+    return PhotostyleError(f"{str(target)!r} already exists; use --force to overwrite it.")
 
 
 def _not_written(target: Path, error: OSError) -> PhotostyleError:

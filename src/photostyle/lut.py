@@ -15,15 +15,15 @@ from photostyle.photo.photo import strips
 Array = npt.NDArray[np.float64]
 
 MAX_SIZE = 256
-"""The most grid points per axis that the `.cube` specification allows."""
+"""Maximum number of grid points per axis that the `.cube` specification allows."""
 
 
 @dataclass(frozen=True)
 class Lut:
     """A colour transform, tabulated on a grid of RGB colours.
 
-    table      (N, N, N, 3): output colours in 0..1, indexed by red, green and blue
-    low, high  (3,): input colours of the first and the last grid point
+    table      (N, N, N, 3): RGB output colours in 0..1, indexed by red, green and blue
+    low, high  (3,): RGB input colours of the first and the last grid point
     """
 
     table: Array
@@ -31,7 +31,7 @@ class Lut:
     high: Array
 
     def __call__(self, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Transform pixels (H, W, 3), uint8 or floats in 0..1; same dtype and shape.
+        """Transform RGB pixels (H, W, 3), uint8 or floats in 0..1, to the same dtype and shape.
 
         Interpolation is trilinear. Colours outside the grid are clamped to it, results to 0..1.
         """
@@ -83,7 +83,7 @@ def read(path: Path) -> Lut:
             numbers.append(words)
     try:
         size = int(keywords["LUT_3D_SIZE"][0])
-        # DaVinci Resolve writes this range instead of a domain for each channel.
+        # DaVinci Resolve writes one range instead of a domain for each channel.
         lowest, highest = keywords.get("LUT_3D_INPUT_RANGE", ["0", "1"])
         low = np.array(keywords.get("DOMAIN_MIN", [lowest] * 3), np.float64)
         high = np.array(keywords.get("DOMAIN_MAX", [highest] * 3), np.float64)

@@ -1,3 +1,3 @@
-"""The version of photostyle, where every package may import it."""
+"""The version of photostyle, in a module that every package may import."""
 
 __version__ = "0.1.0"

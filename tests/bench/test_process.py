@@ -42,12 +42,12 @@ def test_each_process_has_its_own_peak_memory() -> None:
     assert 500e6 < large - small < 700e6
 
 
-def test_errors_come_through() -> None:
+def test_errors_reach_the_caller() -> None:
     with pytest.raises(PhotostyleError, match="kettle"):
         in_fresh_process(_fail)
 
 
-def test_a_lack_of_memory_is_a_memory_error() -> None:
+def test_running_out_of_memory_is_a_memory_error() -> None:
     with pytest.raises(MemoryError):
         in_fresh_process(_allocate_too_much)
 
@@ -57,13 +57,13 @@ def test_a_process_that_is_killed_is_an_error() -> None:
         in_fresh_process(_die)
 
 
-def test_a_bug_is_told_as_a_bug(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_bug_is_reported_as_a_bug(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(RuntimeError, match="failed"):
         in_fresh_process(_divide)
     assert "ZeroDivisionError" in capfd.readouterr().err
 
 
-def test_a_command_tells_its_time_memory_and_output() -> None:
+def test_a_command_reports_its_time_memory_and_output() -> None:
     code = "import time; time.sleep(0.2); x = b'x' * (200 << 20); print('done')"
     run = run_command([sys.executable, "-c", code])
     assert run.stdout.strip() == b"done"

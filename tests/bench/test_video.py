@@ -42,7 +42,7 @@ def brighter(number: int, photo: Floats) -> Floats:
 
 
 @pytest.mark.parametrize("change", [None, brighter])
-def test_the_warping_error_is_that_of_the_colours(
+def test_the_warping_error_is_that_of_the_colors(
     change: Callable[[int, Floats], Floats] | None,
 ) -> None:
     """A pan has little warping error itself, and much if its brightness alternates."""
@@ -56,7 +56,7 @@ def test_the_warping_error_is_that_of_the_colours(
         assert alternating > 1.3 * own
 
 
-def test_flicker_is_the_change_of_the_mean_of_what_is_static() -> None:
+def test_flicker_is_the_change_of_the_mean_of_static_regions() -> None:
     frames = [brighter(number, scene(200, 120) / 255) for number in range(4)]
     still = [estimate_motion(frames[0], frames[0])] * 3
     assert still[0].static.mean() > 0.5

@@ -49,7 +49,7 @@ def test_help_and_version_import_nothing_heavy(arguments: list[str]) -> None:
     assert process.returncode == 0, process.stderr
 
 
-def test_python_m_photostyle_tells_the_version() -> None:
+def test_python_m_photostyle_prints_the_version() -> None:
     command = [sys.executable, "-m", "photostyle", "--version"]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert output.split()[-1] == photostyle.__version__
@@ -70,7 +70,7 @@ def test_help_and_version_answer_at_once(argument: str) -> None:
     assert min(seconds) < 0.4
 
 
-def test_a_module_that_waits_is_imported_when_something_is_looked_up(
+def test_a_deferred_module_is_imported_on_first_use(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sys, "meta_path", [_startup.Late("colorsys"), *sys.meta_path])
@@ -93,7 +93,7 @@ DEFERS = torch.__version__.startswith(_startup.TESTED)
     "need",
     ["import torch._dynamo", "import torchvision", "torch.optim.SGD([torch.ones(1)]).step()"],
 )
-def test_what_torch_does_without_is_there_for_who_needs_it(need: str) -> None:
+def test_the_deferred_module_of_torch_still_works(need: str) -> None:
     code = f"""
 import sys
 from importlib import metadata
@@ -148,7 +148,7 @@ def allocate(*_: object, **__: object) -> None:
     ],
     ids=["weights", "image", "video"],
 )
-def test_running_out_of_memory_is_one_sentence_with_advice_that_the_command_takes(
+def test_running_out_of_memory_gives_advice_that_fits_the_command(
     command: list[str], patched: str, sentence: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(patched, allocate)
@@ -206,7 +206,7 @@ def test_debug_shows_where_an_error_comes_from() -> None:
         assert debugged.stderr.endswith("\nError: Too bad.\n")
 
 
-def test_a_bug_is_said_to_be_one_and_debug_shows_where() -> None:
+def test_a_bug_is_reported_as_one_and_debug_shows_where() -> None:
     plain = failing([], "KeyError('x')", PHOTOSTYLE_DEBUG="0")
     assert plain.returncode == 1
     assert plain.stderr == (
@@ -225,7 +225,7 @@ def test_an_unknown_command_is_wrong_usage() -> None:
     assert "imagine" in result.stderr
 
 
-def test_the_library_offers_what_it_says() -> None:
+def test_the_library_exports_what_it_lists() -> None:
     for name in photostyle.__all__:
         assert getattr(photostyle, name) is not None
     assert set(photostyle.__all__) <= set(dir(photostyle))

@@ -101,9 +101,7 @@ def test_alpha_and_orientation_of_the_content(folder: Path, model: str) -> None:
 
 @pytest.mark.parametrize("name", ["Display P3", "Adobe RGB", "ProPhoto"])
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg"])
-def test_strength_0_in_a_wide_colour_space(
-    folder: Path, model: str, name: str, suffix: str
-) -> None:
+def test_strength_0_in_a_wide_color_space(folder: Path, model: str, name: str, suffix: str) -> None:
     # Saturated colours outside sRGB, which would be clipped if it were between them.
     pixels = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255], [20, 250, 90]]], np.uint8)
     pixels = pixels.repeat(16, 0).repeat(16, 1)
@@ -116,7 +114,7 @@ def test_strength_0_in_a_wide_colour_space(
         assert error <= (3 if suffix == ".jpg" else 1)
 
 
-def test_the_style_is_taken_as_the_colours_it_means(folder: Path, model: str) -> None:
+def test_the_style_is_converted_from_its_profile(folder: Path, model: str) -> None:
     """The same style photo in sRGB and in ProPhoto gives the same result."""
     style = photo.Photo(scene(40, 70), profile=profile("sRGB"), original=profile("sRGB"))
     for name in ("sRGB", "ProPhoto"):
@@ -130,7 +128,7 @@ def test_the_style_is_taken_as_the_colours_it_means(folder: Path, model: str) ->
     assert np.abs(results[0] - results[1]).mean() < 1
 
 
-def test_the_result_may_be_had_in_srgb(folder: Path, model: str) -> None:
+def test_the_result_can_be_converted_to_srgb(folder: Path, model: str) -> None:
     Image.fromarray(scene()).save("wide.png", icc_profile=profile("Display P3"))
     for choice in ("keep", "srgb"):
         run(model, "wide.png", "dusk.png", "-o", f"{choice}.png", "--profile", choice)
@@ -155,7 +153,9 @@ def has_no_steps(pixels: npt.NDArray[np.unsignedinteger[Any]]) -> bool:
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
-def test_16_bits_stay_16_and_a_gradient_has_no_steps(folder: Path, model: str, suffix: str) -> None:
+def test_16_bits_stay_16_and_a_gradient_has_no_banding(
+    folder: Path, model: str, suffix: str
+) -> None:
     deep = photo.Photo(gradient())
     (folder / f"deep{suffix}").write_bytes(encoded(deep, photo.format_of(Path(f"a{suffix}"))))
     for strength in ("0", "0.5", "1"):
@@ -168,7 +168,7 @@ def test_16_bits_stay_16_and_a_gradient_has_no_steps(folder: Path, model: str, s
         assert has_no_steps(read.pixels)
 
 
-def test_neither_way_makes_steps(model: str) -> None:
+def test_neither_mode_causes_banding(model: str) -> None:
     stylizer = load(model, "cpu")
     style = stylizer.learn(scene(40, 70))
     for mode in ("fast", "exact"):
@@ -177,7 +177,7 @@ def test_neither_way_makes_steps(model: str) -> None:
 
 
 @pytest.mark.usefixtures("folder")
-def test_depth_as_chosen(model: str) -> None:
+def test_the_depth_option(model: str) -> None:
     Path("deep.png").write_bytes(encoded(photo.Photo(deep_scene()), "PNG"))
     for content, depth, output, expected in (
         ("deep.png", "8", "a.png", 8),
@@ -228,7 +228,7 @@ def test_quality(folder: Path, model: str) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".png", ".webp"])
-def test_every_frame_gets_the_look(folder: Path, model: str, suffix: str) -> None:
+def test_every_frame_is_stylized(folder: Path, model: str, suffix: str) -> None:
     content = f"moving{suffix}"
     (folder / content).write_bytes(example_files()[content])
     result = run(model, content, "dusk.png")
@@ -277,7 +277,7 @@ def test_the_same_input_gives_the_same_file(folder: Path, model: str) -> None:
         assert (folder / f"a{suffix}").read_bytes() == (folder / f"b{suffix}").read_bytes()
 
 
-def test_what_is_transparent_in_either_photo_does_not_matter(folder: Path, model: str) -> None:
+def test_transparent_pixels_of_either_photo_do_not_matter(folder: Path, model: str) -> None:
     alpha = np.zeros((61, 90), np.uint8)
     alpha[20:, 10:70] = 255
     results = []
@@ -304,7 +304,7 @@ def test_what_is_transparent_in_either_photo_does_not_matter(folder: Path, model
     "name",
     ["a b.jpg", "it's.jpg", 'say "a".jpg', "two\nlines.jpg", "-dash.jpg", "\udcff\udcfe.jpg"],
 )
-def test_odd_names(folder: Path, model: str, name: str) -> None:
+def test_odd_file_names(folder: Path, model: str, name: str) -> None:
     (folder / "day.jpg").rename(name)
     result = run(model, "--", name, "dusk.png")
     assert result.exit_code == 0, result.output
@@ -352,7 +352,7 @@ def test_json_is_one_line(folder: Path, model: str) -> None:
     assert {summary["output"], summary["compare"]} < set(names(folder))
 
 
-def test_the_way_is_chosen_and_shown(folder: Path, model: str) -> None:
+def test_the_mode_is_chosen_and_printed(folder: Path, model: str) -> None:
     Image.fromarray(scene(1300, 900)).save("large.png")
     for content, arguments, way in (
         ("day.jpg", [], "exact"),
@@ -368,7 +368,7 @@ def test_the_way_is_chosen_and_shown(folder: Path, model: str) -> None:
         assert image.size == (1300, 900)
 
 
-def test_the_defaults_that_help_tells_are_those_of_the_engine() -> None:
+def test_help_shows_the_defaults_of_the_engine() -> None:
     text = " ".join(CliRunner().invoke(cli, ["image", "--help"]).output.split())
     assert f"copy in fast mode. [default: {WORKING_SIZE};" in text
     assert f"more time. [default: {TILE};" in text
@@ -388,7 +388,7 @@ def test_threads(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("folder")
-def test_a_terminal_sees_a_bar_and_keeps_no_trace_of_it(
+def test_the_progress_bar_disappears_from_the_terminal(
     model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pty = pytest.importorskip("pty")
@@ -437,7 +437,7 @@ def test_stdin_and_stdout(folder: Path, model: str) -> None:
 def test_an_existing_file_is_overwritten_only_by_force(folder: Path, model: str) -> None:
     target = folder / "day-dusk.jpg"
     target.write_bytes(b"precious")
-    assert "exists already" in refuses(run(model, "day.jpg", "dusk.png"))
+    assert "already exists" in refuses(run(model, "day.jpg", "dusk.png"))
     assert target.read_bytes() == b"precious"
     assert run(model, "day.jpg", "dusk.png", "--force").exit_code == 0
     with Image.open(target) as image:
@@ -519,7 +519,7 @@ def test_wrong_usage_exits_with_2(folder: Path, model: str, arguments: list[str]
 @pytest.mark.parametrize(
     "stem", ["two words", 'it\'s "so"', "line\nbreak", "-dash", "é", "a\udcffb"]
 )
-def test_any_name(folder: Path, model: str, stem: str) -> None:
+def test_any_file_name(folder: Path, model: str, stem: str) -> None:
     (folder / "day.jpg").rename(f"{stem}.jpg")
     result = run(model, "--", f"{stem}.jpg", "dusk.png")
     assert result.exit_code == 0, result.output
@@ -555,7 +555,7 @@ def test_an_interrupted_run_leaves_nothing(folder: Path, number: int, code: int)
     assert names(folder) == ["day.jpg", "dusk.png", "pipe.jpg"]
 
 
-def test_a_closed_pipe_is_no_traceback(folder: Path, model: str) -> None:
+def test_a_closed_pipe_gives_no_traceback(folder: Path, model: str) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     process = to_stdout(model, writer)
@@ -566,7 +566,7 @@ def test_a_closed_pipe_is_no_traceback(folder: Path, model: str) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 @pytest.mark.usefixtures("folder")
-def test_a_full_disk_behind_stdout_is_one_sentence(model: str) -> None:
+def test_a_full_disk_behind_stdout_gives_one_sentence(model: str) -> None:
     with Path("/dev/full").open("wb") as full:
         process = to_stdout(model, full.fileno())
     assert process.returncode == 1
@@ -580,7 +580,7 @@ def to_stdout(model: str, stdout: int) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_full_disk_is_one_sentence(folder: Path, model: str) -> None:
+def test_a_full_disk_gives_one_sentence(folder: Path, model: str) -> None:
     resource = pytest.importorskip("resource")
     arguments = ["image", "day.jpg", "dusk.png", "-o", "out.tif", "--model", model]
     process = subprocess.run(

@@ -52,6 +52,6 @@ def test_an_option_takes_its_default_from_the_parameter_and_shows_it() -> None:
     assert text.count("default") == 1
 
 
-def test_an_option_without_a_parameter_is_a_mistake_in_the_command() -> None:
+def test_an_option_without_a_parameter_raises_type_error() -> None:
     with pytest.raises(TypeError, match="no parameter width"):
         _options.of(example)("--width")

@@ -56,7 +56,7 @@ def refuses(result: Result, code: int = 1) -> str:
     return sentence
 
 
-def test_a_clip_gets_the_look_and_keeps_the_rest(folder: Path) -> None:
+def test_a_clip_is_stylized_and_keeps_the_rest(folder: Path) -> None:
     (folder / "meta.txt").write_text(
         ";FFMETADATA1\ntitle=Holiday\n"
         "[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=200\n"
@@ -156,7 +156,7 @@ def test_a_damaged_clip_is_stylized_as_far_as_it_goes(folder: Path) -> None:
     assert len(Probed("out.mp4").times) == int(found[1])
 
 
-def test_bad_input_has_its_sentence() -> None:
+def test_bad_input_gives_its_message() -> None:
     clip = make("in.mp4", frames=3)
     Path("text.mp4").write_text("no video at all")
     Path("empty.mp4").touch()
@@ -174,7 +174,7 @@ def test_bad_input_has_its_sentence() -> None:
         "no frames": run("void", "dusk.png"),
         "no frame after": run(clip, "dusk.png", "--start", "100"),
         "does not exist": run(clip, "dusk.png", "-o", "nowhere/out.mp4"),
-        "needs a video extension": run(clip, "dusk.png", "-o", "out.txt"),
+        "Videos cannot be written as": run(clip, "dusk.png", "-o", "out.txt"),
         "Unknown codec": run(clip, "dusk.png", "--codec", "h999"),
         "cannot hold prores": run(clip, "dusk.png", "--codec", "prores"),
         "is an input file": run(clip, "dusk.png", "-o", "in.mp4", "--force"),
@@ -261,7 +261,7 @@ def test_a_full_disk_leaves_nothing(folder: Path) -> None:
     assert sorted(p.name for p in folder.iterdir()) == ["dusk.png", "in.mp4", "tiny.safetensors"]
 
 
-def test_several_styles_by_the_command() -> None:
+def test_several_styles() -> None:
     clip = make("in.mp4", rate="10", frames=12)
     Image.fromarray(scene(70, 40) // 4).save("night.png")
     words = ["--style", "night.png", "--at", "0:00.6", "--fade", "0.2"]

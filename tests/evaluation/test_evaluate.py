@@ -75,7 +75,7 @@ def test_json_and_csv_agree(pairs: list[str | Path], folders: Path) -> None:
     assert by_name["same"]["score"] > by_name["blurred"]["score"] > by_name["swapped"]["score"]
 
 
-def test_a_teacher_adds_gram_and_style(pairs: list[str | Path], teacher: Path) -> None:
+def test_vgg_adds_gram_and_style(pairs: list[str | Path], teacher: Path) -> None:
     outcome = evaluate(*pairs, "--teacher", teacher, "--device", "cpu", "--json")
     assert outcome.exit_code == 0, outcome.output
     mean = json.loads(outcome.stdout)["mean"]
@@ -135,13 +135,13 @@ def test_errors_are_one_sentence(folders: Path, pairs: list[str | Path], tmp_pat
         ([], "either RESULTS or --graded"),
         (["results"], "--content and --style"),
         (["results", "--graded", "photos"], "either RESULTS or --graded"),
-        (["--graded", "photos", "--content", "content"], "--content belongs to RESULTS"),
-        (["results", "--content", "a", "--style", "b", "--reconstruct"], "belongs to --graded"),
-        (["results", "--content", "a", "--style", "b", "--seed", "3"], "belongs to --graded"),
+        (["--graded", "photos", "--content", "content"], "--content needs RESULTS"),
+        (["results", "--content", "a", "--style", "b", "--reconstruct"], "needs --graded"),
+        (["results", "--content", "a", "--style", "b", "--seed", "3"], "needs --graded"),
         (["--graded", "photos", "--json", "--csv"], "one of --json and --csv"),
     ],
 )
-def test_options_that_do_not_go_together(arguments: list[str], message: str) -> None:
+def test_conflicting_options(arguments: list[str], message: str) -> None:
     outcome = evaluate(*arguments)
     assert outcome.exit_code == 2
     assert message in " ".join(outcome.stderr.split())

@@ -55,7 +55,7 @@ class Colours(torch.nn.Module):
         ((0, 255, 0), (0, 0, 255), 83.186),
     ],
 )
-def test_ciede2000_of_known_colours(
+def test_ciede2000_of_known_colors(
     a: tuple[int, ...], b: tuple[int, ...], difference: float
 ) -> None:
     assert metrics.ciede2000(plain(*a), plain(*b)) == pytest.approx(difference, abs=0.01)
@@ -99,7 +99,7 @@ def test_swd_of_flat_photos_is_a_mean_projection() -> None:
     assert metrics.swd(landscape(), landscape()) == 0
 
 
-def test_bc_of_same_and_of_disjoint_colours() -> None:
+def test_bc_of_same_and_of_disjoint_colors() -> None:
     assert metrics.bc(landscape(), landscape()) == pytest.approx(1)
     assert metrics.bc(plain(255, 0, 0), plain(0, 0, 255)) == pytest.approx(0, abs=1e-6)
     assert metrics.bc(landscape(), plain(128, 128, 128)) < metrics.bc(
@@ -108,7 +108,7 @@ def test_bc_of_same_and_of_disjoint_colours() -> None:
 
 
 @pytest.mark.parametrize("function", TO_CONTENT)
-def test_the_content_itself_is_without_fault(function: object) -> None:
+def test_the_content_itself_scores_perfectly(function: object) -> None:
     assert function(landscape(), landscape()) == pytest.approx(1)  # type: ignore[operator]
 
 
@@ -126,7 +126,7 @@ def test_struct_ignores_a_change_of_tone() -> None:
 
 
 @pytest.mark.parametrize("gain", [0.6, 0.8, 1.0])
-def test_an_even_loss_of_contrast_is_no_artefact(gain: float) -> None:
+def test_an_even_loss_of_contrast_is_not_an_artefact(gain: float) -> None:
     duller = (landscape() / 255 - 0.5) * gain + 0.5
     assert metrics.lip(landscape(), duller) < 1.01
     assert metrics.noise(landscape(), duller) == pytest.approx(1, abs=0.15)
@@ -141,7 +141,7 @@ def test_lip_of_a_linear_change_is_its_factor() -> None:
     assert metrics.lip(plain(9, 9, 9), landscape(64, 48)) == 1
 
 
-def test_clip_counts_pixels_newly_at_an_end() -> None:
+def test_clip_counts_newly_clipped_pixels() -> None:
     content = plain(10, 10, 10)
     content[0, :, 0] = 255
     result = content.copy()
@@ -150,7 +150,7 @@ def test_clip_counts_pixels_newly_at_an_end() -> None:
     assert metrics.clip(content, result) == pytest.approx(100 * 3 / 48)
 
 
-def test_noise_in_the_sky_is_noise_and_in_the_wood_is_not() -> None:
+def test_noise_counts_in_flat_areas_only() -> None:
     content = landscape()
     sky, wood = content.copy(), content.copy()
     sky[:64], wood[64:] = noisy(content, 3)[:64], noisy(content, 3)[64:]
@@ -180,7 +180,7 @@ def test_style_and_score_by_hand() -> None:
     assert metrics.score(measures) == pytest.approx((0.5 * 0.9 * 0.8 * 0.7 * clean) ** (1 / 5))
 
 
-def test_measure_brings_everything_to_the_size_of_the_result() -> None:
+def test_measure_resizes_everything_to_the_result() -> None:
     content, style = landscape(), landscape(200, 90, seed=3)[..., ::-1]
     half = np.asarray(Image.fromarray(content).resize((80, 64), Image.Resampling.LANCZOS))
     measures = metrics.measure(content, style, half)
@@ -218,7 +218,7 @@ def test_mean_takes_the_median_of_lip() -> None:
         (landscape().astype(np.int32), landscape()),
     ],
 )
-def test_what_cannot_be_measured_is_said(content: Pixels, result: Pixels) -> None:
+def test_photos_that_cannot_be_measured_are_refused(content: Pixels, result: Pixels) -> None:
     with pytest.raises(PhotostyleError):
         metrics.measure(content, landscape(), result)
     with pytest.raises(PhotostyleError):
@@ -263,7 +263,7 @@ def test_a_cube_may_have_another_domain(tmp_path: Path) -> None:
      "LUT_3D_SIZE 1\n0 0 0", "LUT_3D_SIZE 2\n" + "0 0 nan\n" * 8,
      "LUT_3D_SIZE 2\nDOMAIN_MAX 0 0 0\n" + "0 0 0\n" * 8],
 )  # fmt: skip
-def test_a_broken_cube_is_said(tmp_path: Path, text: str) -> None:
+def test_a_broken_cube_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "broken.cube"
     path.write_text(text)
     with pytest.raises(PhotostyleError, match=r"broken\.cube"):

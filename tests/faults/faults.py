@@ -198,7 +198,7 @@ def check_next_runs(workspace: Workspace) -> None:
     (workspace.folder / old).write_bytes(OLD)
     code, stderr = workspace.wait(workspace.start("-o", old, "--model", "missing"))
     assert code == 1
-    assert "exists already" in stderr
+    assert "already exists" in stderr
     (workspace.folder / old).unlink()
     assert workspace.wait(workspace.start("-o", output)) == (0, workspace.stderr)
     assert workspace.other_files(output) == []
@@ -255,12 +255,12 @@ def compete(workspace: Workspace, rounds: int, processes: int = 4) -> None:
         assert workspace.other_files("same.png") == []
         codes = Counter(code for code, _ in ends)
         assert codes[0] == (processes if force else 1), ends
-        assert all(code == 0 or "exists already" in stderr for code, stderr in ends), ends
+        assert all(code == 0 or "already exists" in stderr for code, stderr in ends), ends
         (workspace.folder / "same.png").unlink()
 
 
 def deny_permissions(workspace: Workspace) -> None:
-    """A photo that may not be read, and a folder that may not be written to."""
+    """A photo that is not readable, and a folder that is not writable."""
     nobody = 65534
     (workspace.folder / "shut").mkdir(mode=0o555)
     (workspace.folder / "day.png").chmod(0)
@@ -273,7 +273,7 @@ def deny_permissions(workspace: Workspace) -> None:
     assert end == (1, "Error: 'day.png' cannot be read: Permission denied.\n")
     (workspace.folder / "day.png").chmod(0o644)
     end = workspace.wait(workspace.start("-o", "shut/out.png", before=drop_root))
-    assert end == (1, "Error: The folder 'shut' may not be written to.\n")
+    assert end == (1, "Error: The folder 'shut' is not writable.\n")
     (workspace.folder / "shut").rmdir()
 
 

@@ -71,7 +71,7 @@ def test_frames_in_and_out(folder: Path, model: str) -> None:
 
 
 @pytest.mark.parametrize("temporal", ["shot", "smooth", "frame"])
-def test_an_interrupt_ends_the_file_with_the_frame_that_was_reached(
+def test_an_interrupt_ends_the_file_after_the_frames_that_are_done(
     folder: Path, model: str, temporal: Any
 ) -> None:
     make("in.mp4", "-c:a", "aac", inputs=SOUND, rate="25", frames=25)

@@ -110,7 +110,7 @@ def test_a_stylizer_is_loaded_once_and_used_twice(
 
 
 @pytest.mark.usefixtures("folder")
-def test_progress_hears_of_phases_in_their_order(model: str) -> None:
+def test_progress_reports_the_phases_in_order(model: str) -> None:
     calls: list[Call] = []
 
     def progress(phase: str, done: float = 0, total: float | None = None, detail: str = "") -> None:
@@ -140,7 +140,7 @@ def test_progress_hears_of_phases_in_their_order(model: str) -> None:
         ({"mode": "slow"}, "Unknown mode 'slow'"),
         ({"depth": "16", "output": "a.jpg"}, "JPEG stores only 8 bits"),
         ({"output": "dusk.png", "overwrite": True}, "is an input file; choose another output"),
-        ({"output": "taken.png"}, "exists already"),
+        ({"output": "taken.png"}, "already exists"),
         ({"output": "a.txt"}, "extension"),
     ],
 )

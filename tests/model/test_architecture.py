@@ -37,7 +37,7 @@ def test_photonas_is_what_the_paper_describes() -> None:
     assert PHOTONAS.wct_layers == ("skip1", "d5")
 
 
-def test_a_place_on_a_level_that_nothing_uses_is_no_place() -> None:
+def test_a_wct_layer_on_an_unused_level_does_not_exist() -> None:
     assert Architecture(wct_skip2=True).wct_layers == ()
     assert Architecture(wct_skip2=True, bfa2=True).wct_layers == ("skip2",)
 

@@ -25,7 +25,7 @@ def cov(x: Tensor) -> np.ndarray:
     return np.cov(x[0].flatten(1).double().numpy(), bias=True)
 
 
-def test_moments_are_numpys(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_moments_equal_numpys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(moments, "CHUNK", {"cpu": 37})  # several chunks, the last one short
     x = features(8, 20, 30)
     ours = Moments.of(x)
@@ -78,7 +78,7 @@ def test_monge_is_symmetric_positive_and_solves_riccati() -> None:
     np.testing.assert_allclose(t @ cov(content) @ t, cov(style), rtol=1e-7, atol=1e-9)
 
 
-def test_published_damps_the_content() -> None:
+def test_reference_damps_the_content() -> None:
     content, style = features(6, 40, 40, 1).double(), features(6, 30, 50, 2).double()
     n = 1600 / 1599
     damped = cov(content) * n * (1.5 + np.eye(6))
@@ -140,7 +140,7 @@ def test_a_batch_is_mapped_sample_by_sample() -> None:
         torch.testing.assert_close(together[i : i + 1], alone, rtol=1e-4, atol=1e-4)
 
 
-def test_instance_norm_is_torchs() -> None:
+def test_instance_norm_equals_torchs() -> None:
     x = features(7, 12, 11, batch=2) * 4 + 3
     expected = torch.nn.functional.instance_norm(x)
     torch.testing.assert_close(normalization(Moments.of(x))(x), expected, rtol=1e-4, atol=1e-5)

@@ -181,7 +181,7 @@ def save_lua(encoder: State, path: Path) -> None:
 
 
 @pytest.mark.parametrize("encoder_kind", ["reference", "torchvision", "lua"])
-def test_an_imported_checkpoint_gives_the_published_result(
+def test_an_imported_checkpoint_gives_the_reference_result(
     encoder: State, decoder: State, encoder_kind: str, tmp_path: Path
 ) -> None:
     if encoder_kind == "torchvision":

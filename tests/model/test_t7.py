@@ -23,7 +23,7 @@ def test_tensors_with_strides_and_offset() -> None:
     assert t7.parse(tensor([], [], 0, integer(0))).size == 0
 
 
-def test_tables_objects_and_what_is_referred_to_twice() -> None:
+def test_tables_objects_and_shared_references() -> None:
     number = integer(1) + struct.pack("<d", 7)
     items = integer(2) + string(b"n") + number + number + integer(5) + integer(1)
     table = integer(3) + integer(1) + integer(2) + items

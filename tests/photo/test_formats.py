@@ -106,9 +106,9 @@ def test_the_readme_table_of_formats_is_true(name: str) -> None:
 
 def test_the_readme_table_of_formats_that_are_only_read() -> None:
     rows = table()
-    assert set(rows) == {*NAMES, "raw", "others of Pillow"}
+    assert set(rows) == {*NAMES, "raw", "others that Pillow reads"}
     assert rows["raw"] == ["16", "-", "-", "-", "EXIF", "-"]  # tested below
-    assert rows["others of Pillow"] == ["8", "-", "yes", "-", "-", "-"]
+    assert rows["others that Pillow reads"] == ["8", "-", "yes", "-", "-", "-"]
     pixels = np.dstack([scene(), scene()[..., 0]])
     for format in ("TGA", "ICO", "JPEG2000"):
         lossless = {"irreversible": False} if format == "JPEG2000" else {"sizes": [(60, 40)]}

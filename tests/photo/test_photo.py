@@ -211,20 +211,20 @@ def test_palette_transparency_becomes_alpha() -> None:
 
 
 @pytest.mark.parametrize("format", ["PNG", "TIFF"])
-def test_16_bit_grey_is_scaled_and_not_clipped(format: str) -> None:
+def test_16_bit_gray_is_scaled_and_not_clipped(format: str) -> None:
     values = np.linspace(0, 65535, 700).round().astype(np.uint16)[None]
     read = photo.read(saved(Image.fromarray(values), format))
     assert read.depth == 16
     assert np.array_equal(read.pixels[0, :, 1], values[0])
 
 
-def test_float_grey_with_nan_and_infinite_values() -> None:
+def test_float_gray_with_nan_and_infinite_values() -> None:
     values = np.array([[0, 0.5, 1, -3, np.nan, np.inf, -np.inf]], np.float32)
     read = photo.read(saved(Image.fromarray(values), "TIFF"))
     assert read.pixels[0, :, 0].tolist() == [0, 32768, 65535, 0, 0, 65535, 0]
 
 
-def test_cmyk_and_lab_become_the_colours_they_stand_for() -> None:
+def test_cmyk_and_lab_become_the_colors_they_stand_for() -> None:
     ink = Image.new("CMYK", (8, 8), (0, 255, 255, 0))
     red, green, blue = photo.read(saved(ink, "TIFF")).pixels[4, 4].astype(int)
     assert red > 180
@@ -259,7 +259,7 @@ def test_rgb_stays_in_its_profile(name: str, format: str) -> None:
         ("sRGB", "ProPhoto"),
     ],
 )
-def test_colours_are_converted_as_the_standards_say(source: str, target: str, depth: int) -> None:
+def test_colors_are_converted_as_the_standards_say(source: str, target: str, depth: int) -> None:
     # Greyish enough to lie within each of the spaces.
     pixels = scene() // 4 + 96 if depth == 8 else deep_scene() // 4 + 24000
     top = 2**depth - 1
@@ -293,7 +293,7 @@ def to_d50(name: str) -> npt.NDArray[np.float64]:
     return adapted
 
 
-def test_grey_with_a_profile_is_converted() -> None:
+def test_gray_with_a_profile_is_converted() -> None:
     gray = np.arange(256, dtype=np.uint8)[None]
     for values in (gray, gray.astype(np.uint16) * 257):
         top = np.iinfo(values.dtype).max
@@ -443,7 +443,7 @@ def test_overwriting_follows_links_and_refuses_folders(tmp_path: Path) -> None:
     target, link = tmp_path / "photo.png", tmp_path / "link.png"
     target.write_bytes(b"old")
     link.symlink_to(target)
-    with pytest.raises(PhotostyleError, match="exists already"):
+    with pytest.raises(PhotostyleError, match="already exists"):
         photo.write(Photo(scene()), link)
     photo.write(Photo(scene()), link, overwrite=True)
     assert link.is_symlink()

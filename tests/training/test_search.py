@@ -128,7 +128,7 @@ def test_a_subnetwork_computes_what_its_extract_does(
         ("skip1", "conv27", slice(4, 8)),
     ],
 )
-def test_a_missing_link_is_one_whose_kernel_is_zero(
+def test_a_missing_skip_link_equals_a_zero_kernel(
     supernet: Supernet, missing: str, layer: str, columns: slice
 ) -> None:
     pixels = torch.rand(1, 3, 32, 32)
@@ -149,7 +149,7 @@ def test_gradients_of_a_subnetwork_reach_the_supernet() -> None:
     assert not gradients["conv27.weight"][:, 4:].any()  # the skip link that is off
 
 
-def test_kernels_that_stand_in_do_the_same_in_flat_areas() -> None:
+def test_second_kernels_are_equivalent_in_flat_areas() -> None:
     """Of features without edges, before any ReLU."""
     torch.manual_seed(1)
     supernet = Supernet.around(PhotoNet(PHOTONET, WIDTHS))
@@ -358,7 +358,7 @@ def test_search_finds_the_front(supernet: Supernet, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("score", ["pareto", "paper"])
-def test_an_interrupted_search_goes_on_as_if_it_had_not_been(
+def test_an_interrupted_search_continues_unchanged(
     supernet: Supernet, tmp_path: Path, score: str
 ) -> None:
     urls = [str(tmp_path / name) for name in "ab"]
@@ -378,7 +378,7 @@ def test_an_interrupted_search_goes_on_as_if_it_had_not_been(
         search(urls[1], supernet, 20, score=score, seed=1)
 
 
-def test_a_candidate_lost_with_its_worker_is_evaluated_in_the_end(
+def test_a_candidate_of_a_lost_worker_is_evaluated_again(
     supernet: Supernet, tmp_path: Path
 ) -> None:
     url = str(tmp_path / "study.log")
@@ -459,7 +459,7 @@ def test_aging_evolution() -> None:
     assert [t.params for t in again] == [t.params for t in trials]
 
 
-def test_a_tournament_of_one_follows_chance() -> None:
+def test_a_tournament_of_one_is_random() -> None:
     """Without selection pressure there is no progress, with it there is."""
 
     def end(tournament: int) -> float:
@@ -577,7 +577,7 @@ def test_paper_search_from_the_command_line(
     assert outcome.stdout.strip() == mine
 
 
-def test_a_search_that_cannot_be(
+def test_impossible_searches_are_refused(
     photos: Path, supernet: Supernet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = saved(supernet, tmp_path / "supernet.safetensors")

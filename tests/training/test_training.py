@@ -49,7 +49,7 @@ def test_photos_from_folders_and_shards(shard: Path, tmp_path: Path) -> None:
         Photos([tmp_path / "missing.tar"])
 
 
-def test_photos_come_upright_and_in_srgb(tmp_path: Path) -> None:
+def test_photos_are_upright_and_in_srgb(tmp_path: Path) -> None:
     """From folders and from shards, by the orientation and the profile in the file."""
     image = Image.fromarray(clouds(60, 40))
     image.save(tmp_path / "plain.png")
@@ -98,13 +98,13 @@ def test_a_grade_keeps_the_range(seed: int, strength: float) -> None:
     assert graded.max() <= 1
 
 
-def test_a_grade_of_no_strength_changes_nothing() -> None:
+def test_a_grade_of_strength_0_changes_nothing() -> None:
     pixels = torch.rand(2, 3, 8, 8) * 0.98 + 0.01
     grade = grades.sample(np.random.default_rng(0), 0.0)
     torch.testing.assert_close(grade(pixels), pixels, rtol=1e-4, atol=1e-4)
 
 
-def test_a_grade_is_one_look_for_every_photo() -> None:
+def test_a_grade_does_not_depend_on_the_photo() -> None:
     """It depends on each pixel alone, so a crop of a graded photo is the graded crop."""
     pixels, grade = torch.rand(3, 20, 20), grades.sample(np.random.default_rng(3))
     torch.testing.assert_close(grade(pixels)[:, 4:9, 2:11], grade(pixels[:, 4:9, 2:11]))
@@ -143,7 +143,7 @@ def test_smoothness_sees_noise_in_the_sky_only() -> None:
     assert losses.smoothness(foliage + noise, foliage).item() < 1e-3
 
 
-def test_palette_knows_colours_and_no_places() -> None:
+def test_palette_ignores_positions() -> None:
     a = torch.rand(1, 3, 12, 12)
     shuffled = a.flatten(2)[..., torch.randperm(144)].view_as(a)
     assert losses.palette(a, shuffled).item() < 1e-6
@@ -158,7 +158,7 @@ def test_clipping_by_hand() -> None:
     assert losses.clipping(result).item() == pytest.approx((0.1 + 0.1) / 4, abs=1e-6)
 
 
-def test_teacher_widths_come_from_the_file(teacher: Path) -> None:
+def test_vgg_widths_come_from_the_file(teacher: Path) -> None:
     network = VGGFeatures.load(teacher)
     assert network.widths == [4, 6, 8]
     shapes = [tuple(f.shape) for f in network(torch.rand(2, 3, 32, 48))]

@@ -24,7 +24,7 @@ def photo(seed: int, height: int = 60, width: int = 80, power: float = 1.0) -> T
     return as_tensor(scene(width, height, evening=bool(seed % 2))) ** power
 
 
-def test_quantiles_are_numpys() -> None:
+def test_quantiles_equal_numpys() -> None:
     pixels = photo(1)
     levels = (np.arange(tone_curves.QUANTILES) + 0.5) / tone_curves.QUANTILES
     found = ToneHistogram.of(pixels).quantiles()[0]
@@ -49,7 +49,7 @@ def test_histograms_merge_and_weigh() -> None:
     torch.testing.assert_close(weighted.counts, ToneHistogram.of(pixels).counts)
 
 
-def test_its_own_curves_change_nothing() -> None:
+def test_curves_to_its_own_tones_change_nothing() -> None:
     pixels = photo(0)
     own = ToneHistogram.of(pixels)
     torch.testing.assert_close(own.curves(own)(pixels), pixels, atol=1e-6, rtol=0)
@@ -108,7 +108,7 @@ def test_a_photo_matches_itself() -> None:
     torch.testing.assert_close(found(content), content, atol=1e-5, rtol=0)
 
 
-def test_what_is_sampled_matches_like_the_whole() -> None:
+def test_a_sample_gives_nearly_the_same_match() -> None:
     content, target = photo(0, 700, 900), photo(1, 300, 400)
     assert 40_000 < sampled(content)[0, 0].numel() < 200_000
     whole = match_colors(content, content, Palette.of(target), "monge")(content)
@@ -149,7 +149,7 @@ def test_the_roll_off_keeps_to_the_range(value: float, result: float) -> None:
         assert found == pytest.approx(expected, abs=error)
 
 
-def test_curves_leave_what_is_beyond_at_the_last_shift() -> None:
+def test_values_beyond_the_histogram_get_the_last_shift() -> None:
     shift = torch.linspace(0.1, 0.3, tone_curves.BINS + 1)[None, None]
     far = torch.tensor([-3.0, 5.0])[None, None, None]
     torch.testing.assert_close(ToneCurves(shift)(far), far + torch.tensor([0.1, 0.3]))

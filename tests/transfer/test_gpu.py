@@ -44,7 +44,7 @@ def on_gpu(model: str = "photonas") -> Iterator[Stylizer]:
 
 @pytest.mark.parametrize("mode", ["fast", "exact"])
 @pytest.mark.parametrize("tile", [1024, 176])
-def test_all_is_on_the_device_that_it_is_needed_on(
+def test_every_tensor_is_on_the_right_device(
     mode: Any, tile: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Under masks, for photos of every type, in tiles, some of it in the CPU's memory."""
@@ -78,7 +78,7 @@ def frames(count: int) -> Iterator[VideoFrame]:
 
 
 @pytest.mark.parametrize("temporal", ["shot", "smooth", "frame"])
-def test_a_clip_is_on_the_device_that_it_is_needed_on(
+def test_every_tensor_of_a_clip_is_on_the_right_device(
     temporal: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_CutDetector, "is_cut", lambda _, small: small.device.type != "cuda")

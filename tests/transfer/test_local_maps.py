@@ -82,7 +82,7 @@ def test_flat_regions_stay_flat_and_halos_are_bounded(photonas: Stylizer, evenin
         assert np.abs(results[0][far] - results[0][far].mean((0, 1))).max() < 1 / 255
 
 
-def test_detail_is_carried_over(photonas: Stylizer, evening: Style) -> None:
+def test_detail_is_kept(photonas: Stylizer, evening: Style) -> None:
     """Lines a pixel wide, which the reduced copy cannot hold, come out as they went in."""
     photo = scene(900, 600) / 255
     photo[::7] *= 0.8
@@ -109,7 +109,7 @@ def test_a_fit_finds_the_map_that_was_applied() -> None:
     torch.testing.assert_close(maps, expected, atol=2e-3, rtol=0)
 
 
-def test_fitted_is_what_the_maps_make_of_the_content(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_project_to_maps_applies_the_fitted_maps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(STRIP, "cpu", 1000)  # several strips
     generator = torch.Generator().manual_seed(0)
     content = torch.rand(2, 3, 60, 80, generator=generator)

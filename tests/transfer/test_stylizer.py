@@ -35,7 +35,7 @@ def warm() -> np.ndarray:
     return scene(40, 64, seed=1, evening=True, grain=0.08)
 
 
-def test_a_mask_lies_on_the_padded_photo_at_every_place_but_its_own_pixels() -> None:
+def test_a_mask_is_padded_for_every_layer_but_the_pixels() -> None:
     """Also where features happen to be of the photo's size: 16 pixels are padded to 32."""
     mask = torch.zeros(1, 1, 16, 16)
     mask[..., :8, :] = 1
@@ -47,7 +47,7 @@ def test_a_mask_lies_on_the_padded_photo_at_every_place_but_its_own_pixels() -> 
         assert weights.shape[-2:] == (size, size)
 
 
-def test_every_kind_comes_back_as_itself(
+def test_every_type_of_photo_comes_back_as_itself(
     stylizer: Stylizer, content: np.ndarray, warm: np.ndarray
 ) -> None:
     style = stylizer.learn(warm)
@@ -77,7 +77,7 @@ def test_every_kind_comes_back_as_itself(
     np.testing.assert_array_equal(np.asarray(image), array)
 
 
-def test_every_kind_teaches_the_same(
+def test_every_type_of_photo_gives_the_same_style(
     stylizer: Stylizer, content: np.ndarray, warm: np.ndarray
 ) -> None:
     expected = stylizer.apply(content, stylizer.learn(warm))
@@ -101,7 +101,9 @@ def test_alpha_is_kept(stylizer: Stylizer, content: np.ndarray, warm: np.ndarray
     np.testing.assert_array_equal(np.asarray(result)[..., 3], np.asarray(alpha))
 
 
-def test_the_look_is_taken_over(stylizer: Stylizer, content: np.ndarray, warm: np.ndarray) -> None:
+def test_the_colors_of_the_style_are_transferred(
+    stylizer: Stylizer, content: np.ndarray, warm: np.ndarray
+) -> None:
     """Mean and spread of each channel come much closer to the style's than they were."""
 
     def statistics(photo: np.ndarray) -> np.ndarray:
@@ -201,7 +203,7 @@ def test_views_of_arrays_are_photos(
         ("photo.jpg", "not str"),
     ],
 )
-def test_what_is_no_photo_is_refused(photo: object, words: str) -> None:
+def test_what_is_not_a_photo_is_refused(photo: object, words: str) -> None:
     checkpoint = Checkpoint(PhotoNet(PHOTONAS, (2, 2, 2, 2, 2)))
     stylizer = Stylizer(checkpoint, torch.device("cpu"))
     with pytest.raises(PhotostyleError, match=words):
@@ -230,7 +232,7 @@ def test_other_devices_are_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("limit", [600, 100])
-def test_too_little_memory_of_a_gpu_means_smaller_tiles(
+def test_tiles_get_smaller_if_gpu_memory_runs_out(
     monkeypatch: pytest.MonkeyPatch, limit: int
 ) -> None:
     """A device that has room for so many rows and columns: smaller tiles, or a sentence."""

@@ -91,7 +91,7 @@ def test_too_small_an_overlap_would_be_seen(
     assert difference(photonas, (529, 99), 176) > 10 * TOLERANCE
 
 
-def test_the_engine_takes_tiles_for_large_photos(photonas: Stylizer) -> None:
+def test_the_engine_uses_tiles_for_large_photos(photonas: Stylizer) -> None:
     content = scene(563, 65)
     style = photonas.learn(scene(120, 90, evening=True))
     fractions: list[float] = []

@@ -48,7 +48,7 @@ def test_shots_are_found_and_have_moments_of_their_own(photonas: photostyle.Styl
     assert difference(alone.pixels, clip[0].pixels) < 0.5
 
 
-def test_motion_is_no_cut(photonas: photostyle.Stylizer) -> None:
+def test_motion_is_not_a_cut(photonas: photostyle.Stylizer) -> None:
     style = photonas.learn(scene(120, 80))
     restyling = VideoStylizer(photonas, StyleTimeline([StyleCue(0, style)]))
     panned = [np.ascontiguousarray(np.roll(scene(160, 96), 4 * k, 1)) for k in range(8)]
@@ -56,7 +56,7 @@ def test_motion_is_no_cut(photonas: photostyle.Stylizer) -> None:
     assert restyling.cuts == []
 
 
-def test_what_does_not_move_does_not_flicker(photonas: photostyle.Stylizer) -> None:
+def test_static_frames_do_not_flicker(photonas: photostyle.Stylizer) -> None:
     """A still corner beside a growing bright thing: steadiest with one set of moments per shot."""
     style = photonas.learn(np.ascontiguousarray(scene(120, 80)[..., ::-1]))
     flicker = {}
@@ -75,7 +75,7 @@ def test_what_does_not_move_does_not_flicker(photonas: photostyle.Stylizer) -> N
     assert flicker["smooth"] < 0.7 * flicker["frame"]
 
 
-def test_a_programme_fades_from_one_style_to_the_next(photonas: photostyle.Stylizer) -> None:
+def test_a_timeline_fades_from_one_style_to_the_next(photonas: photostyle.Stylizer) -> None:
     styles = [photonas.learn(np.ascontiguousarray(scene(99, 80) // k)) for k in (1, 3)]
     programme = StyleTimeline([StyleCue(0, styles[0]), StyleCue(1.0, styles[1])], fade=0.5)
     assert programme.at(0.9) == [(0, 1.0)]

@@ -59,7 +59,7 @@ def copy(source: Path | Source, target: str, encoding: Encoding | None = None) -
         ),
     ],
 )
-def test_an_untouched_clip_keeps_its_colours_and_tags(
+def test_an_untouched_clip_keeps_its_colors_and_tags(
     name: str, options: list[str], format: dict[str, Any]
 ) -> None:
     clip = make(name, *options, frames=5, **format)

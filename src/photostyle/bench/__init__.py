@@ -1,1 +1,1 @@
-"""Measures speed: the engine by its phases, whole commands, and the reference implementation."""
+"""Measures the speed of the engine, of whole commands and of the reference implementation."""

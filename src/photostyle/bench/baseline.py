@@ -1,4 +1,4 @@
-"""The reference implementation of PhotoNAS (An et al., AAAI 2020), as its authors run it.
+"""The reference implementation of PhotoNAS (An et al., AAAI 2020), run as by its authors.
 
 It uses the full widths at full resolution, resizes both photos to that resolution, encodes the
 style again for each content photo, concatenates features and computes WCT in float64 by singular
@@ -15,7 +15,7 @@ from photostyle.model.architecture import FULL_WIDTHS, PHOTONAS, Widths
 from photostyle.model.network import PhotoNet, pad
 
 BYTES_PER_PIXEL = 6_000
-"""Peak memory of a run per pixel: 11.9 GB at 1920x1080."""
+"""Peak memory of a run per pixel; a run at 1920x1080 takes 11.9 GB."""
 
 
 class Baseline(nn.Module):
@@ -29,7 +29,7 @@ class Baseline(nn.Module):
                 nn.init.kaiming_normal_(layer.weight)
 
     def forward(self, content: Tensor, style: Tensor) -> Tensor:
-        """Transfers the style of one RGB photo (1, 3, H, W), 0..1, to another.
+        """Transfer the style of one RGB photo to another, both (1, 3, H, W), 0..1.
 
         The result has the size of the content after `pad`.
         """
@@ -42,7 +42,7 @@ class Baseline(nn.Module):
         levels, features = [], pad(pixels)
         for number in range(1, 6):
             features = self.network.encoder.level(number, features)
-            # The next level begins with a convolution or pooling, neither of which is in place.
+            # Safe to keep: the next level begins with a convolution or pooling, not in place.
             levels.append(features)
         return levels
 
@@ -60,7 +60,7 @@ class Baseline(nn.Module):
 
 
 def wct(content: Tensor, style: Tensor) -> Tensor:
-    """Whitening and colouring of features (1, C, H, W) as in the reference implementation."""
+    """The WCT of the reference implementation for features (1, C, H, W), in float64."""
     c, s = (features[0].flatten(1).double() for features in (content, style))
     mean_c, mean_s = c.mean(1, keepdim=True), s.mean(1, keepdim=True)
     c, s = c - mean_c, s - mean_s

@@ -1,4 +1,4 @@
-"""Times the whole command: `photostyle image` from its start to the finished file."""
+"""Times the whole command `photostyle image`, from its start to the finished file."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from photostyle.bench.settings import Settings
 
 @dataclass(frozen=True)
 class CommandMeasurement:
-    """The run of median length on JPEG files of one resolution.
+    """The run of median duration on JPEG files of one resolution.
 
-    seconds: of the phases that the command reports, of "start" (everything around them) and of
-    "total". pillow_seconds: Pillow's time to read the same photo and write it with the same
-    settings. peak_bytes: of the command's process, in the largest of the runs.
+    seconds: times of the phases that the command reports, "start" (everything else) and "total".
+    pillow_seconds: Pillow's time to read the same photo and write it with the same settings.
+    peak_bytes: the largest peak memory of the command's process in all runs.
     """
 
     resolution: Resolution
@@ -34,7 +34,7 @@ class CommandMeasurement:
 
     @property
     def pillow_ratio(self) -> float:
-        """The command's time over Pillow's."""
+        """The command's time divided by Pillow's."""
         return self.seconds["total"] / self.pillow_seconds
 
     def as_json(self) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def measure_command(resolution: Resolution, settings: Settings) -> CommandMeasur
 
 
 def _prepare(folder: Path, resolution: Resolution, runs: int) -> float:
-    """Write the photos; returns the median of Pillow's seconds to read and write the content."""
+    """Write the photos; return the median of Pillow's seconds to read and write the content."""
     from PIL import Image
 
     from photostyle.bench.scene import scene

@@ -1,4 +1,4 @@
-"""The machine and the software that are measured."""
+"""Facts about the machine and the software that are measured."""
 
 from __future__ import annotations
 

@@ -40,13 +40,12 @@ class Spread(NamedTuple):
 class Measurement:
     """The figures of one resolution; times are in seconds.
 
-    mode: the one that was used, "fast" or "exact". learning: once per style. total: for each photo
-    once its style is learned, measured without the profiler. profiled: of further runs under the
-    profiler, whose parts are the phases. overhead: by how much the profiler lengthens a run, as a
-    fraction.
-    peak_bytes: of the process, or of the GPU's memory. copy_seconds: to copy the photo within the
-    GPU's memory, a lower bound for any program. baseline: of the reference implementation, or the
-    reason why it was not run.
+    mode: the mode used, "fast" or "exact". learning: time to learn the style. total: time for each
+    photo once the style is learned, without the profiler. profiled: time of additional runs under
+    the profiler, whose parts are the phases. overhead: the profiler's overhead as a fraction of a
+    run. peak_bytes: peak memory of the process, or of the GPU. copy_seconds: time to copy the photo
+    within the GPU's memory, a lower bound for any program. baseline: time of the reference
+    implementation, or the reason why it was not run.
     """
 
     resolution: Resolution
@@ -70,7 +69,7 @@ class Measurement:
 
     @property
     def baseline_ratio(self) -> float | None:
-        """The reference implementation's time for a photo over ours."""
+        """The reference implementation's time for a photo divided by ours."""
         return self.baseline / self.total.median if isinstance(self.baseline, float) else None
 
     def as_json(self) -> dict[str, Any]:
@@ -116,7 +115,7 @@ def _measure(resolution: Resolution, settings: Settings) -> Measurement:
     apply()
     learning = [_seconds(lambda: stylizer.learn(style_photo), device) for _ in range(settings.runs)]
     totals = [_seconds(apply, device) for _ in range(settings.runs)]
-    # Before the profiler, whose events take memory as well.
+    # Read before profiling, because the profiler's events take memory as well.
     peak = torch.cuda.max_memory_allocated() if device.type == "cuda" else peak_memory()
     phases, profiled, overhead = _phases(apply, device, settings.runs)
     return Measurement(
@@ -134,7 +133,7 @@ def _measure(resolution: Resolution, settings: Settings) -> Measurement:
 
 
 def _photo(resolution: Resolution, device: torch.device, evening: bool = False) -> Any:
-    """A photo as a program would hold it: an array, or on a GPU a tensor (3, H, W) in 0..1."""
+    """A photo in its usual form: an array (H, W, 3), or on a GPU a tensor (3, H, W) in 0..1."""
     pixels = scene(*resolution, evening)
     if device.type != "cuda":
         return pixels
@@ -144,10 +143,10 @@ def _photo(resolution: Resolution, device: torch.device, evening: bool = False) 
 def _phases(
     apply: Callable[[], None], device: torch.device, runs: int
 ) -> tuple[dict[str, Spread], Spread, float]:
-    """The time of each phase, of the profiled runs, and the overhead of the profiler."""
+    """The times of the phases and of the profiled runs, and the overhead of the profiler."""
     profile_call(apply, device)  # the profiler's own warm-up
     plain, calls = [], []
-    for _ in range(runs):  # in turns, because the speed of a machine drifts
+    for _ in range(runs):  # alternately, because the speed of a machine drifts
         plain.append(_seconds(apply, device))
         calls.append(profile_call(apply, device))
     phases = {name: Spread.of([call.phases[name] for call in calls]) for name in PHASES}
@@ -156,7 +155,7 @@ def _phases(
 
 
 def _seconds(call: Callable[[], object], device: torch.device) -> float:
-    """The time of a call, on a GPU between two events in its queue."""
+    """The time of a call; on a GPU, the time between two CUDA events."""
     if device.type != "cuda":
         start = time.perf_counter()
         call()

@@ -1,4 +1,4 @@
-"""Where the time of the engine goes, by the labels that it sets for `torch.profiler`."""
+"""Times the phases of the engine, which it labels for `torch.profiler`."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile, record_function
 
 OTHER = "other"
-"""The phase of everything outside the engine's labels."""
+"""The phase for all time outside the engine's labels."""
 
 PHASES = ("encoding", "moments", "decoding", "local maps", OTHER)
-"""The engine's labels, and `OTHER`."""
+"""The engine's labels and `OTHER`."""
 
 
 class ProfiledCall(NamedTuple):
     """One call under the profiler.
 
-    phases: seconds of each of PHASES; 0 for one that never ran. elapsed: seconds of the call.
+    phases: seconds of each of PHASES; 0 for a phase that never ran. elapsed: seconds of the call.
     """
 
     phases: dict[str, float]
@@ -29,10 +29,10 @@ class ProfiledCall(NamedTuple):
 
 
 def profile_call(call: Callable[[], object], device: torch.device) -> ProfiledCall:
-    """Profile a call; a phase inside another counts for itself alone.
+    """Profile a call; time in a nested phase does not count for the outer one.
 
     On the CPU the phases are wall time and add up to ``elapsed``. On a GPU they are the running
-    time of the kernels that were launched in them, which leaves out the time when the GPU idles.
+    time of the kernels launched in them, which excludes the time when the GPU is idle.
     """
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler would log to stderr
     on_gpu = device.type == "cuda"
@@ -47,7 +47,7 @@ def profile_call(call: Callable[[], object], device: torch.device) -> ProfiledCa
 
 
 def phase_seconds(events: Iterable[FunctionEvent], on_gpu: bool) -> dict[str, float]:
-    """Seconds of each phase: the events' own times, summed by the innermost label around them."""
+    """Seconds of each phase: the self times of the events, summed by their innermost label."""
     seconds = dict.fromkeys(PHASES, 0.0)
     for event in events:
         phase = _innermost_label(event)
@@ -64,5 +64,5 @@ def _innermost_label(event: FunctionEvent) -> str | None:
 
 
 def _kernel_time(event: FunctionEvent) -> float:
-    """Microseconds of the kernels that an operator launched; labels repeat them, so they give 0."""
+    """Microseconds of the kernels of an operator; 0 for labels, which repeat their operators'."""
     return 0.0 if event.is_user_annotation else sum(kernel.duration for kernel in event.kernels)

@@ -22,10 +22,11 @@ FORMATS = {".png": "png", ".svg": "svg", ".pdf": "pdf"}
 
 
 def check_plot(target: Path) -> None:
-    """Raises PhotostyleError if ``target`` is not a plot's file name or matplotlib is missing."""
+    """Raise PhotostyleError if plots cannot be written as ``target`` or matplotlib is missing."""
     if target.suffix.lower() not in FORMATS:
         raise PhotostyleError(
-            f"{str(target)!r} is not a plot's file name; end it in {', '.join(FORMATS)}."
+            f"Plots cannot be written as {target.name!r}; use one of the extensions "
+            f"{', '.join(FORMATS)}."
         )
     with needs_extra("plot"):
         import matplotlib  # noqa: F401
@@ -34,7 +35,7 @@ def check_plot(target: Path) -> None:
 def plot(
     measurements: Sequence[Measurement], title: str, target: Path, *, overwrite: bool = False
 ) -> None:
-    """Write the plot, both axes logarithmic; raises PhotostyleError as `new_file` does."""
+    """Write the plot with logarithmic axes; raises PhotostyleError as `new_file` does."""
     from matplotlib.figure import Figure
 
     measurements = sorted(measurements, key=lambda measurement: measurement.resolution.megapixels)
@@ -85,7 +86,7 @@ def _points(values: Mapping[float, float]) -> tuple[list[float], list[float]]:
 
 
 def _format(axes: Axes, sizes: Sequence[float]) -> None:
-    """Logarithmic axes with plain numbers, whole decades high, one tick for each size."""
+    """Make axes logarithmic, with plain numbers, whole decades of height, and a tick per size."""
     from matplotlib.ticker import FuncFormatter, NullFormatter
 
     axes.set(xscale="log", yscale="log", xlabel="megapixels")

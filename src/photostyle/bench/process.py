@@ -1,4 +1,4 @@
-"""Fresh processes, so that each measurement has a peak memory of its own."""
+"""Runs measurements in fresh processes, so that each has its own peak memory."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ T = TypeVar("T")
 def in_fresh_process(function: Callable[..., T], *arguments: Any) -> T:
     """Call ``function``, defined at the top level of a module, in a new process.
 
-    Raises the function's PhotostyleError or OSError, MemoryError if it runs out of memory,
-    PhotostyleError if the process is killed, and RuntimeError for any other exception, whose
-    traceback the process prints.
+    Raises the function's PhotostyleError or OSError; MemoryError if it runs out of memory;
+    PhotostyleError if the process is killed; RuntimeError for any other exception, whose traceback
+    the process prints.
     """
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
@@ -37,10 +37,10 @@ def in_fresh_process(function: Callable[..., T], *arguments: Any) -> T:
     except EOFError:
         process.join()
         if (process.exitcode or 0) >= 0:
-            raise RuntimeError("The measuring process failed, as it says above.") from None
+            raise RuntimeError("The measuring process failed; see its traceback above.") from None
         raise PhotostyleError(
-            "The measuring process was killed, most likely because memory ran out; "
-            "choose a smaller resolution or tile."
+            "The measuring process was killed, most likely because it ran out of memory; choose a "
+            "smaller resolution or tile."
         ) from None
     finally:
         process.terminate()
@@ -64,7 +64,7 @@ def _answer(sender: Connection, function: Callable[..., T], arguments: tuple[Any
 
 
 class CommandRun(NamedTuple):
-    """A finished command: its wall time, and the peak memory of its process where known."""
+    """A finished command: its wall time, the peak memory of its process if known, and output."""
 
     seconds: float
     peak_bytes: int | None
@@ -72,7 +72,7 @@ class CommandRun(NamedTuple):
 
 
 def run_command(command: Sequence[str]) -> CommandRun:
-    """Run a command in a fresh process; raises PhotostyleError with its message if it fails."""
+    """Run a command in a fresh process; if it fails, raise PhotostyleError with its message."""
     return in_fresh_process(_run_command, command)
 
 
@@ -80,7 +80,7 @@ def _run_command(command: Sequence[str]) -> CommandRun:
     with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
         start = time.perf_counter()
         process = subprocess.Popen(command, stdout=stdout, stderr=stderr)
-        # The parent terminates this process when it is interrupted; the command must end as well.
+        # An interrupted parent terminates this process, which must then end the command as well.
         handler = signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
         try:
             peak = _wait(process)
@@ -99,20 +99,20 @@ def _run_command(command: Sequence[str]) -> CommandRun:
 
 
 def _wait(process: subprocess.Popen[bytes]) -> int | None:
-    """Wait for a process; returns its peak memory in bytes where the system tells."""
+    """Wait for a process; return its peak memory in bytes, None if it is not reported."""
     if not hasattr(os, "wait4"):
         process.wait()
         return None
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    # The memory of this process at the fork counts too; a fresh process has little.
+    # This includes the memory of the forking process, which is small because it is fresh.
     return _maxrss_bytes(usage.ru_maxrss)
 
 
 def peak_memory() -> int | None:
-    """Peak resident set of this process in bytes; None where the system does not tell."""
+    """Peak resident set of this process in bytes; None if the system does not report it."""
     with suppress(OSError):
-        # Unlike getrusage, this leaves out the parent's memory when this process was forked.
+        # Unlike getrusage, this excludes the parent's memory at the time of the fork.
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
@@ -124,12 +124,12 @@ def peak_memory() -> int | None:
 
 
 def _maxrss_bytes(maxrss: int) -> int:
-    """Converts getrusage's ru_maxrss to bytes: macOS gives bytes, other systems KiB."""
+    """Convert getrusage's ru_maxrss to bytes: macOS gives bytes, other systems KiB."""
     return maxrss if sys.platform == "darwin" else maxrss * 1024
 
 
 def free_memory() -> int | None:
-    """Bytes available without swapping; None where the system does not tell."""
+    """Bytes available without swapping; None if the system does not report it."""
     with suppress(OSError):
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):

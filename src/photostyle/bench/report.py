@@ -1,4 +1,4 @@
-"""Measurements as tables and sentences for people to read."""
+"""Formats measurements as tables and sentences."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 class Table(NamedTuple):
-    """A table as text; each row has as many cells as the header."""
+    """A table of text cells; each row has one cell for each column of the header."""
 
     header: tuple[str, ...]
     rows: Sequence[tuple[str, ...]]
 
 
 def phase_table(measurement: Measurement) -> Table:
-    """The phases of one resolution: times, and percentages of their sum."""
+    """The phases at one resolution: times, and percentages of their sum."""
     header = (f"{measurement.resolution}, {measurement.mode}", "median", "fastest", "slowest", "%")
     whole = sum(spread.median for spread in measurement.phases.values())
     rows = [
@@ -34,13 +34,13 @@ def phase_table(measurement: Measurement) -> Table:
 
 
 def notes(measurement: Measurement) -> Iterator[str]:
-    """What the table of phases does not say, one sentence each."""
+    """Sentences on figures that the table of phases does not show."""
     total, peak = measurement.total.median, measurement.peak_bytes
     yield (
         f"{measurement.megapixels_per_second:.1f} megapixels per second, "
         f"peak memory {_memory(peak)}."
     )
-    yield f"Runs for the phases are under a profiler, which adds {measurement.overhead:+.1%}."
+    yield f"The phases were measured under a profiler, which adds {measurement.overhead:+.1%}."
     if measurement.copy_seconds:
         yield f"{measurement.copy_seconds / total:.0%} of the speed of copying the photo."
     if isinstance(measurement.baseline, str):

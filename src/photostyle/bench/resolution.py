@@ -1,4 +1,4 @@
-"""Resolutions by name or size."""
+"""Photo resolutions, by name or size."""
 
 from __future__ import annotations
 

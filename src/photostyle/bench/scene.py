@@ -1,4 +1,4 @@
-"""Synthetic photos of any size: as detailed as real ones, and quick to render."""
+"""Renders synthetic photos of any size quickly, with as much detail as real ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STRIP = 1 << 18
 
 
 def scene(width: int, height: int, evening: bool = False) -> npt.NDArray[np.uint8]:
-    """Land under a sky by day or in the evening: sRGB (H, W, 3), uint8.
+    """A photo of land and sky, by day or in the evening: sRGB (H, W, 3), uint8.
 
     The texture has the spectrum of natural images, amplitude ~ 1 / frequency (Field 1987), at the
     scale of single pixels at any size, so that JPEG files are as large as those of a camera.
@@ -48,7 +48,7 @@ def scene(width: int, height: int, evening: bool = False) -> npt.NDArray[np.uint
 def _gradient(
     colors: list[list[float]],
 ) -> Callable[[npt.NDArray[Any]], npt.NDArray[np.float32]]:
-    """Interpolates evenly spaced colours at positions in 0..1."""
+    """A function that interpolates evenly spaced RGB colours at positions in 0..1."""
     positions = np.linspace(0, 1, len(colors))
     channels = np.array(colors).T
 

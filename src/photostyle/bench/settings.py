@@ -1,4 +1,4 @@
-"""What to measure with; imports nothing heavy."""
+"""Settings of a measurement; imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from photostyle.transfer.options import Mode
 class Settings:
     """Options of the engine and of the measurement.
 
-    working_size, tile: in pixels. runs: number of timed runs, after a warm-up. baseline: also time
-    the reference implementation, once. frames: number of frames of a clip whose stability is
-    measured.
+    model, device, mode, working_size, tile: as in `Stylizer.apply` and `photostyle.load`. runs:
+    number of timed runs, after a warm-up. baseline: also time the reference implementation, once.
+    frames: number of frames of a clip whose stability is measured.
     """
 
     model: str
@@ -27,7 +27,7 @@ class Settings:
 
     @property
     def arguments(self) -> list[str]:
-        """The options of both `photostyle image` and `photostyle video`."""
+        """Command-line options that `photostyle image` and `photostyle video` share."""
         return [
             *("--model", self.model, "--device", self.device),
             *("--working-size", str(self.working_size)),

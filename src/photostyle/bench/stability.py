@@ -1,6 +1,6 @@
-"""Temporal stability of a stylised clip, compared with that of its source.
+"""Temporal stability of a stylized clip, compared with that of its source.
 
-Needs scipy and scikit-image: the extra "evaluate".
+Needs scipy and scikit-image, from the extra "evaluate".
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ class Stability:
     """Temporal stability relative to the source: at 1 the result is as stable as the source.
 
     warping_error: RMS difference between each frame and the one before, warped along the source's
-    optical flow, where not occluded (Lai et al., Learning Blind Video Temporal Consistency, 2018);
-    divided by the ratio of the contrasts, result over source. flicker: mean change of the mean
-    colour of static regions from frame to frame; None without static regions.
+    optical flow, except at occluded pixels (Lai et al., Learning Blind Video Temporal Consistency,
+    2018), divided by the gain in contrast. flicker: mean change from frame to frame of the mean
+    colour of static regions; None if there are none. Both are divided by the source's value.
     """
 
     warping_error: float
@@ -53,7 +53,7 @@ class Stability:
 def measure_stability(
     frames: Sequence[VideoFrame], stylizer: Stylizer, style: Style
 ) -> dict[Temporal, Stability]:
-    """The stability of the stylised frames in each temporal mode.
+    """The stability of the stylized frames in each temporal mode; ``frames`` do not change.
 
     Raises PhotostyleError for fewer than two frames.
     """
@@ -88,9 +88,9 @@ def _stylized(
 def temporal_errors(
     photos: Sequence[Floats], motions: Sequence[Motion]
 ) -> tuple[float, float | None]:
-    """Warping error and flicker of frames (H, W, 3), 0..1, not yet relative to a source.
+    """Warping error and flicker of frames (H, W, 3), 0..1, not yet divided by the source's.
 
-    motions: those of the source, one fewer than the frames. Flicker is None without static regions.
+    motions: the source's, one fewer than the frames. Flicker is None without static regions.
     """
     errors, changes = [], []
     for (before, after), motion in zip(pairwise(photos), motions, strict=True):
@@ -104,10 +104,10 @@ def temporal_errors(
 
 @dataclass(frozen=True)
 class Motion:
-    """Motion between two frames, by the pixels of the later one.
+    """Motion between two frames, for each pixel of the later one.
 
-    positions: (2, H, W), where each pixel was in the frame before. visible: whether it was visible
-    there. static: whether it did not move.
+    positions: (2, H, W), row and column of the pixel in the frame before. visible: (H, W), whether
+    it was visible there. static: (H, W), whether it did not move.
     """
 
     positions: Floats
@@ -116,9 +116,12 @@ class Motion:
 
 
 def estimate_motion(before: Floats, after: Floats) -> Motion:
-    """Motion between frames (H, W, 3), 0..1, by iterative Lucas-Kanade optical flow both ways."""
+    """Motion between frames (H, W, 3), 0..1, by iterative Lucas-Kanade optical flow.
+
+    The flow is computed in both directions, to find occluded pixels.
+    """
     height, width, _ = after.shape
-    small_before, small_after = _small_grey(before), _small_grey(after)
+    small_before, small_after = _small_gray(before), _small_gray(after)
     backward = optical_flow_ilk(small_after, small_before, radius=5)
     forward = optical_flow_ilk(small_before, small_after, radius=5)
     visible = _unoccluded(backward, forward)
@@ -131,7 +134,7 @@ def estimate_motion(before: Floats, after: Floats) -> Motion:
 
 
 def _unoccluded(backward: Floats, forward: Floats) -> Mask:
-    """Where the flow backward and then forward returns to its start, inside the frame."""
+    """Pixels for which the flow backward and then forward returns to its start, in the frame."""
     _, height, width = backward.shape
     positions = np.mgrid[0:height, 0:width] + backward
     returning = np.moveaxis(_sample(np.moveaxis(forward, 0, 2), positions), 2, 0)
@@ -141,7 +144,7 @@ def _unoccluded(backward: Floats, forward: Floats) -> Mask:
 
 
 def _sample(image: Floats, positions: Floats) -> Floats:
-    """Channels of an image (H, W, C) at positions (2, ...), bilinear."""
+    """Channels of an image (H, W, C) at positions (2, ...), interpolated bilinearly."""
     channels = [
         ndimage.map_coordinates(channel, positions, order=1, mode="nearest")
         for channel in np.moveaxis(image, 2, 0)
@@ -149,7 +152,7 @@ def _sample(image: Floats, positions: Floats) -> Floats:
     return np.stack(channels, axis=-1)
 
 
-def _small_grey(photo: Floats) -> Floats:
+def _small_gray(photo: Floats) -> Floats:
     height, width, _ = photo.shape
     scale = min(1.0, FLOW_SIZE / max(height, width))
     size = (max(16, round(width * scale)), max(16, round(height * scale)))

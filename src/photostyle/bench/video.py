@@ -34,9 +34,9 @@ SIZE = 640
 class Speed:
     """The speed of `photostyle video` on a clip of ``frames`` frames.
 
-    command_seconds: the whole command. codec_seconds: ffmpeg decoding and encoding the clip with
-    the same settings. image_seconds: the engine behind `photostyle image` on one frame.
-    peak_bytes: of the command's process.
+    command_seconds: time of the whole command. codec_seconds: time of ffmpeg to decode and encode
+    the clip with the same settings. image_seconds: time of the engine behind `photostyle image`
+    for one frame. peak_bytes: peak memory of the command's process.
     """
 
     command_seconds: float
@@ -47,18 +47,18 @@ class Speed:
 
     @property
     def codec_ratio(self) -> float:
-        """The command's time over that of the codec alone."""
+        """The command's time divided by that of the codec alone."""
         return self.command_seconds / self.codec_seconds
 
     @property
     def speedup(self) -> float:
-        """Frames per second of the command over those of the image engine."""
+        """The command's frame rate divided by that of the image engine."""
         return self.image_seconds * self.frames / self.command_seconds
 
 
 @dataclass(frozen=True)
 class ClipMeasurement:
-    """The figures of one clip; size is (width, height) in pixels."""
+    """The figures of one clip; size: width and height in pixels."""
 
     name: str
     size: tuple[int, int]
@@ -98,7 +98,7 @@ def _speed(clip: Clip, folder: Path, settings: Settings, image_seconds: float) -
     path, style, result = clip.source.path.resolve(), folder / "style.png", folder / "result.mp4"
     command = [sys.executable, "-m", "photostyle", "video", str(path), str(style)]
     run = run_command([*command, "-o", str(result), *settings.arguments])
-    # The encoder and the settings of `photostyle video`.
+    # With the encoder and the settings of `photostyle video`.
     codec = [executable(), "-loglevel", "error", "-i", file_url(path), "-map", "0:V:0"]
     codec += ["-fps_mode", "passthrough", "-c:v", "libx264", "-crf", "18", "-preset", "medium"]
     codec += ["-pix_fmt", "yuv420p", "-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2"]

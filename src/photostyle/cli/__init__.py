@@ -1,6 +1,6 @@
-"""The command `photostyle`: every module of this package is the command of its name.
+"""The command `photostyle`: each module of this package defines the subcommand of the same name.
 
-`cli/image.py` defines the click command `image`. Modules import what is heavy (torch, numpy,
+`cli/image.py` defines the click command `image`. Modules import heavy packages (torch, numpy,
 Pillow) inside functions, so that `--help` and `--version` answer at once.
 """
 
@@ -23,14 +23,14 @@ from photostyle.errors import PhotostyleError, is_out_of_memory
 from photostyle.version import __version__
 
 DEBUG = "PHOTOSTYLE_DEBUG"
-"""The environment variable of --debug, which processes that a command starts inherit."""
+"""The environment variable that --debug sets, so that child processes inherit it."""
 
 _received: list[int] = []
-"""The signals that are to end the command."""
+"""The signals that have been received and end the command."""
 
 
 class Commands(click.Group):
-    """The modules of this package as commands, with one way out for every error."""
+    """The modules of this package as commands, with error handling for all of them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         names = (module.name for module in pkgutil.iter_modules(__path__))
@@ -43,12 +43,12 @@ class Commands(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; what a user can mend becomes one sentence, bugs stay exceptions."""
+        """Run a command; errors that a user can fix become one sentence, bugs stay exceptions."""
         try:
             with nullcontext() if _debugging() else quiet_libraries():
                 return super().invoke(ctx)
         except BaseException as error:
-            if _received:  # a library may have raised something else because of the signal
+            if _received:  # because of the signal, a library may have raised another exception
                 ctx.exit(128 + _received[0])
             if isinstance(error, KeyboardInterrupt):
                 ctx.exit(128 + signal.SIGINT)
@@ -60,17 +60,17 @@ class Commands(click.Group):
             raise click.ClickException(sentence) from error
 
     def _sentence(self, ctx: click.Context, error: BaseException) -> str | None:
-        """What is wrong and what to do; None for bugs and for what click itself handles."""
+        """The message that says what is wrong and what to do; None for bugs and click's errors."""
         if isinstance(error, PhotostyleError):
             return str(error)
         if is_out_of_memory(error):
             return f"There is not enough memory{self._advice(ctx)}."
-        if isinstance(error, OSError) and error.errno != errno.EPIPE:  # click knows closed pipes
+        if isinstance(error, OSError) and error.errno != errno.EPIPE:  # click handles closed pipes
             return f"{error.strerror or error}."
         return None
 
     def _advice(self, ctx: click.Context) -> str:
-        """Which options of the command take less memory."""
+        """Advice on the command's options that reduce memory use; may be empty."""
         command = self.get_command(ctx, ctx.invoked_subcommand or "")
         options = {parameter.name for parameter in command.params} if command else set()
         if "tile" in options:
@@ -94,17 +94,17 @@ def _debugging() -> bool:
     is_flag=True,
     expose_value=False,
     callback=_set_debug,
-    help=f"Show the traceback of an error, as does {DEBUG}=1.",
+    help=f"Show the traceback of an error; the same as {DEBUG}=1.",
 )
 def cli() -> None:
-    """Give a photo or a video the colours and tones of another photo, and keep it real."""
+    """Give a photo or video the colours and tones of another photo, and keep it photorealistic."""
 
 
 def main() -> NoReturn:
-    """Run the command; a signal ends it by an exception, so that no half-written file is left."""
+    """Run the command; signals raise exceptions, so that no half-written file is left behind."""
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
-        # Signals that are ignored, as under nohup and in the background of a shell, stay so.
+        # Signals that are ignored, as under nohup or in the background of a shell, stay ignored.
         if number and signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, _interrupt)
     try:
@@ -129,21 +129,21 @@ def main() -> NoReturn:
     finally:
         try:
             sys.stdout.flush()
-        except OSError:  # has been reported; what is left must not be tried again at exit
+        except OSError:  # already reported; Python must not flush again at exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit()
 
 
 def _leave() -> None:
-    """Saves the 0.4 s in which Python takes torch apart at the end of a successful command."""
-    with suppress(OSError):  # what cannot be flushed is reported by the usual exit
+    """Exit without the 0.4 s that Python takes to unload torch after a successful command."""
+    with suppress(OSError):  # the usual exit reports output that cannot be flushed
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)
 
 
 def _interrupt(number: int, _: object) -> NoReturn:
-    """KeyboardInterrupt for Ctrl-C, which `stylize_clip` answers; SystemExit for the others."""
+    """Raise KeyboardInterrupt for Ctrl-C, which `stylize_clip` handles; SystemExit otherwise."""
     _received.append(number)
     if number == signal.SIGINT:
         raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""Options that several commands share, and where defaults come from.
+"""Options that several commands share, and defaults taken from function signatures.
 
 >>> option = _options.of(stylize_photo)
 >>> @option("--strength", type=click.FloatRange(0, 1), help="...")  # the default of its parameter
@@ -21,14 +21,14 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Command], Command]
 
 FILE = click.Path(readable=False)
-"""A file that the job opens itself, so that every problem with it is told in one way."""
+"""A file that the job opens itself, so that all errors about files read alike."""
 
 
 def of(function: Callable[..., Any]) -> Callable[..., Decorator[Any]]:
-    """`click.option` with the defaults that ``function`` (or a dataclass) has.
+    """`click.option` with the defaults of ``function`` (or of a dataclass).
 
-    The parameter is that with the name of the option: ``working_size`` for --working-size, or the
-    name that is given without dashes. Help shows its default, unless it is None or False.
+    An option takes the default of the parameter with its name: ``working_size`` for --working-size,
+    or the name given without dashes. Help shows the default unless it is None or False.
 
     Raises TypeError when the command is defined, if there is no such parameter or no default.
     """
@@ -48,7 +48,7 @@ def of(function: Callable[..., Any]) -> Callable[..., Decorator[Any]]:
 def _use_threads(ctx: click.Context, parameter: click.Parameter, count: int | None) -> None:  # noqa: ARG001
     if count is None:
         return
-    # Read by torch and numpy when they are imported, here and in processes that are started.
+    # torch and numpy read it when they are imported, here and in child processes.
     os.environ["OMP_NUM_THREADS"] = str(count)
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(count)
@@ -59,13 +59,13 @@ threads = click.option(
     type=click.IntRange(1),
     expose_value=False,
     callback=_use_threads,
-    help="CPU threads.  [default: one per core]",
+    help="Number of CPU threads.  [default: one per core]",
 )
 
 force = click.option(
     "--force", "overwrite", is_flag=True, default=False, help="Overwrite existing files."
 )
-"""Given to the command as ``overwrite``, as the functions call it."""
+"""Passed to the command as ``overwrite``, the name that the functions use."""
 
 _photo = of(stylize_photo)
 

@@ -1,4 +1,4 @@
-"""The progress bar of all commands: on stderr, only on a terminal, gone when the work is done.
+"""The progress bar of all commands: on stderr, only on a terminal, removed when the work is done.
 
 >>> with _progress.bar() as progress:
 ...     progress("read")  # a phase of unknown length
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 @contextmanager
 def bar(phase: str = "", unit: str = "/s") -> Iterator[Progress]:
-    """What a job calls to show its progress: ``progress(phase, done, total, detail)``.
+    """A `Progress` for a job to call, which shows a bar: ``progress(phase, done, total, detail)``.
 
-    phase: shown from the start, as by ``progress(phase)``. unit: follows the speed of a count.
-    A new phase begins a new bar; the last one vanishes when the block ends. Does nothing, and
-    imports nothing, if stderr is not a terminal.
+    phase: shown from the start, as by ``progress(phase)``. unit: printed after the speed of a
+    count. A new phase begins a new bar; the last one is removed when the block ends. Does nothing,
+    and imports nothing, if stderr is not a terminal.
     """
     if not sys.stderr.isatty():
         yield silent
@@ -62,7 +62,7 @@ class _Shown:
         text = f"{phase} ({detail})" if detail else phase
         if self._task is None or phase != self._phase:
             if self._task is not None:
-                self._bars.refresh()  # however short it was
+                self._bars.refresh()  # show it even if the phase was short
                 self._bars.remove_task(self._task)
             self._phase = phase
             self._task = self._bars.add_task(text, total=None, figures="")
@@ -70,7 +70,7 @@ class _Shown:
         self._bars.update(self._task, figures=self._figures(done, total))
 
     def _figures(self, done: float, total: float | None) -> str:
-        """How far it is in words: a percentage of 1, else a count and its speed."""
+        """The progress as text: a percentage if the total is 1, else a count and its speed."""
         if total == 1:
             return f"{done:.0%}"
         if not done:

@@ -29,7 +29,7 @@ def quiet_libraries() -> Iterator[None]:
 
 @contextmanager
 def _stderr_of_python_only() -> Iterator[None]:
-    """`sys.stderr` writes to a copy of file descriptor 2, which itself leads nowhere."""
+    """Point file descriptor 2 at /dev/null; `sys.stderr` writes to a copy of the original."""
     try:
         copy = os.dup(2)
     except OSError:  # started without stderr

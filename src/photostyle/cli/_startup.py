@@ -1,4 +1,4 @@
-"""Makes `photostyle image` start sooner; each part says what it buys for a full-HD photo."""
+"""Makes `photostyle image` start sooner; each function says what it saves for a full-HD photo."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from types import ModuleType
 from typing import Any
 
 UNUSED = "torch._meta_registrations"
-"""Computes shapes for tensors without values, which no command needs."""
+"""A module of torch that computes shapes for meta tensors, which no command needs."""
 
 TESTED = ("2.14.",)
-"""The versions of torch that are known to do without `UNUSED`."""
+"""The versions of torch with which deferring `UNUSED` is tested."""
 
 
 def import_torch_meanwhile() -> Thread:
@@ -35,17 +35,17 @@ def import_torch_meanwhile() -> Thread:
 
 
 def _collect_no_garbage() -> None:
-    """Saves the 0.2 s in which the collector looks through what torch imports, and finds nothing.
+    """Saves the 0.2 s that the garbage collector takes, in vain, while torch is imported.
 
-    The process lives for one photo; a million objects do not come together after that.
+    The process handles one photo and never allocates a million objects after that.
     """
     gc.set_threshold(1_000_000)
 
 
 def _defer_unused() -> Late | None:
-    """Saves 0.2 s: torch imports `UNUSED` only when something looks into it, if ever.
+    """Saves 0.2 s: `UNUSED` is imported only when one of its attributes is used, if ever.
 
-    Only where this is tested; any other version of torch is imported as usual.
+    Only for the versions of torch in TESTED; any other version is imported as usual.
     """
     from importlib import metadata
 
@@ -63,9 +63,9 @@ def _defer_unused() -> Late | None:
 class Late:
     """An import hook that defers a private module until one of its attributes is used.
 
-    wakes: import it also before any further private module of its package, which may rely on what
-    it registers. (`importlib.util.LazyLoader` would import it as soon as `inspect` looks through
-    all modules.)
+    wakes: also import it before any other private module of its package, which may rely on what it
+    registers. (`importlib.util.LazyLoader` would import it as soon as `inspect` iterates over all
+    modules.)
     """
 
     def __init__(self, name: str) -> None:
@@ -95,7 +95,7 @@ class _Loader(SourceFileLoader):
 
 class _Waiting(ModuleType):
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # `inspect` looks for these in every module there is
+        if name.startswith("__"):  # `inspect` looks these up in every module
             raise AttributeError(name)
         self.wake()
         return getattr(self, name)

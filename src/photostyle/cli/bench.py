@@ -1,4 +1,4 @@
-"""`photostyle bench`: speed, and peak memory."""
+"""`photostyle bench`: measure speed and peak memory."""
 
 from __future__ import annotations
 
@@ -115,11 +115,11 @@ def bench(
     overwrite: bool,
     **options: Any,
 ) -> None:
-    """Measure how fast photos and videos are stylised, and the peak memory.
+    """Measure how fast photos and videos are stylized, and the peak memory.
 
     The photos are synthetic. Each resolution is measured in its own process, after a warm-up. The
     style is learned once; the total is the time for each photo after that. The times of the phases
-    come from further runs under a profiler.
+    come from additional runs under a profiler.
 
     --baseline runs PhotoNAS as its authors do: full widths at full resolution, both photos at that
     size, the style encoded for each photo, SVD in float64. It needs 6 GB of memory per megapixel.
@@ -157,7 +157,7 @@ def bench(
 
 
 def _check_usage(ctx: click.Context, video: bool, whole: bool) -> None:
-    """Raises click.UsageError for options that exclude each other."""
+    """Raise click.UsageError for options that exclude each other."""
     excluded: tuple[str, ...] = ()
     if video:
         excluded = ("whole", "baseline", "plot_file", "resolutions", "mode", "tile")
@@ -176,7 +176,7 @@ def _is_given(ctx: click.Context, name: str) -> bool:
 
 
 def _check_targets(json_file: Path | None, plot_file: Path | None, overwrite: bool) -> None:
-    """Raises PhotostyleError, before the work, if a file could not be written."""
+    """Raise PhotostyleError, before the work, if a file cannot be written."""
     for file in (json_file, plot_file):
         if file:
             check_target(file, overwrite=overwrite)
@@ -185,7 +185,7 @@ def _check_targets(json_file: Path | None, plot_file: Path | None, overwrite: bo
 
 
 def _measure_engine(resolutions: Sequence[Resolution], settings: Settings) -> list[Measurement]:
-    """Measure each resolution and print its phases, and finally a summary."""
+    """Measure each resolution and print its phases; print a summary of several."""
     from photostyle.bench.measure import measure
 
     measurements = []
@@ -202,14 +202,14 @@ def _measure_engine(resolutions: Sequence[Resolution], settings: Settings) -> li
 def _measure_commands(
     resolutions: Sequence[Resolution], settings: Settings
 ) -> list[CommandMeasurement]:
-    """Time the command at each resolution and print a table of all."""
+    """Time the command at each resolution and print one table."""
     commands = list(_each(resolutions, measure_command, settings))
     _print_table(command_table(commands))
     return commands
 
 
 def _measure_clips(clips: Sequence[Path], settings: Settings) -> list[ClipMeasurement]:
-    """Measure each clip and print two tables of all: stability and speed."""
+    """Measure each clip and print two tables: stability and speed."""
     from photostyle.bench.video import measure_clip
 
     measured = list(_each(clips, measure_clip, settings))
@@ -221,7 +221,7 @@ def _measure_clips(clips: Sequence[Path], settings: Settings) -> list[ClipMeasur
 def _each(
     subjects: Sequence[Subject], measure: Callable[[Subject, Settings], Result], settings: Settings
 ) -> Iterator[Result]:
-    """The measurements, one after the other, with a progress bar for each."""
+    """Yield the measurement of each subject, with a progress bar."""
     for subject in subjects:
         with _progress.bar(str(subject)):
             result = measure(subject, settings)
@@ -229,7 +229,7 @@ def _each(
 
 
 def _print_table(table: Table) -> None:
-    """Print a Markdown table: words to the left, figures to the right."""
+    """Print a Markdown table, with text aligned left and figures right."""
     from rich import box
     from rich.console import Console
     from rich.table import Table as RichTable

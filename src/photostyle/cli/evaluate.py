@@ -1,4 +1,4 @@
-"""`photostyle evaluate`: measure how good results are."""
+"""`photostyle evaluate`: measure the quality of results."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _results, _graded = _options.of(evaluate_results), _options.of(evaluate_graded)
 @click.option("--style", type=FILE, help="Folder of the style photos.")
 @_results("--target", type=FILE, help="Folder of the correct results.")
 @_results("--vgg", "--teacher", "vgg", type=FILE, help="VGG-19 weights, for gram and style.")
-@click.option("--graded", type=FILE, help="Folder of photos to make graded pairs of.")
+@click.option("--graded", type=FILE, help="Folder of photos to make graded pairs from.")
 @_graded(
     "--model",
     metavar="NAME|FILE",
@@ -50,23 +50,23 @@ _results, _graded = _options.of(evaluate_results), _options.of(evaluate_graded)
 @_options.force
 @click.pass_context
 def evaluate(ctx: click.Context, /, as_json: bool, as_csv: bool, **options: Any) -> None:
-    """Measure how good the photos in the folder RESULTS are.
+    """Measure the quality of the photos in the folder RESULTS.
 
-    Photos in RESULTS, --content, --style and --target belong together if their names without
-    extension are equal. photostyle.evaluation.metrics defines the measures; score sums them up.
-    The last line is the mean of each measure, of lip the median.
+    Photos in RESULTS, --content, --style and --target are matched by their names without
+    extension. photostyle.evaluation.metrics defines the metrics; score combines them. The last
+    line shows the mean of each metric (for lip, the median).
 
     \b
     higher is better   score; style, bc; grad, struct; psnr, ssim
     lower is better    gram, swd; lip, clip (%), noise, halo (1 is ideal); ciede2000
 
     With --graded instead of RESULTS the command measures a network on pairs with a known answer:
-    two crops of each photo get two colour grades and are the content and the style. The correct
-    result is the content's crop with the grade of the style.
+    content and style are two crops of one photo with different colour grades. The correct result
+    is the content's crop with the grade of the style.
     """
     function, given = _choose(ctx)
     if as_json and as_csv:
-        raise click.UsageError("Choose one of --json and --csv.")
+        raise click.UsageError("Give either --json or --csv.")
     if function is evaluate_results and not options["vgg"]:
         click.echo("Without --vgg, gram and style are left out.", err=True)
     with _progress.bar() as progress:
@@ -84,7 +84,7 @@ def evaluate(ctx: click.Context, /, as_json: bool, as_csv: bool, **options: Any)
 
 
 def _choose(ctx: click.Context) -> tuple[Callable[..., list[Row]], dict[str, Any]]:
-    """The function for the given options, and those that it takes."""
+    """The function for the given options, and its arguments."""
     options = ctx.params
     if (options["results"] is None) == (options["graded"] is None):
         raise click.UsageError("Give a folder: either RESULTS or --graded.")
@@ -95,14 +95,14 @@ def _choose(ctx: click.Context) -> tuple[Callable[..., list[Row]], dict[str, Any
         given = ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE
         if given and name not in known and name not in ("as_json", "as_csv"):
             other = "RESULTS" if options["graded"] else "--graded"
-            raise click.UsageError(f"{parameter.opts[0]} belongs to {other}.")
+            raise click.UsageError(f"{parameter.opts[0]} needs {other}.")
     if options["results"] and not (options["content"] and options["style"]):
         raise click.UsageError("RESULTS needs --content and --style.")
     return function, {name: options[name] for name in known if name != "progress"}
 
 
 def _summary(rows: Sequence[Row]) -> list[Row]:
-    """The mean figures of results and of unchanged contents, by the kind of the grade."""
+    """The mean figures of results and of unchanged contents, for each kind of grade."""
     groups = {"all": list(rows)}
     for row in rows:
         kind = "random grades" if row["grade"] == "random" else ".cube grades"
@@ -118,7 +118,7 @@ def _summary(rows: Sequence[Row]) -> list[Row]:
 
 
 def _print(rows: Sequence[Row], footer: Row | None = None) -> None:
-    """A table of rows, with the columns of the first row."""
+    """Print rows as a table with the columns of the first row."""
     from rich.console import Console
     from rich.table import Table
 

@@ -1,4 +1,4 @@
-"""`photostyle image`: one photo with the style of another."""
+"""`photostyle image`: stylize one photo like another."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ option = _options.of(stylize_photo)
 @option(
     "--strength",
     type=click.FloatRange(0, 1),
-    help="How far the colours go from CONTENT (0) to STYLE (1).",
+    help="Strength of the transfer, from 0 (CONTENT unchanged) to 1.",
 )
 @_options.transfer
 @_options.threads
 @option(
     "--depth",
     type=click.Choice(get_args(Depth)),
-    help="Bits per channel of the result; auto is that of CONTENT if the format holds it.",
+    help="Bits per channel of the result; auto: as in CONTENT if the format can store them.",
 )
 @option(
     "--profile",
@@ -54,15 +54,15 @@ option = _options.of(stylize_photo)
     help="Quality of lossy formats.  [default: 95; AVIF and HEIC: 90]",
 )
 @option("--strip-metadata", is_flag=True, help="Leave out camera, location, author and so on.")
-@option("--still", is_flag=True, help="Take only the first frame of an animation.")
+@option("--still", is_flag=True, help="Use only the first frame of an animation.")
 @_options.force
 @option("--compare", is_flag=True, help="Also write content, style and result side by side.")
 @click.option("--json", "as_json", is_flag=True, help="Print a summary as one line of JSON.")
 def image(content: str, style: str, output: str | None, as_json: bool, **options: Any) -> None:
     """Give the photo CONTENT the colours and tones of the photo STYLE.
 
-    The result has the size of CONTENT. A - reads a photo from standard input and, as the output,
-    writes it to standard output.
+    The result has the size of CONTENT. As CONTENT or STYLE, - is standard input; as the output, it
+    is standard output.
     """
     if content == style == "-":
         raise click.UsageError("Only one photo can come from standard input.")
@@ -70,7 +70,7 @@ def image(content: str, style: str, output: str | None, as_json: bool, **options
     if to_stdout and (as_json or options["compare"]):
         raise click.UsageError("--json and --compare need an output file (-o).")
     if to_stdout and sys.stdout.isatty():
-        raise click.UsageError("A photo is not written to a terminal; name a file with -o.")
+        raise click.UsageError("Photos are not written to a terminal; name a file with -o.")
 
     if all(Path(name).is_file() for name in (content, style) if name != "-"):
         import_torch_meanwhile()
@@ -89,7 +89,7 @@ def image(content: str, style: str, output: str | None, as_json: bool, **options
     if as_json:
         click.echo(_summary(report))
     elif report.output:
-        click.echo(os.fsencode(report.output))  # bytes: a name need not be text
+        click.echo(os.fsencode(report.output))  # bytes: a name may be invalid text
 
 
 def _summary(report: PhotoReport) -> str:

@@ -29,16 +29,16 @@ _option = _options.of(run.search)
 @_option(
     "--score",
     type=click.Choice(get_args(Score)),
-    help="pareto: two objectives, distance to the teacher and latency; paper: the score and the "
-    "evolution of the paper.",
+    help="pareto: two objectives, distance to the teacher and latency; paper: the paper's score "
+    "and evolutionary search.",
 )
 @_option(
     "--within",
     type=click.FloatRange(-1),
-    help="Choose the fastest network whose distance to the teacher is at most 1 + this times that "
-    "of the paper's PHOTONAS.",
+    help="Choose the fastest network whose distance to the teacher is at most (1 + this value) "
+    "times that of the paper's PhotoNAS.",
 )
-@_option("--choose", metavar="NAME|BITS", help="Choose this architecture, whatever its figures.")
+@_option("--choose", metavar="NAME|BITS", help="Choose this architecture regardless of figures.")
 @_option(
     "--reference",
     metavar="NAME|FILE",
@@ -51,7 +51,7 @@ _option = _options.of(run.search)
     type=FILE,
     help="VGG-19 weights for --score paper.  [default: download torchvision's]",
 )
-@_option("--pairs", type=click.IntRange(4), help="Pairs of photos to evaluate a network on.")
+@_option("--pairs", type=click.IntRange(4), help="Number of photo pairs to evaluate a network on.")
 @_option(
     "--size",
     type=click.IntRange(64),
@@ -61,7 +61,7 @@ _option = _options.of(run.search)
 @_option(
     "--latency-size", type=click.IntRange(64), metavar="PIXELS", help="Side of the timed photos."
 )
-@_option("--population", type=click.IntRange(4), help="Population of the evolution.")
+@_option("--population", type=click.IntRange(4), help="Population of the evolutionary search.")
 @_option("--seed", type=click.IntRange(0), help="Seed of all random choices.")
 @_option(
     "--storage",

@@ -30,9 +30,9 @@ _option = _options.of(run.train)
 @_option("--widths", metavar="N,N,N,N,N", help="Channels of the five levels.")
 @_option("--method", type=click.Choice(get_args(run.Method)), help="Transfer to train with.")
 @_option("--steps", type=click.IntRange(1), help="Number of training steps.")
-@_option("--batch", type=click.IntRange(1), help="Pairs of photos in each step.")
+@_option("--batch", type=click.IntRange(1), help="Number of photo pairs in each step.")
 @_option("--size", type=click.IntRange(64), metavar="PIXELS", help="Side of the crops.")
-@_option("--learning-rate", type=click.FloatRange(0, min_open=True), help="Highest learning rate.")
+@_option("--learning-rate", type=click.FloatRange(0, min_open=True), help="Peak learning rate.")
 @_option("--seed", type=click.IntRange(0), help="Seed of all random choices.")
 @_option(
     "--vgg",
@@ -44,8 +44,8 @@ _option = _options.of(run.train)
 @_option(
     "--guide",
     type=FILE,
-    help="VGG-19 weights, often of a smaller one, for the loss of the encoder and of graded "
-    "pairs.  [default: those of --vgg]",
+    help="VGG-19 weights, possibly of a smaller VGG-19, for the losses of the encoder and of "
+    "graded pairs.  [default: those of --vgg]",
 )
 @_option(
     "--from",

@@ -1,4 +1,4 @@
-"""`photostyle video`: a clip with the style of photos."""
+"""`photostyle video`: stylize a clip like one or more photos."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ option = _options.of(stylize_clip)
 
 
 class Timecode(click.ParamType):  # type: ignore[type-arg]
-    """Seconds, minutes:seconds or hours:minutes:seconds, with decimals."""
+    """A time as seconds, minutes:seconds or hours:minutes:seconds, with or without decimals."""
 
     name = "time"
 
@@ -37,7 +37,7 @@ class Timecode(click.ParamType):  # type: ignore[type-arg]
 
 
 class Rate(click.ParamType):  # type: ignore[type-arg]
-    """Frames per second, as 24, 23.976 or 24000/1001."""
+    """A frame rate such as 24, 23.976 or 24000/1001."""
 
     name = "rate"
 
@@ -71,9 +71,9 @@ TIMECODE = Timecode()
     "styles",
     multiple=True,
     type=_options.FILE,
-    help="A further style photo, which begins at the time of its --at; may be repeated.",
+    help="A further style photo, used from the time of its --at on; may be repeated.",
 )
-@click.option("--at", "times", multiple=True, type=TIMECODE, help="When a --style begins.")
+@click.option("--at", "times", multiple=True, type=TIMECODE, help="Start time of a --style.")
 @option(
     "--fade",
     type=click.FloatRange(0),
@@ -83,15 +83,15 @@ TIMECODE = Timecode()
 @option(
     "--temporal",
     type=click.Choice(TEMPORALS),
-    help="Take the statistics of the clip over each whole shot (shot), as a running mean over "
-    "frames (smooth), or of each frame on its own (frame).",
+    help="Compute the clip's statistics over each whole shot (shot), as a running mean over "
+    "frames (smooth), or for each frame separately (frame).",
 )
 @_options.model
 @_options.device
 @option(
     "--strength",
     type=click.FloatRange(0, 1),
-    help="How far the colours go from CLIP (0) to STYLE (1).",
+    help="Strength of the transfer, from 0 (CLIP unchanged) to 1.",
 )
 @option(
     "--working-size",
@@ -100,7 +100,7 @@ TIMECODE = Timecode()
     help="Long side of the reduced copy of a frame that the network sees.",
 )
 @option(
-    "--codec", help="h264, h265, vp9, av1, prores or gif.  [default: the first that OUTPUT holds]"
+    "--codec", help="h264, h265, vp9, av1, prores or gif.  [default: by the extension of OUTPUT]"
 )
 @option("--crf", type=click.IntRange(0, 63), help="Constant quality of the video; lower is better.")
 @option(
@@ -115,13 +115,13 @@ TIMECODE = Timecode()
 @option(
     "--frames-dir",
     type=_options.FILE,
-    help="Write the frames as PNG files into this folder; a video only if -o is given.",
+    help="Write the frames as PNG files to this folder, and a video only if -o is given.",
 )
 @click.option(
     "--preview",
     type=click.IntRange(1, 100),
     metavar="N",
-    help="Write no video but a sheet of N frames, each above its result.",
+    help="Write a sheet of N frames, each above its result, instead of a video.",
 )
 @option("--strict", is_flag=True, help="Fail if the clip is damaged.")
 @_options.force
@@ -135,8 +135,8 @@ def video(
     """Give the video CLIP the colours and tones of the photo STYLE.
 
     CLIP is a video file, a folder of frames, or a pattern such as frames/%04d.png. The result keeps
-    its frames, their times, the sound, subtitles and chapters. Ctrl-C ends it with the frame that
-    was reached.
+    its frames, their times, the sound, subtitles and chapters. Ctrl-C stops early and keeps the
+    frames that are done.
     """
     if len(styles) != len(times):
         raise click.UsageError("Give each --style an --at, as in --style dusk.jpg --at 0:30.")
@@ -145,7 +145,7 @@ def video(
     if preview and options["frames_dir"]:
         raise click.UsageError("Give either --preview or --frames-dir.")
 
-    # Read by OpenMP when torch is imported: its idle threads leave the cores to ffmpeg.
+    # OpenMP reads it when torch is imported: idle threads then leave the cores to ffmpeg.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     keep_freed_memory()
     options["cues"] = list(zip(times, styles, strict=True))

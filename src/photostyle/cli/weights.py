@@ -35,7 +35,7 @@ def list_() -> None:
 @weights.command()
 @click.argument("name")
 def info(name: str) -> None:
-    """Show the contents and the origin of weights, by bundled NAME or file."""
+    """Show the contents and the provenance of weights; NAME is a bundled name or a file."""
     from photostyle.model.checkpoint import bundled, describe
 
     for key, value in describe(bundled().get(name, Path(name))).items():
@@ -54,7 +54,7 @@ def info(name: str) -> None:
     help="Architecture: photonas, photonet or a string of bits.",
 )
 @click.option("-o", "--output", type=FILE, required=True, help="The safetensors file to write.")
-@click.option("--float32", is_flag=True, help="Keep full precision; doubles the size.")
+@click.option("--float32", is_flag=True, help="Keep full precision, which doubles the size.")
 @_options.force
 def import_(
     decoder: Path, encoder: Path, arch: str, output: Path, float32: bool, overwrite: bool

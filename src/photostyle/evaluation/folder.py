@@ -1,4 +1,4 @@
-"""Measure folders of photos: what `photostyle evaluate` calls. Imports nothing heavy."""
+"""Measures folders of photos, for `photostyle evaluate`; imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from photostyle.model.vgg import VGGFeatures
 
     Measured = tuple[dict[str, Any], list[npt.NDArray[np.uint8]]]
-    """A row of figures, and photos for the contact sheet."""
+    """A row of figures, and photos (H, W, 3) for the contact sheet."""
 
 Row = dict[str, Any]
-"""The figures of one result, after its name."""
+"""The name of a result and its figures."""
 
 
 def evaluate_results(
@@ -36,14 +36,15 @@ def evaluate_results(
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> list[Row]:
-    """Measure the photos of a folder: name and `photostyle.evaluation.metrics.measure` of each.
+    """Measure the photos in a folder of results with `photostyle.evaluation.metrics.measure`.
 
-    Photos of the folders ``results``, ``content``, ``style`` and ``target`` (the correct results)
-    belong together if their names without extension are equal. vgg: VGG-19 weights, for gram and
-    style. sheet: contact sheet to write, with content | style | result by ascending score.
+    Each row has the name of a result and its metrics. Photos in the folders ``results``,
+    ``content``, ``style`` and ``target`` (the correct results) are matched by their names without
+    extension. vgg: VGG-19 weights, for gram and style. device: as in `photostyle.load`. sheet: a
+    contact sheet to write, with content | style | result by ascending score.
 
-    Raises PhotostyleError for missing, unreadable and unmeasurable photos, and when the sheet
-    exists and is not to be overwritten.
+    Raises PhotostyleError if photos are missing, unreadable or cannot be measured, or if the sheet
+    exists and ``overwrite`` is False.
     """
     folders = {"content": content, "style": style, "result": results}
     if target:
@@ -67,18 +68,19 @@ def evaluate_graded(
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> list[Row]:
-    """Measure a model on graded pairs of the photos in a folder, see `evaluation.graded_pairs`.
+    """Measure a model on graded pairs of the photos in a folder; see `evaluation.graded_pairs`.
 
     Each row has the name, the grade ("random" or the name of a .cube file) and the figures of
     `photostyle.evaluation.graded_pairs.compare`.
 
-    model: bundled name or weights file. cubes: .cube files; each photo is graded once at random and
-    once by one of them in turn. plain_content: leave the content ungraded. reconstruct: add the
-    PSNR of each photo with itself as the style. sheet: contact sheet to write, with content | style
-    | result | target by ascending PSNR.
+    model: bundled name or weights file. seed: of crops and grades. cubes: .cube files; each photo
+    is graded once at random and once with the next of these files. plain_content: leave the content
+    ungraded. reconstruct: add the PSNR of each photo stylized with itself. device: as in
+    `photostyle.load`. sheet: a contact sheet to write, with content | style | result | target by
+    ascending PSNR.
 
-    Raises PhotostyleError for missing and unreadable files, and when the sheet exists and is not
-    to be overwritten.
+    Raises PhotostyleError if files are missing or unreadable, or if the sheet exists and
+    ``overwrite`` is False.
     """
     from photostyle import lut
 
@@ -90,7 +92,7 @@ def evaluate_graded(
 
 
 def summarize(rows: Sequence[Row]) -> dict[str, float]:
-    """The mean of each figure of ``rows``, see `photostyle.evaluation.metrics.mean`."""
+    """The mean of each figure of ``rows``; see `photostyle.evaluation.metrics.mean`."""
     from photostyle.evaluation import metrics
 
     return metrics.mean([_figures(row) for row in rows])
@@ -153,7 +155,7 @@ def _collect(
     key: str,
     progress: Progress,
 ) -> list[Row]:
-    """The rows of ``measured``; writes the sheet by ascending ``key``."""
+    """The rows of ``measured``; writes the sheet, sorted by ascending ``key``."""
     from photostyle.photo.contact_sheet import save_sheet, thumbnail
 
     progress("measuring", 0, count)
@@ -169,7 +171,7 @@ def _collect(
 
 
 def _matching_photos(folders: dict[str, Path]) -> dict[str, dict[str, Path]]:
-    """For the name of each result the photo of every role."""
+    """The photo of every role for each result, by the result's name."""
     found = {role: _find_photos(folder) for role, folder in folders.items()}
     for name in found["result"]:
         for role, photos in found.items():
@@ -186,7 +188,7 @@ def _find_photos(folder: Path) -> dict[str, Path]:
 
     Image.init()
     if not folder.is_dir():
-        raise PhotostyleError(f"There is no folder {str(folder)!r}.")
+        raise PhotostyleError(f"The folder {str(folder)!r} does not exist.")
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         readable = Image.EXTENSION.get(path.suffix.lower()) in Image.OPEN

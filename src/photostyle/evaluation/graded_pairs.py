@@ -24,6 +24,8 @@ CROP = 0.75
 
 
 class Triple(NamedTuple):
+    """A graded pair with its known answer, as (H, W, 3), uint8."""
+
     content: Pixels
     style: Pixels
     target: Pixels
@@ -35,7 +37,7 @@ def triple(
     style_grading: Grading | None = None,
     content_grading: Grading | None = None,
 ) -> Triple:
-    """Content, style and target from ``photo`` (H, W, 3); a grading of None is random."""
+    """Content, style and target from a photo (H, W, 3), uint8; a grading of None is random."""
     a, b = random_crop(photo, rng), random_crop(photo, rng)
     p = content_grading or random_grading(rng)
     q = style_grading or random_grading(rng)
@@ -43,10 +45,11 @@ def triple(
 
 
 def compare(triple: Triple, result: Pixels) -> dict[str, float]:
-    """Compare the result and the unchanged content with the target.
+    """Compare the result (H, W, 3), uint8, and the unchanged content with the target.
 
-    Returns psnr, ssim and ciede2000 of the result; content_psnr, content_ssim and content_ciede2000
-    of the content; improved: 1 if the result has the higher PSNR, else 0.
+    Returns psnr, ssim and ciede2000 for the result; content_psnr, content_ssim and
+    content_ciede2000 for the content; and improved, which is 1 if the result has the higher PSNR,
+    else 0.
     """
     figures = metrics.compare_to_target(triple.target, result)
     unchanged = metrics.compare_to_target(triple.target, triple.content)
@@ -58,12 +61,12 @@ def compare(triple: Triple, result: Pixels) -> dict[str, float]:
 
 
 def ungraded(pixels: Pixels) -> Pixels:
-    """The grading that changes nothing."""
+    """A `Grading` that changes nothing."""
     return pixels
 
 
 def random_grading(rng: np.random.Generator) -> Grading:
-    """A random grade of `photostyle.evaluation.grades` for arrays."""
+    """A random grade of `photostyle.evaluation.grades` as a function of arrays."""
     grade = grades.sample(rng)
 
     def grade_pixels(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -75,7 +78,7 @@ def random_grading(rng: np.random.Generator) -> Grading:
 
 
 def random_crop(photo: Pixels, rng: np.random.Generator) -> Pixels:
-    """A crop at a random position, CROP as wide and as high as the photo."""
+    """A crop at a random position, with CROP times the photo's width and height."""
     height, width = (max(1, round(CROP * length)) for length in photo.shape[:2])
     top = int(rng.integers(photo.shape[0] - height + 1))
     left = int(rng.integers(photo.shape[1] - width + 1))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 LUMA_601 = torch.tensor([0.299, 0.587, 0.114])
-"""Weights of R, G and B in luma by ITU-R BT.601, the Y of JPEG files.
+"""Weights of R, G and B in BT.601 luma, the Y of JPEG files.
 
 Grades and training losses use them because the bundled weights were trained with them; the metrics
 use BT.709.
@@ -21,12 +21,12 @@ class Grade:
     """A colour grade.
 
     Applied in this order: exposure and white balance in linear light; then contrast, gamma, curves
-    per channel, hue, saturation and split toning on sRGB values; last a shoulder.
+    per channel, hue, saturation and split toning on sRGB values; finally a shoulder.
 
     gains: linear factors of R, G, B; contrast: slope at mid-grey minus 1; gamma: exponents of R, G,
     B; lift, gain: new black and white points of R, G, B; hue: rotation in radians; saturation:
     factor; shadows, highlights: RGB added where luma is low and where it is high; shoulder:
-    distance from 0 and 1 at which the soft roll-off starts, 0 for a hard clip.
+    distance from 0 and 1 at which the soft roll-off starts, 0 for hard clipping.
     """
 
     gains: np.ndarray
@@ -41,7 +41,7 @@ class Grade:
     shoulder: float
 
     def __call__(self, pixels: Tensor) -> Tensor:
-        """Grade RGB (..., 3, H, W), sRGB 0..1, to the same."""
+        """Grade sRGB (..., 3, H, W), 0..1; returns the same shape and range."""
 
         def rgb(values: np.ndarray) -> Tensor:
             return torch.as_tensor(values, dtype=pixels.dtype, device=pixels.device)[:, None, None]
@@ -72,8 +72,9 @@ class Grade:
 class Regional:
     """Two grades for the colours on either side of a soft border in RGB.
 
-    direction: (3,), unit vector across the border; center: RGB on it; softness: RGB distance over
-    which one grade blends into the other. Equal colours get the same grade wherever they are.
+    direction: (3,), unit vector across the border; center: an RGB colour on it; softness: RGB
+    distance over which one grade blends into the other. Only a pixel's colour selects its grade,
+    not its position.
     """
 
     grades: tuple[Grade, Grade]
@@ -82,7 +83,7 @@ class Regional:
     softness: float
 
     def __call__(self, pixels: Tensor) -> Tensor:
-        """Grade RGB (..., 3, H, W), sRGB 0..1, to the same."""
+        """Grade sRGB (..., 3, H, W), 0..1; returns the same shape and range."""
         direction = torch.as_tensor(self.direction, dtype=pixels.dtype)
         center = torch.as_tensor(self.center, dtype=pixels.dtype)[:, None, None]
         side = torch.einsum("i,...ihw->...hw", direction, pixels - center).unsqueeze(-3)
@@ -91,7 +92,7 @@ class Regional:
 
 
 def sample_regional(rng: np.random.Generator, like: Tensor) -> Regional:
-    """Two random grades whose border divides the colours of ``like`` (3, H, W)."""
+    """Two random grades whose border divides the colours of RGB ``like`` (3, H, W), 0..1."""
     direction = rng.standard_normal(3)
     colors = like.flatten(1)
     return Regional(
@@ -103,7 +104,7 @@ def sample_regional(rng: np.random.Generator, like: Tensor) -> Regional:
 
 
 def sample(rng: np.random.Generator, strength: float = 1.0) -> Grade:
-    """A random grade, mostly a moderate one; strength scales it from 0 (none) to 1."""
+    """A random grade, usually moderate; strength scales it from 0 (no change) to 1."""
     s = strength * rng.uniform() ** 0.6
 
     def normal(scale: float, size: int | None = None) -> np.ndarray:
@@ -145,7 +146,7 @@ def _soft_clip(x: Tensor, shoulder: float) -> Tensor:
     if not shoulder:
         return x.clamp(0, 1)
     half = 0.5 - shoulder
-    centerd = x - 0.5
-    beyond = (centerd.abs() - half).clamp_min(0)
+    centered = x - 0.5
+    beyond = (centered.abs() - half).clamp_min(0)
     rolled = half + shoulder * torch.tanh(beyond / shoulder)
-    return 0.5 + torch.where(beyond > 0, centerd.sign() * rolled, centerd)
+    return 0.5 + torch.where(beyond > 0, centered.sign() * rolled, centered)

@@ -1,12 +1,12 @@
-"""How good a result is: close to the style, faithful to the content, without artefacts.
+"""Metrics of a result: closeness to the style, fidelity to the content, freedom from artefacts.
 
-Every measure takes photos as arrays (H, W, 3), uint8 or float in 0..1. Floats are rounded to the
-256 steps of a file, so that a result measures the same before and after it is written. A measure
-that compares pixel by pixel needs photos of one size and raises PhotostyleError for others;
-`measure` brings content and style to the size of the result and takes all measures at once.
+Every metric takes photos as arrays (H, W, 3), uint8 or float in 0..1. Floats are rounded to the 256
+steps of an 8-bit file, so that a result measures the same before and after it is written. A metric
+that compares pixel by pixel raises PhotostyleError unless the photos have the same size; `measure`
+resizes content and style to match the result and computes all metrics.
 
-Luma is that of ITU-R BT.709, in 0..1; Lab is CIE L*a*b* under D65. Random samples are drawn with a
-fixed seed.
+Luma is BT.709 luma in 0..1; Lab is CIE L*a*b* under D65. Random samples are drawn with a fixed
+seed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Mask = npt.NDArray[np.bool_]
 SMALLEST = 16
 """Shortest side, in pixels, of a photo that can be measured."""
 
-# BT.709 has the primaries of sRGB: these are the luminance weights of the photos that are measured.
+# BT.709 has the primaries of sRGB, so these are the luminance weights of sRGB photos.
 _LUMA_709 = np.array([0.2126, 0.7152, 0.0722])
 _LAYERS = 3
 _VGG_SIDE = 320
@@ -54,12 +54,12 @@ def measure(
     target: Pixels | None = None,
     vgg: VGGFeatures | None = None,
 ) -> dict[str, float]:
-    """All measures of ``result`` by name, first their aggregate `score`.
+    """All metrics of ``result`` by name, starting with their aggregate `score`.
 
     The content is resized to the size of the result, the style photo to its long side. A target,
     of the size of the result, adds psnr, ssim and ciede2000; VGG-19 adds gram and style. Raises
-    PhotostyleError when the aspect ratios of content and result differ by more than rounding, and
-    for photos that are too small.
+    PhotostyleError if the aspect ratios of content and result differ by more than rounding, or if
+    a photo is smaller than SMALLEST.
     """
     result = _as_bytes(result)
     height, width, _ = result.shape
@@ -85,9 +85,9 @@ def measure(
 
 
 def mean(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Summarize rows of the same measures: the mean of each, for lip with its long tail the median.
+    """The mean of each metric over rows; for lip, which has a long tail, the median.
 
-    There must be at least one row.
+    There must be at least one row, and all rows must have the same metrics.
     """
     return {
         name: float((np.median if name == "lip" else np.mean)([row[name] for row in rows]))
@@ -96,13 +96,13 @@ def mean(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 def score(measures: Mapping[str, float]) -> float:
-    """The aggregate, 0..1, higher is better: the geometric mean of six factors
+    """The aggregate metric, 0..1, higher is better: the geometric mean of six factors
 
         1 - gram,  exp(-swd / 15),  bc,  grad,  struct,  clean
 
     where clean = exp(-((lip - 1) / 50 + clip / 50 + (noise - 1) + (halo - 1))) with each term of
-    the sum at least 0. In a geometric mean one failed factor spoils the score. Without gram there
-    are five factors; compare such scores only with each other.
+    the sum at least 0. A geometric mean is low as soon as one factor is. Without gram there are
+    five factors; compare such scores only with each other.
     """
     excess = (
         max(measures["lip"] - 1, 0) / 50
@@ -116,7 +116,7 @@ def score(measures: Mapping[str, float]) -> float:
 
 
 def style_score(measures: Mapping[str, float]) -> float:
-    """style, 0..1, higher is closer: ((1 - gram) exp(-swd / 15) bc)^(1/3)."""
+    """Closeness to the style, 0..1, higher is closer: ((1 - gram) exp(-swd / 15) bc)^(1/3)."""
     return prod(_style_factors(measures)) ** (1 / 3)
 
 
@@ -129,14 +129,14 @@ def _style_factors(measures: Mapping[str, float]) -> list[float]:
 
 
 def gram(result: Pixels, style: Pixels, vgg: VGGFeatures) -> float:
-    """Distance of the moments of VGG-19 features, 0..1, lower is closer.
+    """Distance between the moments of VGG-19 features, 0..1, lower is closer.
 
-    Mean over relu1_1, relu2_1 and relu3_1, of photos reduced to 320 pixels on the long side, of
+    For photos resized to 320 pixels on the long side, the mean over relu1_1, relu2_1, relu3_1 of
 
         |mu_a - mu_b| / (|mu_a| + |mu_b|) / 2 + |C_a - C_b|_F / (|C_a|_F + |C_b|_F) / 2
 
-    with mean mu and covariance C of the features over the pixels. Moments instead of Gram matrices:
-    Li et al., Universal Style Transfer via Feature Transforms, 2017.
+    with mean mu and covariance C of the features over the pixels. Moments replace Gram matrices as
+    in Li et al., Universal Style Transfer via Feature Transforms, 2017.
     """
     pairs = zip(_vgg_moments(result, vgg), _vgg_moments(style, vgg), strict=True)
     distances = [
@@ -149,9 +149,10 @@ def swd(result: Pixels, style: Pixels) -> float:
     """Sliced Wasserstein-1 distance of the colours in Lab, 0 and up, lower is closer.
 
     The mean over 64 directions u on the unit sphere of W1 between the colours projected on u;
-    with n sorted projections of each photo, W1 = sum_i |a_(i) - b_(i)| / n. n = 20,000 pixels drawn
-    with replacement. Rabin et al., Wasserstein Barycenter and its Application to Texture Mixing,
-    2011; Bonneel et al., Sliced and Radon Wasserstein Barycenters of Measures, 2015.
+    with n sorted projections of each photo, W1 = sum_i |a_(i) - b_(i)| / n. Each photo gives
+    n = 20,000 pixels, drawn with replacement. Source: Rabin et al., Wasserstein Barycenter and its
+    Application to Texture Mixing, 2011; Bonneel et al., Sliced and Radon Wasserstein Barycenters of
+    Measures, 2015.
     """
     directions = np.random.default_rng(0).normal(size=(_DIRECTIONS, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
@@ -168,8 +169,8 @@ def swd(result: Pixels, style: Pixels) -> float:
 def bc(result: Pixels, style: Pixels) -> float:
     """Bhattacharyya coefficient of the chroma histograms, 0..1, higher is closer: sum sqrt(p q).
 
-    p and q: histograms of a* and b* over [-100, 100] in 40 x 40 bins, smoothed by a Gaussian with a
-    standard deviation of one bin, of sum 1. Bhattacharyya 1943.
+    p and q: normalized histograms of a* and b* over [-100, 100] in 40 x 40 bins, smoothed by a
+    Gaussian with a standard deviation of one bin. Source: Bhattacharyya 1943.
     """
 
     def histogram(photo: Pixels) -> Floats:
@@ -187,16 +188,16 @@ def bc(result: Pixels, style: Pixels) -> float:
 def grad(content: Pixels, result: Pixels) -> float:
     """SSIM (see `ssim`) of the gradient magnitude of luma, up to 1, higher is better.
 
-    The magnitude is sqrt(gx^2 + gy^2) with Sobel's kernels divided by 4, the data range 1.
+    The magnitude is sqrt(gx^2 + gy^2) with Sobel kernels divided by 4; the data range is 1.
     """
     a, b = (_sobel(luma) for luma in _lumas(content, result))
     return _ssim(a, b)
 
 
 def struct(content: Pixels, result: Pixels) -> float:
-    """SSIM (see `ssim`) of luma, after matching the result's histogram of luma to the content's.
+    """SSIM (see `ssim`) of luma, after matching the result's luma histogram to the content's.
 
-    Up to 1, higher is better: any change of tone that keeps the order of the tones costs nothing.
+    Up to 1, higher is better. A monotonic change of tones does not lower it.
     """
     a, b = _lumas(content, result)
     return _ssim(a, exposure.match_histograms(b, a))
@@ -222,17 +223,17 @@ def lip(content: Pixels, result: Pixels) -> float:
 
 
 def clip(content: Pixels, result: Pixels) -> float:
-    """Percentage of pixels with a channel at 0 or 255 that was between in the content."""
+    """Percentage of pixels with a channel at 0 or 255 that was neither in the content."""
     before, after = ((photo == 0) | (photo == 255) for photo in _same_size(content, result))
     return float(100 * (after & ~before).any(axis=2).mean())
 
 
 def noise(content: Pixels, result: Pixels) -> float:
-    """Amplification of noise in flat areas, relative to that of texture; 1 is ideal.
+    """Amplification of noise in flat areas, relative to textured ones; 1 is ideal.
 
     (h_result / h_content where flat) / (h_result / h_content where textured), with h the RMS of
     luma minus luma blurred by a Gaussian of sigma 1.5. Flat and textured are the two fifths of the
-    content where luma varies least and most, see `_flat`.
+    content where luma varies least and most; see `_flat`.
     """
     before, after = _lumas(content, result)
     flat, textured = _flat(before, 0.4)
@@ -241,11 +242,11 @@ def noise(content: Pixels, result: Pixels) -> float:
 
 
 def halo(content: Pixels, result: Pixels) -> float:
-    """Amplification of shading in flat areas beside strong edges, relative to texture; 1 is ideal.
+    """Amplification of gradients in flat areas near edges, relative to textured ones; 1 is ideal.
 
-    As `noise`, with h the mean gradient magnitude of luma at sigma 2, and halves instead of fifths,
-    because areas beside an edge are never quite flat. Only pixels 3 to 20 pixels from a strong edge
-    count as flat; strong edges are the content's steepest 5 %.
+    As `noise`, with h the mean gradient magnitude of luma at sigma 2, and with halves of the
+    content instead of two fifths, because areas near an edge are never quite flat. Only pixels 3
+    to 20 pixels from a strong edge count as flat; strong edges are the content's steepest 5 %.
     """
     before, after = _lumas(content, result)
     flat, textured = _flat(before, 0.5)
@@ -256,9 +257,9 @@ def halo(content: Pixels, result: Pixels) -> float:
 
 
 def _flat(luma: Floats, fraction: float) -> tuple[Mask, Mask]:
-    """Masks of the pixels where luma varies least and most, each a ``fraction`` of all.
+    """Masks of the pixels where luma varies least and most, each a ``fraction`` of all pixels.
 
-    Measured by the variance of luma in a Gaussian window of sigma 1.5.
+    Variation is the variance of luma in a Gaussian window of sigma 1.5.
     """
     mean, of_squares = (ndimage.gaussian_filter(values, 1.5) for values in (luma, luma**2))
     variance = of_squares - mean**2
@@ -282,7 +283,7 @@ def compare_to_target(target: Pixels, result: Pixels) -> dict[str, float]:
 def psnr(target: Pixels, result: Pixels) -> float:
     """Peak signal-to-noise ratio in dB, higher is closer: -10 log10 of the mean squared error.
 
-    The error is that of RGB in 0..1; equal photos have 100 dB.
+    RGB is in 0..1; equal photos give 100 dB.
     """
     a, b = _same_size(target, result)
     error = float(((a / 255 - b / 255) ** 2).mean())
@@ -292,8 +293,8 @@ def psnr(target: Pixels, result: Pixels) -> float:
 def ssim(target: Pixels, result: Pixels) -> float:
     """Structural similarity, up to 1, higher is closer: the mean over R, G and B.
 
-    Gaussian window of sigma 1.5, K1 = 0.01, K2 = 0.03, population covariances: Wang et al., Image
-    Quality Assessment: From Error Visibility to Structural Similarity, 2004.
+    Gaussian window of sigma 1.5, K1 = 0.01, K2 = 0.03, population covariances. Source: Wang et al.,
+    Image Quality Assessment: From Error Visibility to Structural Similarity, 2004.
     """
     a, b = (photo / 255 for photo in _same_size(target, result))
     return _ssim(a, b, channel_axis=2)
@@ -302,13 +303,14 @@ def ssim(target: Pixels, result: Pixels) -> float:
 def ciede2000(target: Pixels, result: Pixels) -> float:
     """Mean colour difference Delta E 00, lower is closer; 1 is just noticeable.
 
-    Sharma, Wu and Dalal, The CIEDE2000 Color-Difference Formula, 2005, with kL = kC = kH = 1.
+    Source: Sharma, Wu and Dalal, The CIEDE2000 Color-Difference Formula, 2005, with
+    kL = kC = kH = 1.
     """
     a, b = (color.rgb2lab(photo) for photo in _same_size(target, result))
     return float(color.deltaE_ciede2000(a, b).mean())
 
 
-# Building blocks of the measures.
+# Building blocks of the metrics.
 
 
 def _as_bytes(photo: Pixels) -> npt.NDArray[np.uint8]:
@@ -353,7 +355,7 @@ def _ssim(a: Floats, b: Floats, channel_axis: int | None = None) -> float:
 
 
 def _resized_to(photo: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArray[np.uint8]:
-    """The content at the size of the result; their aspect ratios may differ by rounding."""
+    """The content resized to the result; their aspect ratios may differ by rounding."""
     high, wide, _ = photo.shape
     if (high, wide) == (height, width):
         return photo
@@ -366,7 +368,7 @@ def _resized_to(photo: npt.NDArray[np.uint8], height: int, width: int) -> npt.ND
 
 
 def _resized(photo: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
-    """The photo with a long side of ``side`` pixels."""
+    """The photo resized to a long side of ``side`` pixels."""
     height, width, _ = photo.shape
     scale = side / max(height, width)
     return _lanczos(photo, max(1, round(height * scale)), max(1, round(width * scale)))

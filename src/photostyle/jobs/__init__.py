@@ -1,1 +1,1 @@
-"""From file to file: what the commands and Python users both call."""
+"""Jobs from file to file, which the commands and Python users call."""

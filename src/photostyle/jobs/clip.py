@@ -1,4 +1,4 @@
-"""A clip with the style of photos, from file to file."""
+"""Stylizes a clip like one or more photos, from file to file."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ PRESETS = (
 
 @dataclass(frozen=True)
 class ClipReport:
-    """What `stylize_clip` or `preview_clip` did.
+    """A report on what `stylize_clip` or `preview_clip` did.
 
     output: the video or the preview; None if only frames were written. frames_dir: the folder of
-    frames, if any. size: width and height of the clip in pixels. frames: how many were written
-    (in a preview: shown). seconds: wall-clock time of the phases read, load, learn, analyze,
-    stylize and write. notes: sentences on what could not be read or kept. interrupted: a
-    KeyboardInterrupt came, and the output ends with the frame that was reached.
+    frames, if any. size: width and height of the clip in pixels. frames: number of frames written,
+    or shown in a preview. seconds: wall-clock time of the phases read, load, learn, analyze,
+    stylize and write. notes: sentences on parts of the clip that were not read or kept.
+    interrupted: whether a KeyboardInterrupt ended the output early.
     """
 
     output: Path | None
@@ -88,21 +88,22 @@ def stylize_clip(
     """Write the video ``clip`` with the colours and tones of the photo ``style``.
 
     The result has the size of the clip and keeps its frames, their times, the sound, subtitles
-    and chapters as far as the container holds them. An output file appears complete or not at
-    all. A KeyboardInterrupt (Ctrl-C) ends it with the frame that was reached; a second one, or
-    one before the first frame, leaves nothing and is raised.
+    and chapters as far as the container can hold them. An output file appears complete or not at
+    all. A KeyboardInterrupt (Ctrl-C) ends it after the frames that are done; a second one, or one
+    before the first frame, is raised and leaves no file.
 
     clip: a video file, a folder of frames, or a pattern such as frames/%04d.png. output: mp4, mov,
     mkv, webm or gif; None for CLIP-STYLE.mp4 in the current folder, or for no video if
-    ``frames_dir`` is given. cues: (seconds of the clip, photo), further styles and when they
-    begin; each fades in over ``fade`` seconds. temporal: see `Temporal`. model, device: as in
-    `stylize_photo`. strength: 0 to 1. working_size: long side in pixels of the copy of a frame
-    that the network sees. codec: a key of `photostyle.video.CODECS`; None for the container's
-    own. crf: constant quality, 0 to 63, lower is better. preset: one of PRESETS. start, end:
-    seconds of the part to be stylized. fps: frames per second of a folder or pattern; None is 24.
-    frames_dir: a folder for PNG files 000001.png, 000002.png and so on. strict: fail if the clip
-    is damaged instead of stopping where it cannot be decoded. overwrite: replace existing files,
-    but never an input. progress: called as `Progress` says with the phases of `ClipReport`.
+    ``frames_dir`` is given. cues: further styles as (start in seconds of the clip, photo); each
+    fades in over ``fade`` seconds. temporal: see `Temporal`. model, device: as in
+    `stylize_photo`. strength: 0 to 1. working_size: long side in pixels of the reduced copy of a
+    frame that the network sees. codec: a key of `photostyle.video.CODECS`; None for the
+    container's default. crf: constant quality, 0 to 63, lower is better. preset: one of PRESETS.
+    start, end: limits of the part to stylize, in seconds. fps: frame rate of an image sequence;
+    None is 24. frames_dir: a folder for PNG files 000001.png, 000002.png and so on. strict: fail
+    if the clip is damaged instead of ending where it cannot be decoded. overwrite: replace
+    existing files, but never an input. progress: a `Progress`, called with the phases of
+    `ClipReport`.
 
     Raises PhotostyleError if the clip or a photo cannot be read, the model or the device cannot
     be used, an option is invalid, or the result cannot be written.
@@ -137,7 +138,7 @@ def stylize_clip(
             frames = _counted(stylizer.run(reader), progress, "stylize", total)
             count, interrupted = _write_frames(frames, sinks)
         if not count:
-            raise PhotostyleError(f"{os.fspath(clip)!r} holds no frame that can be decoded.")
+            raise PhotostyleError(f"{os.fspath(clip)!r} has no frame that can be decoded.")
         if reader.damage and strict and not interrupted:
             raise PhotostyleError(f"{os.fspath(clip)!r} is damaged: {reader.damage[0]}.")
         with watch("write"):
@@ -147,7 +148,7 @@ def stylize_clip(
     count = writer.count if writer else count
     notes = [*_notes(found), *(writer.notes if writer else [])]
     if reader.damage and not interrupted:
-        notes.append(f"The clip is damaged: {count} frames could be decoded.")
+        notes.append(f"The clip is damaged; only {count} frames could be decoded.")
     return ClipReport(
         output=target,
         frames_dir=folder.path if folder else None,
@@ -179,10 +180,10 @@ def preview_clip(
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> ClipReport:
-    """Write a sheet that shows ``moments`` of a clip: as they are, and stylized below.
+    """Write a sheet of ``moments`` frames of a clip, each above its stylized result.
 
-    output: a photo; None for CLIP-STYLE-preview.png in the current folder. Everything else is as
-    in `stylize_clip`, errors included; a KeyboardInterrupt leaves nothing.
+    output: a photo file; None for CLIP-STYLE-preview.png in the current folder. Everything else is
+    as in `stylize_clip`, including errors; a KeyboardInterrupt leaves no file.
     """
     from photostyle import video
     from photostyle.photo import format_of
@@ -202,7 +203,7 @@ def preview_clip(
         frames = _counted(video.Reader(found), progress, "stylize", total)
         columns = list(_columns(frames, stylizer, _moments(moments, total)))
     if not columns:
-        raise PhotostyleError(f"{os.fspath(clip)!r} holds no frame that can be decoded.")
+        raise PhotostyleError(f"{os.fspath(clip)!r} has no frame that can be decoded.")
     with watch("write"):
         _check_target(target, found, style, cues, overwrite)
         save_columns(columns, target)
@@ -226,7 +227,7 @@ def _source(
         raise PhotostyleError(f"The end, {end:g} s, must come after the start, {start:g} s.")
     if fps is not None and not 0 < fps <= 1000:
         raise PhotostyleError(f"The frame rate must be above 0 and at most 1000, not {fps}.")
-    # By its digits: 23.976 as a binary fraction is too long for ffmpeg.
+    # Via its decimal digits: 23.976 as a binary fraction is too long for ffmpeg.
     return Source(Path(clip), None if fps is None else Fraction(str(fps)), start, end)
 
 
@@ -235,7 +236,7 @@ def _target(output: File | None, clip: Clip, style: File, suffix: str) -> Path:
 
 
 def _check_target(target: Path, clip: Clip, style: File, cues: Cues, overwrite: bool) -> None:
-    """Raises PhotostyleError if the file could not be written, before the work."""
+    """Raise PhotostyleError, before the work, if the file cannot be written."""
     from photostyle.files import check_target
 
     inputs = [Path(style), *(Path(photo) for _, photo in cues)]
@@ -256,7 +257,7 @@ def _load_and_learn(
     start: float | None,
     watch: Stopwatch,
 ) -> VideoStylizer:
-    """Knows all styles; ``start`` of the clip is its time 0."""
+    """A video stylizer that has learned all styles; its time 0 is ``start`` of the clip."""
     from photostyle import photo
 
     with watch("read"):
@@ -284,7 +285,7 @@ def _load_and_learn(
 def _analyze(
     stylizer: VideoStylizer, clip: Clip, watch: Stopwatch, progress: Progress
 ) -> int | None:
-    """Find the shots where the temporal mode needs them; about how many frames there are."""
+    """Analyze the shots if the temporal mode needs it; return the approximate number of frames."""
     from photostyle.video import Reader
 
     total = clip.frame_count
@@ -306,7 +307,7 @@ def _counted(
 def _write_frames(
     frames: Iterable[VideoFrame], sinks: Sequence[Callable[[VideoFrame], None]]
 ) -> tuple[int, bool]:
-    """How many frames all sinks have got, and whether an interrupt ended it."""
+    """Pass frames to all sinks; return their number and whether an interrupt ended it."""
     count = 0
     try:
         for frame in frames:
@@ -321,14 +322,14 @@ def _write_frames(
 
 
 class _FrameFolder:
-    """Frames as PNG files, numbered from 1."""
+    """A folder of frames as PNG files, numbered from 1."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @classmethod
     def check(cls, path: Path, overwrite: bool) -> _FrameFolder:
-        """Raises PhotostyleError where frames could not be written, before the work."""
+        """Raise PhotostyleError, before the work, if frames cannot be written there."""
         if path.exists() and not path.is_dir():
             raise PhotostyleError(f"{str(path)!r} is not a folder.")
         if path.is_dir() and any(path.iterdir()) and not overwrite:
@@ -342,7 +343,7 @@ class _FrameFolder:
             self.path.mkdir(exist_ok=True)
         except OSError as error:
             raise PhotostyleError(
-                f"The folder {str(self.path)!r} cannot be made: {error.strerror}."
+                f"The folder {str(self.path)!r} cannot be created: {error.strerror}."
             ) from error
 
     def add(self, frame: VideoFrame) -> None:
@@ -355,20 +356,20 @@ class _FrameFolder:
 
 
 def _moments(count: int, total: int) -> list[int]:
-    """Numbers of ``count`` frames, evenly spread over ``total``."""
+    """Indices of ``count`` frames, evenly spaced over ``total``."""
     return sorted({round((i + 0.5) * total / count - 0.5) for i in range(count)})
 
 
 def _columns(
     frames: Iterable[VideoFrame], stylizer: VideoStylizer, chosen: list[int]
 ) -> Iterator[tuple[Pixels, Pixels, str]]:
-    """Of the chosen frames: as it is, stylized, and its time."""
+    """Thumbnails of each chosen frame before and after stylizing, and its time."""
     from photostyle.photo.contact_sheet import thumbnail
 
     for frame in frames:
         if frame.number > chosen[-1]:
             return
-        # Frames that follow those before them are needed all.
+        # In "smooth" mode every frame contributes to the running statistics.
         if frame.number in chosen or stylizer.temporal == "smooth":
             before = thumbnail(frame.pixels)
             stylizer(frame)
@@ -378,6 +379,6 @@ def _columns(
 
 def _notes(clip: Clip) -> Iterator[str]:
     if clip.depth > 8:
-        yield f"The {clip.depth} bits per channel of the clip became 8."
+        yield f"The clip has {clip.depth} bits per channel; the result has 8."
     if clip.transfer in ("smpte2084", "arib-std-b67"):
         yield "The clip is HDR; its values were stylized as they are."

@@ -1,4 +1,4 @@
-"""The model of a job: a name, a weights file, or a stylizer that is loaded already."""
+"""The model of a job: a bundled name, a weights file, or a loaded stylizer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 
 def load_stylizer(model: Model, device: str) -> Stylizer:
-    """The stylizer given, or the one that `photostyle.transfer.stylizer.load` makes."""
+    """``model`` itself if it is a stylizer, otherwise a new one for a bundled name or file.
+
+    Raises PhotostyleError as `photostyle.transfer.stylizer.load` does.
+    """
     if not isinstance(model, (str, os.PathLike)):
         return model
     from photostyle.transfer.stylizer import load

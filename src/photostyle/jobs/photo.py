@@ -1,4 +1,4 @@
-"""One photo with the style of another, from file to file."""
+"""Stylizes one photo like another, from file to file."""
 
 from __future__ import annotations
 
@@ -20,20 +20,21 @@ if TYPE_CHECKING:
     File = str | os.PathLike[str] | BinaryIO
 
 Depth = Literal["8", "16", "auto"]
-"""Bits per channel of the result; auto: those of the content, if the format holds them."""
+"""Bits per channel of the result; auto: as in the content, if the format can store them."""
 
 ProfileChoice = Literal["keep", "srgb"]
-"""Colour profile of the result: that of the content, or sRGB."""
+"""Colour profile of the result: keep the content's, or convert to sRGB."""
 
 
 @dataclass(frozen=True)
 class PhotoReport:
-    """What `stylize_photo` did.
+    """A report on what `stylize_photo` did.
 
     output: the file written; None for a stream. compare: the file with content, style and result
-    side by side. Sizes are width and height in pixels. model: name or path; None for a loaded
-    `Stylizer`. mode: "fast" or "exact". seconds: wall-clock time of the phases read, load, learn,
-    apply and write. notes: sentences on what could not be read or kept.
+    side by side, if any. content_size, style_size: width and height in pixels. model: name or path;
+    None for a loaded `Stylizer`. mode: "fast" or "exact". strength: 0 to 1. seconds: wall-clock
+    time of the phases read, load, learn, apply and write. notes: sentences on parts of the files
+    that were not read or kept.
     """
 
     output: Path | None
@@ -71,25 +72,25 @@ def stylize_photo(
     """Write the photo ``content`` with the colours and tones of the photo ``style``.
 
     The result has the size of the content and keeps its transparency, animation, colour profile,
-    bit depth and metadata as far as the format holds them. An output file appears complete or not
-    at all.
+    bit depth and metadata as far as the format can store them. An output file appears complete or
+    not at all.
 
     content, style: files of any format that `photostyle.photo.read` knows, or binary streams.
     output: a file whose extension names the format; a binary stream, which gets the format of the
     content; or None for CONTENT-STYLE with the extension of the content in the current folder.
-    model: a bundled name, a weights file, or a `Stylizer` (load it once, use it often), which has
-    a device of its own. device: as in `photostyle.load`. strength, mode, working_size, tile: as in
-    `Stylizer.apply`. depth: see `Depth`. profile: see `ProfileChoice`. quality: 1 to 100, of lossy
-    formats; None is 95, for AVIF and HEIC 90. strip_metadata: leave out all metadata but the
-    resolution. still: only the first frame of an animation. compare: also write content, style
-    and result side by side into OUTPUT-compare. overwrite: replace existing files, but never an
-    input. progress: called as `Progress` says with the phases of `PhotoReport`.
+    model: a bundled name, a weights file, or a loaded `Stylizer`, which can be reused and has its
+    own device. device: as in `photostyle.load`. strength, mode, working_size, tile: as in
+    `Stylizer.apply`. depth: see `Depth`. profile: see `ProfileChoice`. quality: 1 to 100, for lossy
+    formats; None is 95, for AVIF and HEIC 90. strip_metadata: leave out all metadata except the
+    resolution. still: use only the first frame of an animation. compare: also write content, style
+    and result side by side to OUTPUT-compare. overwrite: replace existing files, but never an
+    input. progress: a `Progress`, called with the phases of `PhotoReport`.
 
     Raises PhotostyleError if a photo cannot be read, the model or the device cannot be used, an
     option is invalid, or the result cannot be written.
     """
     _check_options(depth, profile, quality)
-    # Reading needs no torch: importing it in another thread meanwhile saves time.
+    # Imports no torch, which another thread may import while the photos are read.
     from photostyle import photo
 
     watch, sources = Stopwatch(progress), (_source(content), _source(style))
@@ -154,9 +155,9 @@ def _check_options(depth: str, profile: str, quality: int | None) -> None:
 
 @dataclass(frozen=True)
 class _Target:
-    """Where the result goes: to ``path``, or into ``stream`` in the format that ``path`` names.
+    """Where to write the result: to ``path``, or to ``stream`` in the format that ``path`` names.
 
-    compared: the file for content, style and result side by side, if wanted.
+    compared: the file for content, style and result side by side, if any.
     """
 
     path: Path
@@ -176,7 +177,7 @@ class _Target:
         return cls(path, stream, compared, photo.format_of(path))
 
     def check(self, inputs: list[Path], overwrite: bool) -> None:
-        """Raises PhotostyleError if a file could not be written, before the work."""
+        """Raise PhotostyleError, before the work, if a file cannot be written."""
         from photostyle.files import check_target
 
         for file in (self.compared, None if self.stream else self.path):
@@ -193,7 +194,7 @@ class _Target:
             photo.encode(result, self.format, self.stream, quality=quality)
             self.stream.flush()
             return
-        # The result takes its name only when the comparison is complete as well.
+        # The result gets its name only after the comparison is complete as well.
         with new_file(self.path, overwrite=overwrite) as stream:
             photo.encode(result, self.format, stream, quality=quality)
             if self.compared:
@@ -209,7 +210,7 @@ def _finished(result: Photo, depth: Depth, profile: ProfileChoice, software: str
 
 
 def _software(model: str | None, mode: str, strength: float) -> str:
-    """The program and its settings, as they are written into the metadata."""
+    """The program and its settings, for the metadata."""
     known = f"model {Path(model).stem}, " if model else ""
     return f"photostyle {__version__} ({known}mode {mode}, strength {strength:g})"
 
@@ -219,7 +220,7 @@ def _source(file: File) -> Path | BinaryIO:
 
 
 def _default_output(photo: Photo, content: Path | BinaryIO, style: Path | BinaryIO) -> Path:
-    """CONTENT-STYLE with an extension that keeps what the photo has; "stdin" for a stream."""
+    """CONTENT-STYLE with an extension that suits the photo; a stream is named "stdin"."""
     from photostyle.photo import suffix_for
 
     first, second = (

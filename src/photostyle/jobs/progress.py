@@ -1,4 +1,4 @@
-"""How a job tells its caller how far it is."""
+"""Progress reports of a job, and the time of its phases."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """A function that a job calls when a phase begins and while it goes on.
+    """A function that a job calls at the start of each phase and during it.
 
-    phase: its name. done of total: a fraction of 1, or a count such as frames; total is None
-    where it is unknown. detail: what is worth showing beside the phase.
+    phase: name of the phase. done, total: work done and in all, as a fraction of 1 or as a count,
+    such as frames; total is None if unknown. detail: text to show beside the phase.
     """
 
     def __call__(
@@ -21,13 +21,13 @@ class Progress(Protocol):
 
 
 def silent(_phase: str, _done: float = 0, _total: float | None = None, _detail: str = "") -> None:
-    """Reports to nobody."""
+    """A `Progress` that shows nothing."""
 
 
 class Stopwatch:
-    """Announces the phases of a job and measures their wall-clock time.
+    """Reports the phases of a job and measures their wall-clock time.
 
-    seconds: by phase, in the order of the phases.
+    seconds: time of each phase so far, by name in the order of the phases.
     """
 
     def __init__(self, progress: Progress) -> None:
@@ -36,7 +36,7 @@ class Stopwatch:
 
     @contextmanager
     def __call__(self, phase: str, detail: str = "") -> Iterator[None]:
-        """The block is the phase."""
+        """Report a phase and time it; the phase is the block."""
         self._progress(phase, 0, None, detail)
         start = time.perf_counter()
         yield

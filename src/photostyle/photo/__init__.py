@@ -1,12 +1,12 @@
 """Photos in files and in memory: upright, colour-managed, and written completely or not at all.
 
-`decode` reads files and `encode` writes them. Between the two:
+`decode` reads files and `encode` writes them. They use:
 
-- `formats`: which formats there are and what each of them can store
-- `limits`: the largest photo that is read
+- `formats`: the formats and what each of them can store
+- `limits`: the maximum size of a photo
 - `decoder_errors`: the exceptions that mean a damaged file
 - `high_bit_depth`: files with more than 8 bits per channel, and raw files
-- `raster`: stored values to upright RGB
+- `raster`: conversion of stored values to upright RGB
 - `color`: ICC profiles
 - `metadata`: EXIF, XMP and resolution
 - `photo`: `Photo`, the photo in memory

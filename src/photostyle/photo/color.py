@@ -12,15 +12,15 @@ import numpy.typing as npt
 from PIL import ImageCms
 
 Pixels = npt.NDArray[np.unsignedinteger[Any]]
-"""Values of a photo: uint8 or uint16."""
+"""Pixel values of a photo: uint8 or uint16."""
 
-# What Pillow (OSError, PyCMSError) and imagecodecs (RuntimeError, ValueError) raise for broken
+# Pillow (OSError, PyCMSError) and imagecodecs (RuntimeError, ValueError) raise these for broken
 # profiles.
 _PROFILE_ERRORS = (OSError, ValueError, RuntimeError, ImageCms.PyCMSError)
 
 
 def _with_fixed_date(profile: bytes) -> bytes:
-    """The profile dated 2000-01-01 and without an identifier: equal photos make equal files."""
+    """The profile dated 2000-01-01 without an identifier, so that equal photos give equal files."""
     date, identifier = slice(24, 36), slice(84, 100)
     dated = bytearray(profile)
     dated[date] = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)
@@ -34,8 +34,8 @@ _STRIP_PIXELS = 1 << 21  # converted at once
 _INTENT = ImageCms.Intent.RELATIVE_COLORIMETRIC
 _CHANNELS = {"GRAY": "gray", "RGB ": "rgb", "CMYK": "cmyk"}
 
-# Little CMS replaces a conversion of 16-bit values by a table of 33 x 33 x 33 colours, which is off
-# by several 8-bit steps, unless this flag forbids it.
+# Unless this flag forbids it, Little CMS replaces a conversion of 16-bit values by a table of
+# 33 x 33 x 33 colours, which is off by several 8-bit steps.
 _NO_TABLE = 0x0100
 _BLACK_POINT = int(ImageCms.Flags.BLACKPOINTCOMPENSATION)
 
@@ -48,7 +48,7 @@ def space_of(profile: bytes) -> str | None:
 
 
 def is_usable(profile: bytes, space: str, *, output: bool = False) -> bool:
-    """Whether values of that space can be converted from the profile; with ``output``, into it."""
+    """Whether colours of ``space`` can be converted from the profile; with ``output``, to it."""
     if space_of(profile) != space:
         return False
     direction = ImageCms.Direction.OUTPUT if output else ImageCms.Direction.INPUT
@@ -76,9 +76,10 @@ def is_working_space(profile: bytes) -> bool:
 
 
 def are_equivalent(a: bytes | None, b: bytes | None) -> bool:
-    """Whether two RGB profiles (None is sRGB) give each 8-bit colour within one step.
+    """Whether two RGB profiles (None is sRGB) agree on each 8-bit colour within one step.
 
-    Many versions of each well-known profile exist, and converting between them would only round.
+    Many versions of each well-known profile exist, and converting between them would only add
+    rounding errors.
     """
     a, b = a or SRGB, b or SRGB
     if a == b:
@@ -99,11 +100,11 @@ def convert(pixels: Pixels, source: bytes | None, target: bytes | None) -> None:
 
 
 def to_rgb(values: Pixels, source: bytes, target: bytes) -> Pixels:
-    """Convert grey (H, W), RGB (H, W, 3) or CMYK (H, W, 4) to an RGB profile; same dtype.
+    """Convert grey (H, W), RGB (H, W, 3) or CMYK (H, W, 4) to RGB (H, W, 3) in ``target``.
 
-    Relative colorimetric with black point compensation. 8-bit RGB and CMYK use the fast path of
-    Little CMS, which can be off by 2 in dark colours. Raises what Little CMS raises for profiles
-    that are broken or of another colour space; see `is_usable`.
+    The dtype stays. The intent is relative colorimetric with black point compensation. 8-bit RGB
+    and CMYK use the fast path of Little CMS, which can be off by 2 in dark colours. Raises the
+    errors of Little CMS if a profile is broken or for another colour space; see `is_usable`.
     """
     from imagecodecs import cms_transform
 

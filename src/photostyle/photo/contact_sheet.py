@@ -25,9 +25,10 @@ def save_sheet(
     captions: Sequence[str] | None = None,
     height: int = HEIGHT,
 ) -> None:
-    """Write rows of photos (H, W, 3), scaled to ``height``, with captions above the rows if given.
+    """Write rows of photos (H, W, 3), uint8, sRGB, scaled to ``height`` pixels.
 
-    An existing file is replaced. Raises PhotostyleError if the file cannot be written.
+    captions: text above each row. An existing file is replaced. Raises PhotostyleError if the file
+    cannot be written.
     """
     font = ImageFont.load_default(_FONT_SIZE)
     thumbnails = [[Image.fromarray(thumbnail(pixels, height)) for pixels in row] for row in rows]
@@ -51,10 +52,10 @@ def save_sheet(
 def save_columns(
     columns: Sequence[tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], str]], path: Path
 ) -> None:
-    """Write pairs of photos (H, W, 3) of equal width, one above the other, four pairs to a row.
+    """Write pairs of photos (H, W, 3), uint8, sRGB, one above the other, four pairs to a row.
 
-    Each pair comes with its caption. An existing file is replaced. Raises PhotostyleError if the
-    file cannot be written.
+    columns: the two photos of each pair, of equal width, and its caption. An existing file is
+    replaced. Raises PhotostyleError if the file cannot be written.
     """
     rows = [columns[start : start + _COLUMNS] for start in range(0, len(columns), _COLUMNS)]
     pairs = [[_stacked(above, below) for above, below, _ in row] for row in rows]
@@ -68,6 +69,6 @@ def _stacked(above: npt.NDArray[np.uint8], below: npt.NDArray[np.uint8]) -> npt.
 
 
 def thumbnail(pixels: npt.NDArray[np.uint8], height: int = HEIGHT) -> npt.NDArray[np.uint8]:
-    """A photo (H, W, 3) scaled to ``height`` pixels, with its aspect ratio."""
+    """A photo (H, W, 3), uint8, scaled to ``height`` pixels with its aspect ratio kept."""
     width = max(1, round(pixels.shape[1] * height / pixels.shape[0]))
     return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS))

@@ -27,7 +27,7 @@ _RAW_SUFFIXES = re.compile(
     r"\.(3fr|arw|cr2|cr3|crw|dcr|dng|erf|fff|iiq|kdc|mef|mos|mrw|nef|nrw|orf|pef|raf|raw|rw2|rwl"
     r"|sr2|srf|srw|x3f)"
 )
-# Raw files recognised by content, where there is no name: offset and bytes.
+# Raw files recognized by their content, if the name does not help: offset and bytes.
 _RAW_MAGIC = (
     (0, b"FUJIFILMCCD-RAW"),
     (0, b"IIRO"),
@@ -41,7 +41,7 @@ _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PNG_16_BIT = re.compile(rb"\x89PNG\r\n\x1a\n.{16}\x10", re.DOTALL)
 
 _BLOCK = 1 << 26
-"""Bytes of a file that Pillow's decoders get at a time: with its 64 KB threads wait for the GIL."""
+"""Bytes that Pillow's decoders get at a time: with the default 64 KB, threads wait for the GIL."""
 
 _MULTIPAGE_NOTE = "The file contains several images; only the first was read."
 
@@ -50,11 +50,12 @@ def read(source: str | Path | BinaryIO, *, still: bool = False) -> Photo:
     """Read a photo from a file or binary stream, in any format of Pillow, tifffile or LibRaw.
 
     The photo is rotated by its EXIF orientation. RGB keeps its profile if that is suitable for
-    processing; everything else is converted, grey, CMYK and Lab to sRGB. All frames of an
-    animation are read, or with ``still`` the first; of other files with several images the first.
+    processing; everything else, including grey, CMYK and Lab, is converted to sRGB. An animation
+    is read with all its frames, or with ``still`` only the first; any other file with several
+    images only with the first.
 
-    Libraries may log or warn about odd files, and those in C may write to stderr; this function
-    leaves logging, warnings and stderr to the program.
+    Libraries may log or warn about odd files, and C libraries may write to stderr; this function
+    does not silence them.
 
     Raises PhotostyleError if there is no readable photo of at most MAX_PIXELS pixels.
     """
@@ -115,7 +116,7 @@ def _decode(stream: BinaryIO, suffix: str, still: bool) -> Photo:
 def _decode_raw(stream: BinaryIO) -> Photo:
     exif = high_bit_depth.read_exif(stream)
     metadata, _, notes = read_metadata(exif, {})
-    upright = 1  # LibRaw has rotated the photo
+    upright = 1  # LibRaw has already rotated the photo
     return _to_photo(high_bit_depth.read_raw(stream), upright, metadata, "RAW", notes)
 
 
@@ -130,7 +131,7 @@ def _decode_high_bit_depth_tiff(stream: BinaryIO) -> Photo | None:
 
 
 def _decode_animation(image: Image.Image, format: str) -> Photo:
-    """All frames; profile, metadata and loop are those of the first."""
+    """All frames, with the profile, metadata and loop count of the first."""
     loop, profile = image.info.get("loop"), image.info.get("icc_profile")
     metadata, orientation, notes = _metadata_of(image)
     photos, durations = [], []
@@ -175,7 +176,7 @@ def _metadata_of(image: Image.Image) -> tuple[Metadata, int, list[str]]:
     if isinstance(image, TiffImageFile):
         info["xmp"] = image.tag_v2.get(ExifTags.Base.XMLPacket)
     metadata, orientation, notes = read_metadata(image, info)
-    # ISO/IEC 18181-2, 9.3: the orientation in the codestream counts, and the decoder applies it.
+    # ISO/IEC 18181-2, 9.3: only the orientation in the codestream counts; the decoder applies it.
     return metadata, 1 if image.format == "JXL" else orientation, notes
 
 

@@ -17,10 +17,10 @@ DECODER_ERRORS = (
     struct.error,
     zlib.error,
 )
-"""What decoders raise for damaged files.
+"""The exceptions that decoders raise for damaged files.
 
-Without AttributeError, NameError and TypeError, which only programming errors raise.
+AttributeError, NameError and TypeError are not included: they mean bugs.
 """
 
 TAG_ERRORS = (*DECODER_ERRORS, TypeError, AttributeError)
-"""What Pillow and tifffile raise for damaged tags, whose types they do not check."""
+"""The exceptions that Pillow and tifffile raise for damaged tags, whose types they do not check."""

@@ -22,18 +22,18 @@ _EXIF = b"Exif\0\0"
 _ICC = b"ICC_PROFILE\0"
 _MAX_JPEG_SIDE = 65_500  # pixels
 
-# What encoders raise for photos that a format cannot store: imagecodecs, AVIF and JPEG XL
-# RuntimeError; Pillow and pillow-heif the others, of which struct.error and OverflowError are for
-# numbers too large for a field.
+# The exceptions that encoders raise for photos that a format cannot store: RuntimeError comes from
+# imagecodecs, AVIF and JPEG XL, the others from Pillow and pillow-heif (struct.error and
+# OverflowError for numbers too large for a field).
 _ENCODER_ERRORS = (OSError, ValueError, RuntimeError, OverflowError, struct.error)
 
 
 def write(
     photo: Photo, target: Path, *, overwrite: bool = False, quality: int | None = None
 ) -> None:
-    """Write a photo to a file, in the format that its extension names.
+    """Write a photo to a file in the format of its extension; ``quality`` as in `encode`.
 
-    Raises PhotostyleError as `photostyle.files.new_file` and `encode` do.
+    Raises PhotostyleError as `format_of`, `photostyle.files.new_file` and `encode` do.
     """
     with new_file(target, overwrite=overwrite) as stream:
         encode(photo, format_of(target), stream, quality=quality)
@@ -42,10 +42,10 @@ def write(
 def encode(photo: Photo, format: str, stream: BinaryIO, *, quality: int | None = None) -> None:
     """Write a photo to a binary stream, in a format that `format_of` returns.
 
-    Colours are converted to ``photo.original``, which is embedded as the profile. What the format
-    cannot store is converted: 16 bits to 8, transparency to a white background, colours to sRGB, an
-    animation to its first frame. ``quality``, 1 to 100, is for lossy formats; None is the format's
-    default.
+    Colours are converted to ``photo.original``, which is embedded as the profile. If the format
+    cannot store them, 16 bits become 8, transparency becomes a white background, colours become
+    sRGB, and an animation becomes its first frame. quality: 1 to 100, for lossy formats; None is
+    the format's default.
 
     Raises PhotostyleError if the format cannot store the photo.
     """
@@ -83,7 +83,7 @@ def _jpeg(photo: Photo, quality: int | None) -> list[Any]:
     if max(photo.size) > _MAX_JPEG_SIDE:
         raise ValueError(f"width and height are limited to {_MAX_JPEG_SIDE} pixels")
     data = memoryview(jpeg8_encode(photo.pixels, level=quality, subsampling="444"))
-    # After the start-of-image marker the encoder writes the JFIF segment, which has the density.
+    # The encoder writes the JFIF segment, which holds the density, after the start-of-image marker.
     (length,) = struct.unpack(">H", data[4:6])
     jfif = bytearray(data[2 : 4 + length])
     metadata = photo.metadata
@@ -135,7 +135,7 @@ def _crc(content: bytes) -> bytes:
 
 
 def _tiff(photo: Photo) -> list[Any]:
-    """Uncompressed TIFF 6.0: Pillow encodes the tags, the pixels are written as they are."""
+    """Uncompressed TIFF 6.0: Pillow encodes the tags, followed by the plain pixels."""
     pixels = _with_alpha(photo)
     height, width, channels = pixels.shape
     metadata = photo.metadata
@@ -204,7 +204,7 @@ def _with_pillow(photo: Photo, format: str, quality: int | None) -> list[Any]:
         if format == "WEBP" and photo.alpha is not None:
             # Only key frames: Pillow loses transparency around partial frames.
             options |= {"kmin": 0, "kmax": 1}
-    # In memory first, because Pillow ignores a full disk.
+    # In memory first, because Pillow does not report a full disk.
     stream = BytesIO()
     Image.fromarray(_with_alpha(photo)).save(stream, format, **options)
     return [stream.getbuffer()]

@@ -1,4 +1,4 @@
-"""The formats in which photos are read and written, and what each of them can store."""
+"""The formats that can be read and written, and what each of them can store."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Image.init()
 
 # Pillow runs Ghostscript on EPS files.
 READABLE = [name for name in Image.OPEN if name != "EPS"]
-"""The formats that are read through Pillow."""
+"""The formats that Pillow reads."""
 
 
 class Format(NamedTuple):
@@ -32,12 +32,12 @@ class Format(NamedTuple):
 
     suffix     extension of new files
     alpha      whether it stores transparency
-    depth      most bits per channel
+    depth      maximum bits per channel
     profile    whether it stores an ICC profile
     metadata   whether it stores EXIF or XMP
     animation  whether it stores several frames
     quality    default on a scale of 1 to 100; None for lossless formats
-    options    for Pillow's encoder
+    options    arguments of Pillow's encoder
     """
 
     suffix: str
@@ -76,12 +76,12 @@ FORMATS = {
 """The formats that can be written, by Pillow's name for them."""
 
 JPEG_SEGMENT = 65_533
-"""Bytes in one segment of a JPEG file; EXIF must fit into one, as must XMP with its name."""
+"""Maximum bytes of a segment of a JPEG file; EXIF and XMP (with its name) must each fit in one."""
 XMP_NAME = b"http://ns.adobe.com/xap/1.0/\0"
 
 
 def format_of(target: Path) -> str:
-    """The format that a file name's extension stands for.
+    """The format of a file name's extension: a key of FORMATS.
 
     Raises PhotostyleError if photos cannot be written in that format.
     """
@@ -102,10 +102,10 @@ def check_depth(format: str, depth: str) -> None:
 
 
 def suffix_for(photo: Photo, wanted: str = "") -> str:
-    """An extension whose format stores the transparency and animation of a photo.
+    """An extension whose format can store the transparency and animation of a photo.
 
-    The first that does of ``wanted``, the format in which the photo was read, .jpg and .png. GIF,
-    with its 256 colours, is chosen for animations only.
+    It is the first suitable one of ``wanted``, the extension of the format in which the photo was
+    read, .jpg and .png. GIF, with its 256 colours, is chosen for animations only.
     """
     own = FORMATS[photo.format].suffix if photo.format in FORMATS else ""
     for suffix in (wanted, own, ".jpg"):
@@ -131,5 +131,5 @@ def unsupported_features(photo: Photo, format: str) -> list[str]:
     if (exif or xmp) and not target.metadata:
         sentences.append(f"{format} stores no metadata; it was left out.")
     if format == "JPEG" and max(len(exif), len(XMP_NAME) + len(xmp)) > JPEG_SEGMENT:
-        sentences.append("JPEG stores at most 64 kB of EXIF or XMP; what is longer was left out.")
+        sentences.append("JPEG stores at most 64 kB of EXIF or XMP; longer blocks were left out.")
     return sentences

@@ -1,4 +1,4 @@
-"""Files with more than 8 bits per channel, which Pillow reads as 8 bits or not at all."""
+"""Reads files with more than 8 bits per channel, which Pillow reads as 8 bits or not at all."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MAX_TILE_SIDE = 1 << 14
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _SEPARATED = 0, 1, 2, 5
 _SEPARATE_PLANES = 2
 _INCH, _CENTIMETER = 2, 3
-_ASSOCIATED, _UNASSOCIATED = 1, 2  # alpha that the colours are multiplied with, or not
+_ASSOCIATED, _UNASSOCIATED = 1, 2  # premultiplied and straight alpha
 
 _SPACES = {
     _WHITE_IS_ZERO: ("GRAY", 1),
@@ -34,7 +34,7 @@ _SPACES = {
 
 
 def is_dng(stream: BinaryIO) -> bool:
-    """Whether a TIFF file is a raw photo."""
+    """Whether a TIFF file is a raw photo in DNG format."""
     from tifffile import TiffFile
 
     with suppress(*TAG_ERRORS):
@@ -46,8 +46,8 @@ def is_dng(stream: BinaryIO) -> bool:
 def read_tiff(stream: BinaryIO) -> tuple[Raster, Image.Exif, dict[str, Any], bool] | None:
     """The first image of a TIFF file with more than 8 bits per channel; None for other files.
 
-    Also its EXIF block, ``info`` as `photostyle.photo.metadata.read_metadata` takes it, and whether
-    the file contains more images.
+    Returns it with its EXIF block, ``info`` for `photostyle.photo.metadata.read_metadata`, and
+    whether the file contains more images. Raises one of DECODER_ERRORS for damaged files.
     """
     from tifffile import TiffFile
 
@@ -61,7 +61,7 @@ def read_tiff(stream: BinaryIO) -> tuple[Raster, Image.Exif, dict[str, Any], boo
         width, height = index(page.imagewidth), index(page.imagelength)
         channels = index(page.samplesperpixel)
         tile_side = max(index(page.tilewidth), index(page.tilelength)) if page.is_tiled else 0
-    except TAG_ERRORS:  # left to Pillow
+    except TAG_ERRORS:  # Pillow will read it or report the damage
         return None
     limits.check_size(width, height)
     if not colors <= channels <= 8 or page.imagedepth != 1:
@@ -83,7 +83,7 @@ def read_tiff(stream: BinaryIO) -> tuple[Raster, Image.Exif, dict[str, Any], boo
 
 
 def read_png(stream: BinaryIO, profile: bytes | None) -> Raster:
-    """A PNG file with 16 bits per channel."""
+    """The values of a PNG file with 16 bits per channel."""
     from imagecodecs import png_decode
 
     stream.seek(0)
@@ -100,7 +100,7 @@ def read_raw(stream: BinaryIO) -> Raster:
     from imageio.v3 import imread
 
     try:
-        # imageio unpacks the pixels before it tells their number, so rawpy itself is asked first.
+        # imageio reports the size only after it has unpacked the pixels, so ask rawpy first.
         stream.seek(0)
         with rawpy.imread(stream) as header:
             limits.check_size(header.sizes.raw_width, header.sizes.raw_height)
@@ -114,7 +114,7 @@ def read_raw(stream: BinaryIO) -> Raster:
         )
     except (rawpy.LibRawError, rawpy.NotSupportedError) as error:
         raise ValueError(f"LibRaw cannot read the file: {error}") from error
-    except UnboundLocalError as error:  # what imageio makes of any error while developing
+    except UnboundLocalError as error:  # imageio turns any error during development into this one
         raise ValueError("LibRaw cannot develop the file") from error
     return raster.from_array(pixels, color.SRGB)
 
@@ -138,9 +138,9 @@ def _info(page: Any) -> dict[str, Any]:
 
 
 def _normalized(values: Pixels, colors: int, page: Any) -> tuple[Pixels, bool]:
-    """Values (H, W, channels) as uint16, 0 is black, and whether the last channel is alpha.
+    """Values (H, W, channels) as uint16, where 0 is black, and whether the last channel is alpha.
 
-    Channels beyond the colours and alpha are dropped.
+    Channels other than the colours and alpha are dropped.
     """
     kind = int(page.extrasamples[0]) if len(page.extrasamples) else 0
     alpha = values.shape[-1] > colors and kind in (_ASSOCIATED, _UNASSOCIATED)

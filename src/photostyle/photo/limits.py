@@ -1,4 +1,4 @@
-"""How large a photo may be, checked before a decoder allocates memory for the pixels."""
+"""The maximum size of a photo, checked before a decoder allocates memory for the pixels."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from PIL import Image
 
 # Pillow's own limit of 179 megapixels is too low for stitched panoramas.
 MAX_PIXELS = 500_000_000
-"""The most pixels that a photo may have; for an animation, all frames together."""
+"""Maximum number of pixels of a photo; for an animation, of all frames together."""
 
 MAX_BYTES = 1 << 32
-"""The largest file or stream that is read."""
+"""Maximum size of a file or stream, in bytes."""
 
 JXL_MAGIC = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
-"""How JPEG XL files begin: as a codestream or as boxes."""
+"""First bytes of JPEG XL files: of a bare codestream and of a container of boxes."""
 
 _JXL_RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 _JXL_SIDES = (9, 13, 18, 30)  # bits
 
 
 class TooLargeError(Exception):
-    """A photo or file exceeds a limit, which the message names."""
+    """A photo or file exceeds the limit in the message."""
 
 
 def check_size(width: int, height: int, frames: int = 1) -> None:
@@ -39,9 +39,9 @@ def check_size(width: int, height: int, frames: int = 1) -> None:
 
 
 def check_jxl(stream: BinaryIO) -> None:
-    """`check_size` for JPEG XL, whose plugin decodes all pixels before it tells the size.
+    """`check_size` for JPEG XL, whose plugin reports the size only after it has decoded all pixels.
 
-    ISO/IEC 18181-1, SizeHeader; 18181-2, boxes.
+    Source: ISO/IEC 18181-1, SizeHeader; 18181-2, boxes.
     """
     stream.seek(0)
     start = stream.read(12)
@@ -87,9 +87,9 @@ _check_of_pillow = Image._decompression_bomb_check
 
 @contextmanager
 def replacing_pillow_limit() -> Iterator[None]:
-    """In this thread, and in the block only, Pillow refuses images above MAX_PIXELS.
+    """Make Pillow refuse images above MAX_PIXELS, in this thread and only within the block.
 
-    `Image.MAX_IMAGE_PIXELS`, which holds for the whole process, stays as the host program set it.
+    `Image.MAX_IMAGE_PIXELS`, which applies to the whole process, stays as the host program set it.
     """
     token = _reading.set(True)
     try:
@@ -105,6 +105,5 @@ def _check_size_for_pillow(size: tuple[int, int], *, error_only: bool = False) -
         check_size(*(max(1, side) for side in size))
 
 
-# Pillow calls this for every image, before it allocates memory, and has no other switch than the
-# global limit.
+# Pillow calls this for every image before it allocates memory; its only setting is a global limit.
 Image._decompression_bomb_check = _check_size_for_pillow

@@ -1,4 +1,4 @@
-"""EXIF, XMP and resolution: what is still true of the photo once it has been changed."""
+"""EXIF, XMP and resolution, as far as they are still true after the photo has been changed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from photostyle.photo.decoder_errors import TAG_ERRORS
 
 _Base = ExifTags.Base
 
-# The main directory of a TIFF file also describes how its pixels are stored; these tags do not.
+# Other tags of a TIFF file's main directory describe how its pixels are stored.
 _KEPT_TAGS = (
     _Base.DocumentName,
     _Base.ImageDescription,
@@ -33,8 +33,8 @@ _KEPT_TAGS = (
     _Base.XPKeywords,
     _Base.XPSubject,
 )
-# The sizes are those before rotation, the profile tells the colour space, and the last two contain
-# offsets into the original file.
+# The sizes are those before rotation, the profile defines the colour space, and the last two
+# contain offsets into the original file.
 _DROPPED_TAGS = (
     _Base.ExifImageWidth,
     _Base.ExifImageHeight,
@@ -62,7 +62,7 @@ class Metadata:
     dpi: tuple[float, float] | None = None
 
     def stamped(self, software: str) -> Metadata:
-        """With ``software`` as EXIF's Software tag, and the resolution in EXIF as well."""
+        """A copy with ``software`` in EXIF's Software tag, and with the resolution in EXIF."""
         exif = Image.Exif()
         exif.load(self.exif)
         exif[_Base.Software] = software
@@ -75,9 +75,10 @@ class Metadata:
 def read_metadata(
     source: Image.Image | Image.Exif, info: Mapping[str, Any]
 ) -> tuple[Metadata, int, list[str]]:
-    """The metadata of a file, its EXIF orientation (1 to 8), and a note for what had to be dropped.
+    """The metadata of a file, its EXIF orientation (1 to 8), and notes on dropped metadata.
 
-    source: an image or EXIF block of Pillow; info: ``xmp`` (bytes) and ``dpi`` (two numbers).
+    source: an image or EXIF block of Pillow. info: may hold ``xmp`` (bytes) and ``dpi`` (two
+    numbers).
     """
     orientation, block, notes = 1, b"", []
     try:
@@ -95,7 +96,7 @@ def read_metadata(
 
 
 def names_adobe_rgb(source: Image.Image | Image.Exif) -> bool:
-    """Whether EXIF names Adobe RGB, in the way of cameras (DCF 2.0, option file R03)."""
+    """Whether EXIF names Adobe RGB as cameras do (DCF 2.0, option file R03)."""
     with suppress(*TAG_ERRORS):
         return str(_exif(source).get_ifd(ExifTags.IFD.Interop).get(1, "")).startswith("R03")
     return False
@@ -106,7 +107,7 @@ def _exif(source: Image.Image | Image.Exif) -> Image.Exif:
 
 
 def _cleaned(exif: Image.Exif) -> bytes:
-    """An EXIF block of the tags that stay true."""
+    """An EXIF block of the tags that are still true."""
     cleaned = Image.Exif()
     cleaned.update({tag: exif[tag] for tag in _KEPT_TAGS if tag in exif})
     for ifd in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):

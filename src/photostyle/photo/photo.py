@@ -1,4 +1,4 @@
-"""A photo in memory, and every operation on it that needs no network."""
+"""A photo in memory, and the operations on it that need no network."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class AnimationFrame:
 class Animation:
     """The frames of an animation after the first, and its timing.
 
-    frames    all but the first, which is the photo itself
-    duration  of the first frame, in milliseconds
-    loop      how often the animation is shown, 0 is forever; None if the file does not say (once)
+    frames    all frames but the first, which is the photo itself
+    duration  duration of the first frame, in milliseconds
+    loop      number of times to play, 0 is forever; None if the file does not say (play once)
     """
 
     frames: tuple[AnimationFrame, ...]
@@ -52,7 +52,7 @@ class Photo:
     metadata   EXIF, XMP and resolution
     format     Pillow's name of the file format, for instance "JPEG"
     animation  the other frames of an animation
-    notes      sentences that say what of the file could not be kept
+    notes      sentences on parts of the file that were not read or kept
     """
 
     pixels: Pixels
@@ -78,7 +78,7 @@ class Photo:
     def map_frames(
         self, function: Callable[[Pixels, Pixels | None], tuple[Pixels, Pixels | None]]
     ) -> Photo:
-        """The photo with a function applied to pixels and alpha of every frame."""
+        """A copy with a function applied to the pixels and alpha of every frame."""
         pixels, alpha = function(self.pixels, self.alpha)
         animation = self.animation
         if animation:
@@ -90,10 +90,10 @@ class Photo:
         return replace(self, pixels=pixels, alpha=alpha, animation=animation)
 
     def map_visible(self, function: Callable[[Pixels, Mask | None], Pixels]) -> Photo:
-        """The photo with a function applied to the visible pixels of every frame.
+        """A copy with a function applied to the visible pixels of every frame.
 
-        The function takes what `visible` returns and gives pixels of the same shape. Fully
-        transparent pixels keep their colour, and alpha does not change.
+        The function takes the two values that `visible` returns, and returns pixels of the same
+        shape. Fully transparent pixels keep their colour, and alpha does not change.
         """
 
         def visible_only(pixels: Pixels, alpha: Pixels | None) -> tuple[Pixels, Pixels | None]:
@@ -105,23 +105,23 @@ class Photo:
         return self.map_frames(visible_only)
 
     def visible(self) -> tuple[Pixels, Mask | None]:
-        """The pixels, and their opacity as a mask (H, W), uint8, 255 is opaque.
+        """The pixels, and their opacity as a mask (H, W), uint8, where 255 is opaque.
 
-        Fully transparent pixels take the mean colour of the others, so that they influence no
+        Fully transparent pixels get the mean colour of the others, so that they do not affect
         statistics. The mask is None if all pixels are equally visible.
         """
         return _visible(self.pixels, self.alpha)
 
     def still(self) -> Photo:
-        """The first frame only."""
+        """A copy with only the first frame."""
         return replace(self, animation=None)
 
     def stripped(self) -> Photo:
-        """Without metadata except the resolution."""
+        """A copy without metadata except the resolution."""
         return replace(self, metadata=Metadata(dpi=self.metadata.dpi))
 
     def stamped(self, software: str) -> Photo:
-        """With ``software``, a program and its settings, as EXIF's Software tag."""
+        """A copy with ``software``, a program and its settings, in EXIF's Software tag."""
         return replace(self, metadata=self.metadata.stamped(software))
 
     def written_in_srgb(self) -> Photo:
@@ -129,7 +129,7 @@ class Photo:
         return replace(self, original=color.SRGB)
 
     def in_profile(self, profile: bytes | None) -> Photo:
-        """With colours converted to an RGB profile; None is sRGB."""
+        """A copy with colours converted to an RGB profile; None is sRGB."""
         if color.are_equivalent(self.profile, profile):
             return replace(self, profile=profile)
 
@@ -147,7 +147,7 @@ class Photo:
         return pixels
 
     def with_depth(self, depth: int) -> Photo:
-        """With 8 or 16 bits per channel, rounded to the nearest value."""
+        """A copy with 8 or 16 bits per channel, rounded to the nearest value."""
         if depth == self.depth:
             return self
         return self.map_frames(
@@ -158,7 +158,7 @@ class Photo:
         )
 
     def on_white(self) -> Photo:
-        """Without transparency, composited over white."""
+        """A copy without transparency, composited over white."""
 
         def composite(pixels: Pixels, alpha: Pixels | None) -> tuple[Pixels, None]:
             return pixels if alpha is None else _over_white(pixels, alpha), None
@@ -167,7 +167,7 @@ class Photo:
 
 
 def side_by_side(*photos: Photo) -> Photo:
-    """Photos in a row on white, 8 bits, each scaled to fit into the size of the first."""
+    """Photos in a row on white, 8 bits, each scaled to fit the size of the first."""
     first = photos[0]
     box = first.size
     stills = [photo.still().on_white().in_profile(first.profile).with_depth(8) for photo in photos]
@@ -181,7 +181,7 @@ def side_by_side(*photos: Photo) -> Photo:
 
 
 def strips(array: npt.NDArray[np.generic]) -> list[slice]:
-    """Slices of rows, small enough that temporary copies of a strip take little memory."""
+    """Slices of rows that are small enough for temporary copies to take little memory."""
     rows = max(1, _STRIP_VALUES // max(1, array[:1].size))
     return [slice(top, top + rows) for top in range(0, len(array), rows)]
 

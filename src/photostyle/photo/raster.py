@@ -13,14 +13,14 @@ from photostyle.photo import color
 from photostyle.photo.color import Pixels
 from photostyle.photo.photo import strips
 
-# Pillow's modes that hold the values of a colour space, and those that convert to them exactly.
+# Pillow's modes for the values of a colour space, and modes that convert to one of them exactly.
 _SPACES = {"L": "GRAY", "LA": "GRAY", "RGB": "RGB ", "RGBA": "RGB ", "CMYK": "CMYK"}
 _EXACT_CONVERSIONS = {"1": "L", "La": "LA", "RGBa": "RGBA", "PA": "RGBA"}
 _HIGH_BIT_DEPTH_MODES = ("I", "F")  # first letters of modes
 
 
 class Raster(NamedTuple):
-    """Decoded values as they are stored: grey, RGB or CMYK, not yet upright.
+    """Decoded values as stored in the file: grey, RGB or CMYK, not yet upright.
 
     rows     returns a slice of rows as (h, w, channels), uint8 or uint16, read-only
     shape    height and width
@@ -57,7 +57,7 @@ def from_image(image: Image.Image, profile: bytes | None) -> Raster:
     width, height = image.size
 
     def rows(part: slice) -> Pixels:
-        # A crop, because Pillow makes two copies of what it converts to an array.
+        # A crop, because Pillow makes two copies of an image that it converts to an array.
         strip = np.asarray(image.crop((0, part.start, width, min(part.stop, height))))
         return strip if strip.ndim == 3 else strip[..., None]
 
@@ -70,7 +70,7 @@ def from_array(
 ) -> Raster:
     """The values of an array (H, W) or (H, W, channels), uint8 or uint16.
 
-    By default one and two channels are grey, more are RGB, and two and four include alpha.
+    By default one and two channels are grey, more are RGB, and the last of two or four is alpha.
     """
     values = values if values.ndim == 3 else values[..., None]
     height, width, channels = values.shape
@@ -89,7 +89,7 @@ def to_upright_rgb(raster: Raster, orientation: int) -> tuple[Pixels, Pixels | N
     upright = (width, height) if orientation >= 5 else (height, width)
     pixels: Pixels = np.empty((*upright, 3), raster.dtype)
     alpha: Pixels | None = np.empty(upright, raster.dtype) if raster.alpha else None
-    # Views of the results in the order of the file; a left turn undoes a right turn.
+    # Views of the results in the order of the file; rotation to the left undoes one to the right.
     inverse = {6: 8, 8: 6}.get(orientation, orientation)
     stored = _oriented(pixels, inverse)
     stored_alpha = None if alpha is None else _oriented(alpha, inverse)

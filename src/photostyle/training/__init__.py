@@ -1,1 +1,1 @@
-"""How the bundled weights were made: losses, training, distillation, architecture search."""
+"""Training of networks: losses, distillation, supernet and architecture search."""

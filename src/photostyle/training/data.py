@@ -1,4 +1,4 @@
-"""Photos for training: from folders or tar shards, cropped and resized at random."""
+"""Photos for training, read from folders or tar shards, and random crops of them."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class _Member(NamedTuple):
 class Photos:
     """The photos in folders (searched recursively) and tar files, in a fixed order.
 
-    Shards are held in memory as they are compressed; photos in folders are read on access. Raises
-    PhotostyleError when there are none.
+    Photos of shards stay in memory, compressed; those in folders are read on access. Raises
+    PhotostyleError if there are no photos.
     """
 
     def __init__(self, sources: Sequence[Path]):
@@ -56,18 +56,19 @@ class Photos:
             return Image.fromarray(photo.read(BytesIO(file.data), still=True).in_srgb())
         except PhotostyleError as error:
             raise PhotostyleError(
-                f"The shard's photo {file.name!r} is unreadable: {error}"
+                f"The photo {file.name!r} of a tar file is unreadable: {error}"
             ) from None
 
     def random(self, rng: np.random.Generator) -> Image.Image:
+        """A random photo, as by index."""
         return self[int(rng.integers(len(self)))]
 
 
 def random_crop(image: Image.Image, size: int, rng: np.random.Generator, smallest: float) -> Tensor:
-    """A random square of a photo, flipped at random, as (3, size, size) in 0..1.
+    """A random square crop of a photo, flipped at random: RGB (3, size, size), float32, 0..1.
 
-    Its side is drawn evenly in scale between ``smallest`` and 1 of the photo's short side (``size``
-    pixels at least) before it is resized.
+    Before the resize, the ratio of its side to the photo's short side is log-uniform between
+    ``smallest`` and 1, but the side has at least ``size`` pixels if the photo does.
     """
     short = min(image.size)
     side = short * smallest ** rng.uniform()

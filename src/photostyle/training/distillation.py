@@ -1,4 +1,4 @@
-"""The outcome of a network for a batch, and how a smaller network learns it from a larger one."""
+"""The outcome of a network for a batch, and losses to distil it into a smaller network."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from photostyle.transfer.style import Style, learn_style
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a network makes of a batch of content and style photos.
+    """The outputs of a network for a batch of content and style photos.
 
-    style: learned from the style photos; reconstruction: of the style photos, (B, 3, H, W); result:
-    of the transfer, (B, 3, H, W).
+    style: learned from the style photos. reconstruction: of the style photos, RGB (B, 3, H, W).
+    result: the stylized content photos, RGB (B, 3, H, W), not clamped.
     """
 
     style: Style
@@ -30,24 +30,25 @@ class Outcome:
     def of(
         cls, network: PhotoNet, content: Tensor, style: Tensor, settings: TransferSettings
     ) -> Outcome:
-        """content, style: RGB (B, 3, H, W), 0..1."""
+        """Run a network on content and style photos, both RGB (B, 3, H, W), 0..1."""
         learned, reconstruction = learn_style(network, style)
         result = stylize(network, content, StyleTransfer(learned, settings))
         return cls(learned, reconstruction, result)
 
     def detach(self) -> Outcome:
-        """The same without gradients, as the outcome of a teacher."""
+        """The same without gradients, for use as a teacher's outcome."""
         moments = {layer: moments.detach() for layer, moments in self.style.moments.items()}
         style = replace(self.style, moments=moments)
         return Outcome(style, self.reconstruction.detach(), self.result.detach())
 
 
 def distillation(student: Outcome, teacher: Outcome, layers: tuple[str, ...]) -> dict[str, Tensor]:
-    """Distillation losses of a student and its teacher on the same photos, by name.
+    """Distillation losses between a student and its teacher on the same photos, by name.
 
-    output: Charbonnier and gradient distance of the results, plus that of the reconstructions.
-    moments: relative distance of the style's means and covariances (`losses.moments`), mean over
-    the student's WCT ``layers`` that the teacher has with the same number of channels.
+    output: Charbonnier and gradient distances of the results plus those of the reconstructions.
+    moments: relative distance of the style's means and covariances (`losses.moments`), averaged
+    over those of the student's WCT ``layers`` that the teacher has with the same number of
+    channels; missing if there are none.
     """
     output = torch.stack(
         [

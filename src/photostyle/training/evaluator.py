@@ -1,7 +1,7 @@
-"""How good and how fast a candidate of the search is, compared with the teacher.
+"""Compares candidates of the search with the teacher, in quality and speed.
 
-The teacher is the supernet's largest network or another given network. Both transfer between the
-same few pairs of photos, and their results are clamped to 0..1 and compared.
+The teacher is the supernet's largest network or another given network. Both networks stylize the
+same few pairs of photos; their results are clamped to 0..1 and compared.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ from photostyle.training.trainer import Batch, make_batch, to_uint8
 Figures = dict[str, float]
 
 REPEATS = 3
-"""How often candidate and teacher are timed."""
+"""Number of times that candidate and teacher are timed."""
 
 
 def make_pairs(photos: Photos, count: int, size: int, seed: int) -> list[Batch]:
-    """Batches of one pair as in training, in turn graded pairs and pairs of different photos."""
+    """Batches of one pair each as in training, alternately graded and of different photos."""
     recipe = Recipe(str(PHOTONET), (1, 1, 1, 1, 1), batch=1, size=size, seed=seed, identity=0)
     return [make_batch(photos, recipe, number) for number in range(count)]
 
 
 def paper_score(pixel: float, feature: float, architecture: Architecture) -> float:
-    """0.8 L_r + 0.1 L_p + 0.1 L_m, lower is better (An et al. 2020).
+    """The score 0.8 L_r + 0.1 L_p + 0.1 L_m, lower is better (An et al. 2020).
 
-    L_r: ``pixel``, mean squared difference of results; L_p: ``feature``, see `feature_error`; L_m:
-    the fraction of ones in the 32 characters of the canonical architecture string, so that bits
-    without effect cost nothing.
+    L_r: ``pixel``, the mean squared difference of results. L_p: ``feature``, see `feature_error`.
+    L_m: the fraction of ones in the 32 characters of the canonical architecture string, so that
+    bits without effect cost nothing.
     """
     ones = str(canonical(architecture)).count("1")
     return 0.8 * pixel + 0.1 * feature + 0.1 * ones / 32
@@ -51,8 +51,8 @@ def paper_score(pixel: float, feature: float, architecture: Architecture) -> flo
 def feature_error(result: Sequence[Tensor], teacher: Sequence[Tensor]) -> float:
     """Mean squared difference of VGG features, averaged over levels.
 
-    Each level is divided by the mean of the teacher's features: the scale of the paper's normalised
-    VGG, whose mean activation is 1 (Gatys et al. 2016).
+    Each level is divided by the mean of the teacher's features, which gives the scale of the
+    paper's normalized VGG with a mean activation of 1 (Gatys et al. 2016).
     """
     errors = [((f - t) / t.mean()).square().mean() for f, t in zip(result, teacher, strict=True)]
     return float(torch.stack(errors).mean())
@@ -61,10 +61,10 @@ def feature_error(result: Sequence[Tensor], teacher: Sequence[Tensor]) -> float:
 class Evaluator:
     """Compares subnetworks of a supernet with the teacher.
 
-    pairs: batches of one pair, with sides that are multiples of 16. reference: the teacher, None
-    for the supernet's largest network. vgg: VGG-19 for the paper's score, else None. latency_size:
-    side of the photos that are timed, in pixels. Within ``supernet.shared_encodings()`` the pairs
-    are encoded once for all candidates, which have the same encoder.
+    pairs: batches of one pair each, with sides that are multiples of 16. reference: the teacher;
+    None for the supernet's largest network. vgg: VGG-19 for the paper's score, otherwise None.
+    latency_size: side of the timed photos in pixels. Within ``supernet.shared_encodings()`` the
+    pairs are encoded once for all candidates, which share the encoder.
     """
 
     def __init__(
@@ -94,11 +94,11 @@ class Evaluator:
             self._features = [vgg(result) for result in self._results] if vgg else []
 
     def compare(self, network: PhotoNet, number: int) -> Figures:
-        """Compare the results for pair ``number``.
+        """Compare the network's result for pair ``number`` with the teacher's.
 
-        distance: mean CIEDE2000 between the network's result and the teacher's; pixel: their mean
-        squared difference; feature: `feature_error`, if there is a VGG; target: for a graded pair
-        the mean CIEDE2000 between the network's result and the target.
+        Returns distance: mean CIEDE2000 between the results; pixel: their mean squared difference;
+        feature: `feature_error`, if there is a VGG; target: for a graded pair, mean CIEDE2000
+        between the network's result and the target.
         """
         pair = self.pairs[number]
         with torch.inference_mode():
@@ -116,8 +116,8 @@ class Evaluator:
     def latency(self, architecture: Architecture) -> float:
         """Time to learn and apply a style, divided by the teacher's time.
 
-        The median of REPEATS ratios, each of two runs in a row, so that other load on the machine
-        slows down both.
+        It is the median of REPEATS ratios, each of two consecutive runs, so that other load on the
+        machine slows down both.
         """
         candidate = self.supernet.extract(architecture).to(memory_format=torch.channels_last)
         with torch.inference_mode():

@@ -18,7 +18,7 @@ SPACE: dict[str, BaseDistribution] = dict.fromkeys(BITS, CategoricalDistribution
 """The search space: each of the 31 bits may be on or off."""
 
 ATTEMPTS = 100
-"""Mutations tried before a network that was evaluated already is accepted."""
+"""Number of mutations to try before one that was already evaluated is accepted."""
 
 
 def architecture_of(parameters: Mapping[str, bool]) -> Architecture:
@@ -27,25 +27,26 @@ def architecture_of(parameters: Mapping[str, bool]) -> Architecture:
 
 
 def parameters_of(architecture: Architecture) -> dict[str, bool]:
-    """The point of SPACE of an architecture."""
+    """The point of SPACE for an architecture."""
     return {bit: getattr(architecture, bit) for bit in BITS}
 
 
 def count_trials(study: Study) -> int:
-    """Number of trials without those that failed, which are repeated.
+    """Number of trials, excluding those that failed, which will be repeated.
 
-    It seeds the sampler of the next trial, so that a resumed search continues as it would have and
-    two workers sample different candidates.
+    It seeds the sampler of the next trial, so that a resumed search samples the same candidates as
+    an uninterrupted one, and two workers sample different ones.
     """
     return sum(t.state != TrialState.FAIL for t in study.get_trials(deepcopy=False))
 
 
 class AgingEvolution(BaseSampler):
-    """Regularised evolution (Real et al., AAAI 2019) with the numbers of An et al. 2020.
+    """Regularized evolution (Real et al., AAAI 2019) with the sizes of An et al. 2020.
 
     The first ``population`` candidates are random. Each later one is the best of ``tournament``
-    random members of the population with one bit flipped. The latest ``population`` candidates are
-    the population: the oldest dies, however good. A mutation that is known already is redrawn.
+    random members of the population with one bit flipped. The population are the latest
+    ``population`` candidates: the oldest dies, however good. A mutation that was already evaluated
+    is redrawn.
     """
 
     def __init__(self, seed: int, population: int = 50, tournament: int = 10):

@@ -1,6 +1,7 @@
 """The losses, each a function that a reader can check against its formula.
 
-Pixels are RGB (B, 3, H, W), features (B, C, H, W); every loss is a scalar mean over the batch.
+Pixels are RGB (B, 3, H, W), 0..1; features are (B, C, H, W); every loss is a scalar, the mean over
+the batch.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from photostyle.model.moments import Moments
 
 
 def luma(pixels: Tensor) -> Tensor:
-    """BT.601 luma: (B, 3, H, W) -> (B, 1, H, W)."""
+    """BT.601 luma of RGB: (B, 3, H, W) -> (B, 1, H, W)."""
     return torch.einsum("c,bchw->bhw", LUMA_601.to(pixels), pixels)[:, None]
 
 
@@ -32,7 +33,7 @@ def gradient(result: Tensor, target: Tensor) -> Tensor:
 
 
 def feature(result: Sequence[Tensor], target: Sequence[Tensor]) -> Tensor:
-    """|f - t| / mean |t|, averaged over levels (perceptual loss, Johnson et al. 2016, relative)."""
+    """Relative perceptual loss |f - t| / mean |t|, averaged over levels (Johnson et al. 2016)."""
     terms = [
         (f - t).abs().mean() / (t.abs().mean() + 1e-6) for f, t in zip(result, target, strict=True)
     ]
@@ -46,9 +47,10 @@ def style(result: Sequence[Tensor], style: Sequence[Tensor]) -> Tensor:
 
 
 def moments(a: Moments, b: Moments) -> Tensor:
-    """Relative distance of two means and covariances, mean over the batch, in [0, 1].
+    """Relative distance of two means and covariances, averaged over the batch, in [0, 1].
 
-    Half |mu_a - mu_b| / (|mu_a| + |mu_b|) plus half the same of covariances, in Frobenius norm.
+    It is the mean of |mu_a - mu_b| / (|mu_a| + |mu_b|) and of the same ratio for the covariances in
+    the Frobenius norm.
     """
     return (_relative(a.mean, b.mean) + _relative(a.covariance, b.covariance)) / 2
 
@@ -59,10 +61,10 @@ def _relative(a: Tensor, b: Tensor) -> Tensor:
 
 
 def palette(result: Tensor, style: Tensor) -> Tensor:
-    """Sliced Wasserstein-1 distance of the colours of two photos of one size (Rabin et al. 2011).
+    """Sliced Wasserstein-1 distance of the colours of photos of equal size (Rabin et al. 2011).
 
-    Colours are (Y, B - Y, R - Y), in 32 fixed directions; the mean over directions of the mean
-    absolute difference of sorted projections.
+    It projects colours (Y, B - Y, R - Y) on 32 fixed directions and averages the absolute
+    differences of the sorted projections.
     """
     opponent = torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]) - LUMA_601
     opponent[0] = LUMA_601
@@ -74,7 +76,7 @@ def palette(result: Tensor, style: Tensor) -> Tensor:
 
 
 def structure(result: Sequence[Tensor], content: Sequence[Tensor]) -> Tensor:
-    """Mean absolute difference of instance-normalised features (Huang and Belongie 2017)."""
+    """Mean absolute difference of instance-normalized features (Huang and Belongie 2017)."""
     terms = [
         (F.instance_norm(r) - F.instance_norm(c)).abs().mean()
         for r, c in zip(result, content, strict=True)
@@ -85,7 +87,7 @@ def structure(result: Sequence[Tensor], content: Sequence[Tensor]) -> Tensor:
 def edges(result: Tensor, content: Tensor) -> Tensor:
     """1 - SSIM of Sobel gradient magnitudes of luma, each divided by its mean over the photo.
 
-    SSIM (Wang et al. 2004) in 7x7 windows; the division lets the contrast of the whole change.
+    SSIM (Wang et al. 2004) in 7x7 windows; the division makes the loss ignore overall contrast.
     """
     a, b = (_relative_edges(photo) for photo in (result, content))
 
@@ -106,18 +108,18 @@ def _relative_edges(pixels: Tensor) -> Tensor:
 
 
 def sobel(image: Tensor) -> Tensor:
-    """Gradient magnitude of (B, 1, H, W) by the Sobel operator, without the border pixels."""
+    """Sobel gradient magnitude of (B, 1, H, W) without border pixels: (B, 1, H - 2, W - 2)."""
     kernel = image.new_tensor([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]) / 8
     x, y = F.conv2d(image, torch.stack([kernel, kernel.T])[:, None]).unbind(1)
     return (x * x + y * y + 1e-6).sqrt()[:, None]
 
 
 def smoothness(result: Tensor, content: Tensor) -> Tensor:
-    """High frequencies of the result beyond the content's, where the content is flat.
+    """High frequencies of the result that exceed the content's where the content is flat.
 
-    Keeps skies free of noise and of halos: mean over flat pixels of max(0, |hp r| - 1.2 |hp c|) for
-    high-pass filters hp of two sizes; a pixel's flatness is exp(-(g / 0.02)^2), g the largest
-    gradient of content within three pixels.
+    It keeps skies free of noise and halos: the mean of max(0, |hp r| - 1.2 |hp c|), weighted by
+    flatness, for high-pass filters hp of two sizes. A pixel's flatness is exp(-(g / 0.02)^2), where
+    g is the largest gradient of the content within three pixels.
     """
     flat = F.max_pool2d(F.pad(sobel(luma(content)), (1, 1, 1, 1), mode="replicate"), 7, 1, 3)
     flat = torch.exp(-((flat / 0.02) ** 2)).detach()
@@ -133,5 +135,5 @@ def _blur(pixels: Tensor, size: int) -> Tensor:
 
 
 def clipping(result: Tensor) -> Tensor:
-    """How far the result lies outside 0.01..0.99, mean over all values."""
+    """Mean distance of values outside 0.01..0.99 from that range; 0 for values inside."""
     return (result - 0.99).clamp_min(0).mean() + (0.01 - result).clamp_min(0).mean()

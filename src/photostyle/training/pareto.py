@@ -15,9 +15,9 @@ from photostyle.training.search import Candidate
 def save_plot(
     candidates: Sequence[Candidate], front: Sequence[Candidate], chosen: Candidate, path: Path
 ) -> None:
-    """Write the plot as PNG, with PHOTONET, the paper's PHOTONAS and the chosen network marked.
+    """Write the plot as PNG, with PhotoNet, the paper's PhotoNAS and the chosen network marked.
 
-    A file of that name is replaced. Raises PhotostyleError if it cannot be written.
+    An existing file is replaced. Raises PhotostyleError if the file cannot be written.
     """
     figure = Figure(figsize=(8, 5.5), dpi=120, layout="constrained")
     axes = figure.subplots()
@@ -30,8 +30,8 @@ def save_plot(
         axes.scatter(*points(group), s=14, color=color, label=f"{state} ({len(group)})")
     axes.plot(*points(front), "-", color="tab:blue", marker=".", label="Pareto front")
     marks = [
-        ("PHOTONET", "s", "tab:green", PHOTONET),
-        ("PHOTONAS of the paper", "D", "tab:orange", PHOTONAS),
+        ("PhotoNet", "s", "tab:green", PHOTONET),
+        ("PhotoNAS of the paper", "D", "tab:orange", PHOTONAS),
         (f"chosen: {chosen.architecture}", "*", "tab:red", chosen.architecture),
     ]
     for label, marker, color, architecture in marks:

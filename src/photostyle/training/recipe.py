@@ -1,4 +1,4 @@
-"""What decides the result of a training run and of a search; imports nothing heavy."""
+"""Settings that decide the result of a training run or a search; imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ Score = Literal["pareto", "paper"]
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides what a training run computes, besides the photos and VGG-19.
+    """Everything that decides the result of a training run, except the photos and VGG-19.
 
-    unpaired_every: one step in this many transfers between different photos, the others between
-    graded pairs. identity: fraction of graded pairs whose content and style are the same photo.
-    regional: fraction of the others in which two regions, told apart by colour, have grades of
-    their own. averaging: decay of the exponential moving average of the weights. supernet: train
-    all smaller networks too, see `photostyle.training.supernet`. start, distil: the initial weights
-    and the network to learn from, as named by `photostyle.model.checkpoint.identify`.
+    architecture: the architecture string. widths: channels of the five levels. steps: number of
+    steps. batch: pairs per step. size: side of the crops in pixels. learning_rate: its peak.
+    unpaired_every: one in this many steps uses pairs of different photos, the others graded pairs.
+    identity: fraction of graded pairs whose content and style are the same photo. regional:
+    fraction of the other graded pairs in which two regions, separated by colour, have different
+    grades. averaging: decay of the exponential moving average of the weights. supernet: also train
+    all smaller networks, see `photostyle.training.supernet`. start, distil: the initial weights and
+    the network to learn from, as identified by `photostyle.model.checkpoint.identify`; may be "".
     """
 
     architecture: str
@@ -42,7 +44,7 @@ class Recipe:
     distil: str = ""
 
     def rate(self, step: int) -> float:
-        """Learning rate: a linear warm-up over the first 3 % of the steps, then a cosine decay."""
+        """Learning rate at a step: linear warm-up over the first 3 %, then cosine decay."""
         progress = step / self.steps
         if progress < 0.03:
             return self.learning_rate * (0.04 + 0.96 * progress / 0.03)
@@ -51,11 +53,11 @@ class Recipe:
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """Everything that decides what a search finds, besides the machine's speed.
+    """Everything that decides the result of a search, except the machine's speed.
 
-    supernet, reference: named by `photostyle.model.checkpoint.identify`. photos: how many there
-    are. pairs: photo pairs per candidate; size: their side in pixels. latency_size: side of the
-    photos that are timed, in pixels. population: of the evolutionary sampler.
+    supernet, reference: as identified by `photostyle.model.checkpoint.identify`. photos: number of
+    photos. pairs: photo pairs per candidate; size: their side in pixels. latency_size: side of the
+    timed photos in pixels. population: size of the evolutionary sampler's population.
     """
 
     supernet: str

@@ -1,4 +1,4 @@
-"""Training and search, from photos to weights: what the commands call. Imports nothing heavy."""
+"""Training and search from photos to weights, for the commands; imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from photostyle.training.supernet import Supernet
 
 Method = Literal["monge", "classic"]
-"""Methods of `photostyle.model.moments.transfer_map` to train with."""
+"""Methods of `photostyle.model.moments.transfer_map` that can be trained with."""
 
 
 def train(
@@ -47,14 +47,16 @@ def train(
     Resumes the run in the folder ``output``, if there is one.
 
     arch: name or string of the architecture; ignored with ``supernet``, which trains PHOTONET and
-    all smaller networks. widths: channels of the five levels, with commas. size: side of the
-    crops in pixels. vgg: VGG-19 weights for the losses, None for torchvision's; guide: VGG-19
-    weights for the loss of the encoder and of graded pairs, None for ``vgg``. start: weights to
-    start from; distil: network to learn from, both bundled names or files. checkpoint_every:
-    seconds between checkpoints. progress: is called after each step with the mean losses.
+    all smaller networks. widths: channels of the five levels, separated by commas. batch: pairs of
+    photos in each step. size: side of the crops in pixels. learning_rate: its peak. vgg: VGG-19
+    weights for the losses, None for torchvision's. guide: VGG-19 weights for the losses of the
+    encoder and of graded pairs, None for ``vgg``. start: weights to start from; distil: network to
+    learn from; both are bundled names or files. device: as in `photostyle.load`. checkpoint_every:
+    seconds between checkpoints. progress: a `Progress`, called after each step with the mean losses
+    as the detail.
 
-    Raises PhotostyleError for invalid options, unreadable photos or weights, a run in ``output``
-    that was made with other options, and when training diverges.
+    Raises PhotostyleError if an option is invalid, photos or weights are unreadable, ``output``
+    holds a run with other options, or training diverges.
     """
     from photostyle.model.checkpoint import identify, load
     from photostyle.model.vgg import VGGFeatures
@@ -65,7 +67,7 @@ def train(
     from photostyle.transfer.stylizer import choose_device
 
     if supernet and distil:
-        raise PhotostyleError("A supernet learns from photos alone; leave out --distil.")
+        raise PhotostyleError("A supernet learns from photos alone; omit --distil.")
     architecture = PHOTONET if supernet else find_architecture(arch)
     recipe = Recipe(
         architecture=str(architecture),
@@ -95,10 +97,10 @@ def train(
 
 
 class SearchResult(NamedTuple):
-    """The chosen network of a search and how many networks it evaluated.
+    """The chosen network of a search, and the number of networks evaluated.
 
     latency: time to learn and apply a style, divided by the teacher's. distance: mean CIEDE2000
-    between its results and the teacher's.
+    between the network's results and the teacher's.
     """
 
     architecture: Architecture
@@ -134,13 +136,14 @@ def search(
     with the supernet's weights, chosen.safetensors.
 
     photos: folders or tar shards. supernet, reference: weights, by bundled name or file;
-    ``reference`` is the teacher, None for the supernet's largest network. candidates: networks to
-    evaluate. within: choose the fastest network whose distance is at most (1 + within) times that
-    of PHOTONAS. choose: choose this architecture instead. vgg: VGG-19 weights for the paper's
-    score, None for torchvision's. storage: file or database URL of the study, None for study.log
-    in ``output``. The others are those of `SearchSettings`.
+    ``reference`` is the teacher, None for the supernet's largest network. candidates: number of
+    networks to evaluate. within: choose the fastest network whose distance is at most (1 + within)
+    times that of PHOTONAS. choose: choose this architecture instead, by name or string. vgg: VGG-19
+    weights for the paper's score, None for torchvision's. storage: file or database URL of the
+    study, None for study.log in ``output``. study: name of the study in the storage. device: as in
+    `photostyle.load`. For the others see `SearchSettings`.
 
-    Raises PhotostyleError for invalid options, unreadable photos or weights, and a storage that
+    Raises PhotostyleError if an option is invalid, photos or weights are unreadable, or the storage
     cannot be used or holds a study made with other options.
     """
     with needs_extra("search"):
@@ -214,7 +217,7 @@ def _save_chosen(
 
 
 def _searchable(name: str) -> Architecture:
-    """The canonical architecture of a name or string that transfers at one WCT layer at least."""
+    """The canonical architecture of a name or string, which must have a WCT layer."""
     from photostyle.training.supernet import canonical
 
     architecture = canonical(find_architecture(name))

@@ -1,7 +1,7 @@
-"""Architecture search (the P-step of An et al. 2020) in the subnetworks of a supernet.
+"""Architecture search (the P-step of An et al. 2020) among the subnetworks of a supernet.
 
 Every candidate is a trial of an Optuna study. Its storage makes the search resumable and lets
-several processes, on one machine or on several, share the work.
+several processes, on one or more machines, divide the work.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ ANCHORS = (PHOTONET, PHOTONAS, SMALLEST)
 """Evaluated first and never pruned: the teacher's architecture, the paper's, the smallest."""
 
 SLOWER, FARTHER = 1.05, 1.15
-"""A candidate is pruned if it is so many times slower and farther than another."""
+"""A candidate is pruned if it is slower and farther than another one by more than these factors."""
 
 
 @dataclass(frozen=True)
 class Candidate:
     """A network that was evaluated.
 
-    state: "complete", or "pruned" after ``pairs`` pairs. figures: latency, score and those of
-    `Evaluator.compare`, means over the pairs.
+    state: "complete", or "pruned" after ``pairs`` pairs. figures: latency, score (with the paper's
+    score) and the means over the pairs of the figures of `Evaluator.compare`.
     """
 
     number: int
@@ -68,9 +68,9 @@ class Candidate:
 
 
 class Search:
-    """A search in an Optuna study, which is created unless the storage has it.
+    """A search in an Optuna study, which is created unless the storage already has it.
 
-    storage: a file or database URL; name: the study's. Raises PhotostyleError when the storage
+    storage: a file or database URL. name: name of the study. Raises PhotostyleError if the storage
     cannot be used or the study was made with other settings.
     """
 
@@ -86,10 +86,10 @@ class Search:
                 pruner=_pruner(settings),
                 load_if_exists=True,
             )
-        except Exception as error:  # every kind of storage raises its own
+        except Exception as error:  # each type of storage raises its own exceptions
             reason = (str(error) or type(error).__name__).splitlines()[0]
             raise PhotostyleError(f"The storage {storage!r} cannot be used: {reason}") from None
-        found = self.study.user_attrs.get("plan")  # the name that stored studies have
+        found = self.study.user_attrs.get("plan")  # existing studies use this name
         if found is None:
             self.study.set_user_attr("plan", asdict(settings))
         elif found != asdict(settings):
@@ -105,10 +105,10 @@ class Search:
         progress: Progress,
         also: Sequence[Architecture] = (),
     ) -> None:
-        """Evaluate candidates until the study holds ``count`` different ones, ANCHORS and ``also``.
+        """Evaluate candidates until there are ``count`` different ones, with ANCHORS and ``also``.
 
-        ``progress`` gets the number of candidates and the latest architecture. A search that was
-        interrupted continues with the candidates that would have followed.
+        progress: called with the number of candidates, and the latest architecture as the detail.
+        An interrupted search continues with the candidates that would have followed.
         """
         with evaluator.supernet.shared_encodings():
             while True:
@@ -130,7 +130,7 @@ class Search:
                     progress("searching", len(known) + 1, count, str(candidate.architecture))
 
     def candidates(self) -> list[Candidate]:
-        """All different candidates that were evaluated, in the order of their numbers."""
+        """All evaluated candidates without repetitions, in the order of their numbers."""
         found: dict[Architecture, Candidate] = {}
         for trial in self.study.get_trials(deepcopy=False):
             if candidate := _candidate(trial):
@@ -149,8 +149,8 @@ class Search:
     def choose(self, within: float) -> Candidate:
         """The best candidate by the paper's score, or one on the Pareto front.
 
-        That is the fastest whose distance to the teacher is at most (1 + ``within``) times that of
-        the paper's PHOTONAS, or the closest when none is that close.
+        On the front it is the fastest whose distance to the teacher is at most (1 + ``within``)
+        times that of the paper's PHOTONAS, or the closest if none is that close.
         """
         if not self._pareto:
             complete = [c for c in self.candidates() if c.state == "complete"]
@@ -197,7 +197,7 @@ class Search:
         )
 
     def _evaluate(self, trial: Trial, evaluator: Evaluator) -> Candidate | None:
-        """Evaluate a trial's network and tell the study; None if it was known already."""
+        """Evaluate a trial's network and store the result in the study; None for a repetition."""
         architecture = architecture_of(trial.params)
         if not architecture.wct_layers:
             # The network would transfer nothing.
@@ -239,10 +239,10 @@ class Search:
     ) -> tuple[str, float | None]:
         """The state of a candidate after some pairs, and its estimated distance if it is pruned.
 
-        With one objective Optuna's pruner decides. Optuna has none for two objectives: after a
-        quarter and after half of the pairs a candidate is pruned that is clearly slower than
-        another (SLOWER) and on these pairs clearly farther from the teacher (FARTHER). The estimate
-        is farther by the same factor, so the candidate is dominated.
+        With one objective Optuna's pruner decides. Optuna has no pruner for two objectives: after a
+        quarter and half of the pairs we prune a candidate that is clearly slower than another
+        (SLOWER) and, on these pairs, clearly farther from the teacher (FARTHER). Its estimated
+        distance is the other's times the same ratio, so that the candidate is dominated.
         """
         done, pairs = len(rows), self.settings.pairs
         if done == pairs:
@@ -265,9 +265,9 @@ class Search:
 
 
 def _storage(name: str) -> optuna.storages.BaseStorage:
-    """A journal file, or a database by its URL.
+    """The storage in a journal file or a database, by file name or URL.
 
-    SQLite takes ten times as long as a journal for the 31 parameters of a trial.
+    A journal is the default because SQLite takes ten times as long for a trial's 31 parameters.
     """
     if "://" in name:
         return optuna.storages.RDBStorage(name)
@@ -278,7 +278,7 @@ def _storage(name: str) -> optuna.storages.BaseStorage:
 
 
 def _pruner(settings: SearchSettings) -> BasePruner:
-    """Prunes the worst quarter of the candidates after the first population."""
+    """A pruner of the worst quarter of candidates after the first population; none for pareto."""
     if settings.score == "pareto":
         return NopPruner()
     return PercentilePruner(75, settings.population, max(1, settings.pairs // 4))

@@ -2,10 +2,10 @@
 
 A subnetwork leaves out convolutions of the largest network, and the input channels of missing skip
 links and aggregated levels. Where it needs a kernel of another shape, the supernet holds a second
-kernel beside the largest network's.
+kernel in addition to the largest network's.
 
-Trained by the sandwich rule (Yu and Huang, Universally Slimmable Networks, ICCV 2019; Yu et al.,
-BigNAS, ECCV 2020): each step trains the largest network, the smallest, and a random one; the
+It is trained by the sandwich rule (Yu and Huang, Universally Slimmable Networks, ICCV 2019; Yu et
+al., BigNAS, ECCV 2020): each step trains the largest network, the smallest, and a random one; the
 smaller two learn from the largest as well as from the photos.
 """
 
@@ -28,19 +28,19 @@ from photostyle.model.network import PhotoNet, conv
 from photostyle.model.transfer_settings import TransferSettings
 
 SKIP_LINKS = {"conv17": 4, "conv21": 3, "conv25": 2, "conv27": 1}
-"""The layers whose last input channels are those of a skip link, and its level."""
+"""The level of the skip link that supplies the last input channels of a layer, by layer."""
 
 BITS = tuple(bit.name for bit in fields(Architecture) if bit.name != "unread")
 """Names of the 31 bits of the architecture string that are searched, in its order."""
 
 SMALLEST = Architecture(wct_d5=True)
-"""Only one WCT layer: a network without any would transfer nothing."""
+"""The smallest network has one WCT layer, because without any it would transfer nothing."""
 
 
 def canonical(architecture: Architecture) -> Architecture:
     """The same network with all bits off that have no effect.
 
-    These are the normalisation of a missing skip link, its WCT layer unless the level is
+    These are the normalization of a missing skip link, its WCT layer unless the level is
     aggregated, and the bit that is never read.
     """
     bits = {bit: getattr(architecture, bit) for bit in BITS}
@@ -51,10 +51,10 @@ def canonical(architecture: Architecture) -> Architecture:
 
 
 def sample(rng: np.random.Generator) -> Architecture:
-    """A random canonical architecture with one WCT layer at least.
+    """A random canonical architecture with at least one WCT layer.
 
-    All bits are on with the same probability, which is itself drawn from 0..1, so that small and
-    large networks are as frequent as medium ones.
+    All bits are on with the same probability, which is itself drawn from 0..1, so that small,
+    medium and large networks are equally likely.
     """
     while True:
         probability = rng.uniform()
@@ -82,10 +82,10 @@ class Supernet(PhotoNet):
 
     @classmethod
     def around(cls, largest: PhotoNet) -> Supernet:
-        """The supernet of a PHOTONET; additional kernels start as equivalents of what they replace.
+        """The supernet of a PHOTONET, with additional kernels equivalent to those they replace.
 
-        A 1x1 kernel is the sum of the 3x3 kernel, and conv17_wide the product of conv16's sum and
-        conv17 (exact in flat areas where no ReLU clips).
+        A 1x1 kernel is the sum of the 3x3 kernel, and conv17_wide is the product of conv16's sum
+        and conv17. They are equivalent in flat areas where no ReLU clips.
         """
         supernet = cls(largest.widths)
         supernet.load_state_dict(largest.state_dict(), strict=False)
@@ -131,9 +131,9 @@ class Supernet(PhotoNet):
         return own[name]
 
     def subnetwork(self, architecture: Architecture) -> PhotoNet:
-        """The network of ``architecture`` on the supernet's own weights, which get its gradients.
+        """A network of ``architecture`` that uses the supernet's weights and trains them.
 
-        It has the supernet's encoder and uses its `shared_encodings`.
+        It shares the supernet's encoder and `shared_encodings`.
         """
         return _Subnetwork(self, architecture)
 
@@ -167,10 +167,10 @@ class Supernet(PhotoNet):
 
 
 class _Subnetwork(PhotoNet):
-    """PhotoNet whose layers hold slices of a supernet's parameters instead of own parameters.
+    """A PhotoNet whose layers use slices of a supernet's parameters instead of their own.
 
-    `torch.func.functional_call` would swap them for one call of ``forward`` only, but the transfer
-    calls ``encode`` and ``decode``.
+    `torch.func.functional_call` would replace them only during one call of ``forward``, but the
+    transfer calls ``encode`` and ``decode``.
     """
 
     def __init__(self, supernet: Supernet, architecture: Architecture):
@@ -211,8 +211,9 @@ def load_supernet(source: str | os.PathLike[str]) -> tuple[Supernet, TransferSet
 def load_start(
     source: str | os.PathLike[str], architecture: Architecture | None, widths: Widths
 ) -> PhotoNet:
-    """A network to start training from: the file's own, or extracted from a supernet or a PHOTONET.
+    """A network to start training from: the one in a file, or extracted from a larger one.
 
+    source: a file or a bundled name; weights of ``architecture``, of a supernet or of a PHOTONET.
     architecture: None for the supernet itself. Raises PhotostyleError as `load_supernet` does, and
     for weights of other widths.
     """

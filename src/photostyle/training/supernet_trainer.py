@@ -1,4 +1,4 @@
-"""Training of a supernet, see `photostyle.training.supernet`."""
+"""Training of a supernet; see `photostyle.training.supernet`."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from photostyle.training.trainer import Batch, Trainer, weighted
 
 
 class SupernetTrainer(Trainer):
-    """A run that trains a `Supernet`: all networks at once."""
+    """A training run for a `Supernet`, which trains all networks at once."""
 
     def terms(self, batch: Batch) -> dict[str, Tensor]:
-        """The largest network's terms, and one sum each for the smallest's and a random one's.
+        """The terms of the largest network, and one sum each for the smallest and a random one.
 
-        The largest has the loss of any network. The other two learn the largest's outcome, the
-        reconstruction of the style photo, and the target if there is one.
+        The largest network has the usual loss. The other two learn its outcome, the reconstruction
+        of the style photo, and the target if there is one.
         """
         supernet, settings = self.network, self.recipe.transfer
         assert isinstance(supernet, Supernet)

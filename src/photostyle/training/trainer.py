@@ -1,6 +1,6 @@
-"""Training of a network (the C-step of An et al. 2020): to transfer, not only to reconstruct.
+"""Training of a network (the C-step of An et al. 2020) through the transfer itself.
 
-Each step is a function of the seed and its number alone, so a resumed run continues as if it had
+The photos of a step depend only on the seed and its number, so a resumed run continues as if it had
 never stopped.
 """
 
@@ -35,12 +35,12 @@ from photostyle.transfer.pipeline import StyleTransfer, stylize
 from photostyle.transfer.style import learn_style
 
 LOG_EVERY, SHEET_EVERY = 20, 500
-"""Steps between lines of the log and between sample sheets."""
+"""Number of steps between log lines and between sample sheets."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """content, style: (B, 3, S, S); target: (B, 3, S, S) for graded pairs, None otherwise."""
+    """The photos of a step: RGB (B, 3, S, S), 0..1; target is None except for graded pairs."""
 
     content: Tensor
     style: Tensor
@@ -77,7 +77,7 @@ WEIGHTS = Weights()
 
 
 def make_batch(photos: Photos, recipe: Recipe, step: int) -> Batch:
-    """The photos of one step."""
+    """The photos of a step, which depend only on the recipe's seed and the step's number."""
     rng = np.random.default_rng([recipe.seed, step])
     if step % recipe.unpaired_every == recipe.unpaired_every - 1:
         pair = (
@@ -102,16 +102,16 @@ def make_batch(photos: Photos, recipe: Recipe, step: int) -> Batch:
 
 
 def weighted(terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Every term times its weight."""
+    """Each term multiplied by its weight in WEIGHTS."""
     return {name: getattr(WEIGHTS, name) * term for name, term in terms.items()}
 
 
 class Loss(nn.Module):
-    """The loss of one batch, with the 1x1 convolutions that compare the encoder with the guide.
+    """The loss of a batch, with trained 1x1 maps from the encoder's features to the guide's.
 
-    vgg: VGG-19 for styles and structures; guide: VGG-19, often a smaller one, which compares graded
-    pairs and whose features the encoder learns. distil: a frozen network whose outcome the network
-    learns. Only the 1x1 convolutions are trained.
+    vgg: VGG-19 for the style and structure terms. guide: VGG-19, often a smaller one, that compares
+    graded pairs and whose features the encoder learns. distil: a frozen network whose outcome the
+    network learns.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class Loss(nn.Module):
         if distil:
             self.add_module("larger", distil.network.to(memory_format=torch.channels_last))
         self.vgg, self.guide = vgg, guide
-        torch.manual_seed(recipe.seed)  # the maps start at random
+        torch.manual_seed(recipe.seed)  # for the initial weights of the maps
         self.maps = nn.ModuleList(
             conv(ours, theirs, 1) for ours, theirs in zip(recipe.widths, guide.widths, strict=False)
         )
@@ -143,7 +143,7 @@ class Loss(nn.Module):
         return weighted(terms)
 
     def terms(self, network: PhotoNet, batch: Batch, outcome: Outcome) -> dict[str, Tensor]:
-        """The terms of the loss without distillation, by name, not yet weighted."""
+        """The unweighted terms of the loss without distillation, by name."""
         vgg, guide = self.vgg, self.guide
         reconstruction, result = outcome.reconstruction, outcome.result
         terms = {"reconstruction": losses.pixel(reconstruction, batch.style)}
@@ -179,8 +179,9 @@ class Loss(nn.Module):
 class Trainer:
     """A training run in an existing folder.
 
-    ``checkpoint.pt`` holds its state, ``log.jsonl`` the terms of the loss, ``samples`` sheets of
-    content | style | result. start: the network to start from, None for random weights.
+    The folder holds the run's state in ``checkpoint.pt``, the terms of the loss in ``log.jsonl``,
+    and sheets of content | style | result in ``samples``. start: the network to start from; None
+    for random weights.
     """
 
     def __init__(
@@ -203,7 +204,7 @@ class Trainer:
         assert isinstance(self.average.module, PhotoNet)
         self.averaged = self.average.module
         parameters = [*self.network.parameters(), *self.loss.maps.parameters()]
-        self.optimiser = torch.optim.AdamW(parameters, betas=(0.9, 0.99), weight_decay=1e-4)
+        self.optimizer = torch.optim.AdamW(parameters, betas=(0.9, 0.99), weight_decay=1e-4)
         self.step = 0
 
     @property
@@ -217,13 +218,13 @@ class Trainer:
     def resume(self) -> None:
         """Continue from the checkpoint in the folder, if there is one.
 
-        Raises PhotostyleError when its recipe differs in more than the number of steps.
+        Raises PhotostyleError if its recipe differs in anything but the number of steps.
         """
         if not self.checkpoint.exists():
             return
         state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
         ours = asdict(replace(self.recipe, steps=0))
-        # An option that is newer than the checkpoint had its default then.
+        # Options that did not exist when the checkpoint was made had their defaults.
         theirs = asdict(Recipe("", self.recipe.widths)) | state["recipe"]
         if theirs | {"steps": 0} != ours:
             raise PhotostyleError(
@@ -233,7 +234,7 @@ class Trainer:
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         self.loss.maps.load_state_dict(state["maps"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        self.optimizer.load_state_dict(state["optimiser"])
         self._shorten_log()
 
     def save(self) -> None:
@@ -244,7 +245,7 @@ class Trainer:
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
             "maps": self.loss.maps.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "optimiser": self.optimizer.state_dict(),
         }
         with new_file(self.checkpoint, overwrite=True) as file:
             torch.save(state, file)
@@ -252,20 +253,21 @@ class Trainer:
     def advance(self) -> dict[str, float]:
         """Take one step and return the weighted terms of its loss.
 
-        Raises PhotostyleError when the gradient is NaN or infinite.
+        Raises PhotostyleError if the gradient is NaN or infinite.
         """
         batch = make_batch(self.photos, self.recipe, self.step)
         terms = self.terms(batch.to(self.device))
-        self.optimiser.zero_grad()
+        self.optimizer.zero_grad()
         torch.stack(list(terms.values())).sum().backward()
-        norm = nn.utils.clip_grad_norm_(self.optimiser.param_groups[0]["params"], 10.0)
+        norm = nn.utils.clip_grad_norm_(self.optimizer.param_groups[0]["params"], 10.0)
         if not torch.isfinite(norm):
             raise PhotostyleError(
-                f"Training diverged at step {self.step}; resume it with a lower --learning-rate."
+                f"Training diverged at step {self.step}; start again in a new folder with a lower "
+                "--learning-rate."
             )
-        for group in self.optimiser.param_groups:
+        for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.rate(self.step)
-        self.optimiser.step()
+        self.optimizer.step()
         self.average.update_parameters(self.network)
         self.step += 1
         return {name: float(term.detach()) for name, term in terms.items()}
@@ -276,9 +278,10 @@ class Trainer:
         return terms
 
     def train(self, progress: Progress, seconds: float) -> None:
-        """Take all remaining steps, with a checkpoint every ``seconds`` and at the end.
+        """Take all remaining steps and write a checkpoint every ``seconds`` and at the end.
 
-        ``progress`` gets the number of steps done and the mean terms since the last log line.
+        progress: called with the number of steps done, and the mean terms since the last log line
+        as the detail.
         """
         saved = time.monotonic()
         sums: dict[str, list[float]] = {}
@@ -322,12 +325,12 @@ class Trainer:
         return start or initial_network(self.recipe)
 
     def _shorten_log(self) -> None:
-        """Drop the lines after the checkpoint, whose steps will be taken again."""
+        """Drop log lines of steps after the checkpoint, which will be repeated."""
         if not self.log.exists():
             return
         kept = []
         for line in self.log.read_text().splitlines():
-            with suppress(ValueError):  # a line that was cut off
+            with suppress(ValueError):  # a truncated line
                 if json.loads(line)["step"] <= self.step:
                     kept.append(line + "\n")
         with new_file(self.log, overwrite=True) as file:
@@ -358,21 +361,21 @@ class Trainer:
 
 
 def to_uint8(pixels: Tensor) -> np.ndarray:
-    """(3, H, W), 0..1, to (H, W, 3) in 0..255."""
+    """Convert RGB (3, H, W), 0..1, to (H, W, 3), uint8."""
     return (pixels.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
 
 
 def initial_network(recipe: Recipe) -> PhotoNet:
-    """The untrained network of a recipe, drawn with torch's generator."""
+    """An untrained network for a recipe, with random weights from torch's global generator."""
     network = PhotoNet(Architecture.parse(recipe.architecture), recipe.widths)
-    _initialise(network)
+    _initialize(network)
     return network
 
 
-def _initialise(network: PhotoNet) -> None:
-    """Make each kernel nearly a Dirac kernel (Zagoruyko 2017), so that colours pass from the start.
+def _initialize(network: PhotoNet) -> None:
+    """Initialize near Dirac kernels (Zagoruyko 2017), so that colours pass through from the start.
 
-    After 120 steps, the reconstruction error from torch's default initialisation is 1.6 times as
+    With torch's default initialization the reconstruction error after 120 steps is 1.6 times as
     large.
     """
     with torch.no_grad():

@@ -1,9 +1,9 @@
 """Reads and writes clips frame by frame, with their timing, sound and tags.
 
-The ffmpeg program that imageio-ffmpeg brings does the work. `ffmpeg` runs it, `clip` finds out
-what a file holds, `reader` decodes frames, `encoder` encodes them, `matroska` is the stream in
-which they get there with their times, `writer` adds sound, subtitles and chapters, `containers`
-lists formats and codecs, `threads` lets all this happen in the background.
+The ffmpeg program of imageio-ffmpeg does the work. `ffmpeg` runs it, `clip` finds out what a file
+holds, `reader` decodes frames, `encoder` encodes them, `matroska` writes the stream that takes
+frames and their times to the encoder, `writer` adds sound, subtitles and chapters, `containers`
+lists formats and codecs, and `threads` runs all this in the background.
 """
 
 from __future__ import annotations

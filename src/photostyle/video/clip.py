@@ -1,4 +1,4 @@
-"""Sources of frames, and what ffmpeg finds in them: size, timing, colours and streams."""
+"""Sources of frames, and their properties: size, timing, colours and streams."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Source:
     """A video file or an image sequence.
 
     path: a file, a folder of images, or a pattern such as frames/%04d.png. rate: frames per second
-    of an image sequence, 24 for None. start, end: seconds between which frames are read.
+    of an image sequence; None is 24. start, end: limits of the part to read, in seconds.
     """
 
     path: Path
@@ -38,7 +38,7 @@ class Source:
 
     @property
     def stem(self) -> str:
-        """A name for files made from it: that of the file or folder."""
+        """The name of the file or folder without extension, for naming results."""
         return self.path.parent.resolve().name if self._is_pattern else self.path.resolve().stem
 
     @property
@@ -72,11 +72,11 @@ class Source:
 
 @dataclass(frozen=True)
 class Clip:
-    """What a source holds.
+    """The properties of a source.
 
-    size: width and height after rotation. time_base: seconds per tick. rate: nominal frames per
-    second. duration: seconds. aspect: width of a pixel over its height. matrix, primaries,
-    transfer, range: colour tags in ffmpeg's names. All of these are None if unknown. audio,
+    size: width and height in pixels, after rotation. time_base: seconds per tick. rate: nominal
+    frames per second. duration: seconds. aspect: width of a pixel divided by its height. matrix,
+    primaries, transfer, range: colour tags in ffmpeg's names. Unknown values are None. audio,
     subtitles: the codec of each stream.
     """
 
@@ -96,14 +96,14 @@ class Clip:
 
     @property
     def frame_count(self) -> int | None:
-        """Estimated from duration and rate; None if unknown."""
+        """Number of frames, estimated from duration and rate; None if unknown."""
         return round(self.duration * self.rate) if self.duration and self.rate else None
 
     @property
     def rgb_matrix(self) -> str:
-        """The matrix for conversion to RGB and back, as ffmpeg's scale filter names it.
+        """The matrix for conversion to RGB and back, in the names of ffmpeg's scale filter.
 
-        It is the tagged matrix; without a tag BT.709 for HD and BT.601 for smaller clips.
+        It is the tagged matrix; without a tag, BT.709 for HD and BT.601 for smaller clips.
         """
         if self.matrix and self.matrix != "gbr":
             return {"bt2020nc": "bt2020", "bt2020c": "bt2020", "bt470bg": "bt470"}.get(
@@ -123,7 +123,7 @@ class Clip:
 
 @dataclass
 class _StreamInfo:
-    """What the log of ffmpeg says about its input and the first frame."""
+    """Facts about the input and its first frame, parsed from ffmpeg's log."""
 
     format: str = ""
     duration: float | None = None
@@ -151,9 +151,9 @@ class _StreamInfo:
 
 
 def probe(source: Source) -> Clip:
-    """Decode the first frame of a source to see what it holds.
+    """Decode the first frame of a source to find its properties.
 
-    Raises PhotostyleError if there is no frame that can be decoded.
+    Raises PhotostyleError if no frame can be decoded.
     """
     if not source.is_image_sequence:
         _check_file(source.path)
@@ -219,7 +219,7 @@ def _check_file(path: Path) -> None:
 
 
 def _fraction(text: str) -> Fraction | None:
-    """Parses "30000/1001"; None for zero, for "1/0" and for words."""
+    """Parse a fraction such as "30000/1001"; None for zero, "1/0" and text."""
     try:
         return Fraction(text) or None
     except (ValueError, ZeroDivisionError):

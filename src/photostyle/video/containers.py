@@ -12,8 +12,8 @@ from photostyle.errors import PhotostyleError
 class Codec:
     """How ffmpeg encodes a video codec.
 
-    crf: the option for constant quality, None without one. presets: whether it takes the presets of
-    x264. even: whether it needs even widths and heights. options: further arguments.
+    crf: the option for constant quality, None if there is none. presets: whether the encoder takes
+    x264's presets. even: whether it needs even widths and heights. options: further arguments.
     """
 
     encoder: str
@@ -44,7 +44,7 @@ CODECS = {
 class Container:
     """A file format: ffmpeg's muxer and the streams that it can hold.
 
-    codecs: video codecs, the default first. audio: codecs that are copied, None for all;
+    codecs: keys of CODECS, the default first. audio: audio codecs to copy, None for all;
     audio_encoder: re-encodes the others, None leaves them out. subtitles: the encoder of text
     subtitles, None leaves them out. options: further arguments.
     """
@@ -90,7 +90,8 @@ def container_of(path: Path) -> Container:
         return CONTAINERS[path.suffix.lower()]
     except KeyError:
         raise PhotostyleError(
-            f"{str(path)!r} needs a video extension: {', '.join(CONTAINERS)}."
+            f"Videos cannot be written as {path.name!r}; use one of the extensions "
+            f"{', '.join(CONTAINERS)}."
         ) from None
 
 
@@ -108,5 +109,5 @@ def codec_of(container: Container, name: str | None) -> Codec:
 
 
 def check_encoding(target: Path, codec: str | None) -> None:
-    """Raises PhotostyleError if a file of that name cannot hold the codec."""
+    """Raise PhotostyleError if a file of that name cannot hold the codec."""
     codec_of(container_of(target), codec)

@@ -1,4 +1,4 @@
-"""Encodes frames into a video stream, in the background of the caller."""
+"""Encodes frames into a video stream in the background."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from photostyle.video.reader import PLANES, VideoFrame
 from photostyle.video.threads import Channel, in_thread
 
 WAITING = 3
-"""Number of frames that wait to be encoded."""
+"""Maximum number of frames that wait to be encoded."""
 
 
 @dataclass(frozen=True)
 class Encoding:
     """How frames are encoded.
 
-    codec: a key of CODECS, None for the container's default. crf: constant quality, lower is
-    better. preset: speed of h264 and h265.
+    codec: a key of CODECS, None for the container's default. crf: constant quality, 0 to 63, lower
+    is better. preset: speed of h264 and h265, a preset of x264.
     """
 
     codec: str | None = None
@@ -37,8 +37,8 @@ class Encoding:
 class VideoEncoder:
     """Encodes frames into a video without sound.
 
-    output: ffmpeg's arguments for the file. count: number of frames written. end: seconds at which
-    the last added frame ends.
+    output: ffmpeg's arguments for the file. count: number of frames encoded. end: end of the last
+    added frame, in seconds.
     """
 
     def __init__(self, clip: Clip, codec: Codec, encoding: Encoding, output: Sequence[str]) -> None:
@@ -65,7 +65,7 @@ class VideoEncoder:
             raise self._failure()
 
     def stop(self) -> None:
-        """Abandon the file."""
+        """Abandon the file and end ffmpeg."""
         self._frames.close()
         self._process.stop()
 
@@ -85,7 +85,7 @@ class VideoEncoder:
             stream.close()
 
     def _failure(self) -> BaseException:
-        """The bug of the thread if it has one; otherwise what ffmpeg says."""
+        """The thread's exception if it is a bug; otherwise an error with ffmpeg's message."""
         self._process.stop()
         error = self._worker.exception()
         if error and not isinstance(error, OSError):  # an OSError means that ffmpeg has ended
@@ -94,7 +94,7 @@ class VideoEncoder:
 
 
 def encoding_error(messages: Sequence[str]) -> PhotostyleError:
-    """The error to raise for ffmpeg's messages."""
+    """The error to raise for the messages of a failed ffmpeg."""
     for reason in ("No space left on device", "File too large", "Permission denied"):
         if any(reason in message for message in messages):
             return PhotostyleError(f"The video cannot be written: {reason}.")
@@ -103,7 +103,7 @@ def encoding_error(messages: Sequence[str]) -> PhotostyleError:
 
 
 def padding(clip: Clip, codec: Codec) -> tuple[int, int]:
-    """Columns and rows (0 or 1 each) that the codec needs added to the frames of a clip."""
+    """Columns and rows (0 or 1 each) to add to the frames of a clip for a codec."""
     width, height = clip.size
     return (width % 2, height % 2) if codec.even else (0, 0)
 
@@ -122,7 +122,7 @@ def _arguments(clip: Clip, codec: Codec, encoding: Encoding) -> list[str]:
 
 
 def _filters(clip: Clip, codec: Codec) -> str:
-    """ffmpeg's filters between the RGB frames and the encoder."""
+    """ffmpeg's filters from RGB frames to the encoder's input."""
     if codec.encoder == "gif":
         return "split[a][b];[a]palettegen=stats_mode=single[p];[b][p]paletteuse=new=1"
     full_range = clip.range == "pc" and clip.matrix != "gbr"
@@ -143,7 +143,7 @@ def _filters(clip: Clip, codec: Codec) -> str:
 
 
 def _color_tags(clip: Clip) -> str:
-    """The filter that tags frames as the clip is tagged; what was RGB has become YUV."""
+    """The filter that copies the clip's colour tags to the frames; those of RGB become YUV's."""
     is_rgb = clip.matrix == "gbr"
     tags = {
         "range": "tv" if is_rgb else clip.range,

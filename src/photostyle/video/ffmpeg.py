@@ -1,4 +1,4 @@
-"""Runs the ffmpeg program that imageio-ffmpeg brings, and reads its log."""
+"""Runs the ffmpeg program of imageio-ffmpeg and reads its log."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ Log = SimpleQueue[str | None]
 """Lines of a log, then None."""
 
 PIPE_SIZE = 1 << 20
-"""Bytes that a pipe should hold: with the usual 64 KiB a frame passes in a hundred pieces."""
+"""Size of a pipe in bytes: through the default of 64 KiB a frame takes about a hundred writes."""
 
 MAX_ERRORS = 40
-"""Number of error messages that are kept; the first ones say what is wrong."""
+"""Maximum number of error messages to keep; the first ones say what is wrong."""
 
-# ffmpeg prints this for chapter tracks that it has written itself.
+# ffmpeg prints this about chapter tracks that it has written itself.
 _HARMLESS = "Referenced QT chapter track not found"
 
 # Terminal colours: errors are red, warnings yellow, other messages have no colour.
@@ -44,16 +44,16 @@ def executable() -> str:
 
 
 def file_url(path: Path) -> str:
-    """A file for ffmpeg's command line, whatever characters its name has."""
+    """A file name for ffmpeg's command line, which may contain any characters."""
     return f"file:{path}"
 
 
 class FFmpeg:
-    """A running ffmpeg; a context manager that stops it.
+    """A running ffmpeg process; as a context manager it stops the process at the end.
 
     log: receives every line of the log at level "info" except errors and warnings, then None.
-    errors: the first error messages. Signals of the terminal do not reach the process, so that
-    after Ctrl-C it can still complete its file.
+    errors: the first error messages. The terminal's signals do not reach the process, so that it
+    can complete its file after Ctrl-C.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class FFmpeg:
         self.stop()
 
     def wait(self) -> int:
-        """Wait until it has ended and its log is read; returns its exit code."""
+        """Wait until the process has ended and its log is read; return its exit code."""
         if self.stdin and not self.stdin.closed:
             with suppress(OSError):  # it may have ended before it read everything
                 self.stdin.close()
@@ -100,7 +100,7 @@ class FFmpeg:
         return code
 
     def stop(self) -> None:
-        """End it at once."""
+        """Kill the process."""
         self._process.kill()
         for stream in (self.stdout, self.stdin):
             if stream:
@@ -115,7 +115,7 @@ class FFmpeg:
             for line in self._process.stderr:
                 self._read(line.decode(errors="replace").rstrip())
         except BaseException:
-            self._process.kill()  # it would block as soon as the pipe of its log is full
+            self._process.kill()  # it would block once the pipe of its log is full
             raise
         finally:
             if self._log is not None:
@@ -130,17 +130,17 @@ class FFmpeg:
 
 
 def run(arguments: Sequence[str]) -> list[str]:
-    """Run ffmpeg to its end; returns its error messages if it failed, else nothing."""
+    """Run ffmpeg to its end; return its error messages if it failed, else an empty list."""
     with FFmpeg(arguments) as process:
         code = process.wait()
     return (process.errors or [f"ffmpeg failed with code {code}"]) if code else []
 
 
 def _environment() -> dict[str, str]:
-    """Makes ffmpeg colour its log.
+    """An environment in which ffmpeg colours its log.
 
-    Its threads write into each other's lines, so a prefix such as "[error]" can be missing from the
-    message it belongs to. Colours are set around every piece.
+    Its threads write into each other's lines, so a message can lose its prefix such as "[error]",
+    but every piece has its own colour.
     """
     inherited = {n: v for n, v in os.environ.items() if not n.startswith("AV_LOG_FORCE_")}
     return inherited | {"AV_LOG_FORCE_COLOR": "1", "TERM": "dumb"}

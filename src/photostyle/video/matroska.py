@@ -1,6 +1,6 @@
-"""Raw frames with their times as a Matroska stream, which ffmpeg can read from a pipe.
+"""Writes raw frames with their times as a Matroska stream, which ffmpeg can read from a pipe.
 
-Element IDs are those of RFC 8794 (EBML) and RFC 9559 (Matroska).
+Source of element IDs: RFC 8794 (EBML) and RFC 9559 (Matroska).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import struct
 from fractions import Fraction
 
 TIMESTAMP_SCALE = 1000
-"""Nanoseconds per tick: finer than the time base of any container that is written."""
+"""Nanoseconds per tick: finer than the time base of any container that we write."""
 
 
 def header(width: int, height: int, rate: Fraction | None) -> bytes:
@@ -20,7 +20,7 @@ def header(width: int, height: int, rate: Fraction | None) -> bytes:
         _element(0x4282, b"matroska") + _number(0x4287, 4) + _number(0x4285, 2),
     )
     info = _element(0x1549A966, _number(0x2AD7B1, TIMESTAMP_SCALE))
-    # Pixels are 8-bit planes of G, B and R: FFmpeg's code for its gbrp.
+    # ffmpeg's code for gbrp: pixels are 8-bit planes of G, B and R.
     video = _element(
         0xE0, _number(0xB0, width) + _number(0xBA, height) + _element(0x2EB524, b"G3\0\x08")
     )
@@ -42,7 +42,7 @@ def cluster(time: Fraction, duration: Fraction, size: int) -> bytes:
     Each frame has its own cluster, because times within a cluster have only 16 bits.
     """
     block = b"\x81" + struct.pack(">hB", 0, 0x80)
-    # The duration comes first, so that nothing has to follow the frame's bytes.
+    # The duration comes first, so that nothing follows the frame's bytes.
     inner = _number(0x9B, max(1, _ticks(duration)))
     inner += b"\xa1" + _size(len(block) + size) + block
     group = b"\xa0" + _size(len(inner) + size) + inner

@@ -21,7 +21,7 @@ from photostyle.video.ffmpeg import FFmpeg, Log
 from photostyle.video.threads import Channel, in_thread
 
 DECODED_AHEAD = 3
-"""Number of decoded frames that wait for the caller."""
+"""Maximum number of decoded frames that wait for the caller."""
 
 PLANES = (1, 2, 0)
 """Channels in the order of ffmpeg's gbrp, to which it converts faster than to rgb24."""
@@ -33,10 +33,10 @@ _TIMES = re.compile(r"showinfo.*\bn:\s*\d+ pts:\s*(-?\d+|NOPTS).*?duration:\s*(-
 
 @dataclass(frozen=True)
 class VideoFrame:
-    """A frame of a clip, which owns its pixels.
+    """A frame of a clip, with its own writable pixels.
 
-    number: counts from 0. pixels: (H, W, 3), uint8, RGB, with one plane per channel in memory.
-    tick, duration: in units of time_base, which is in seconds.
+    number: index from 0. pixels: (H, W, 3), uint8, RGB, with one plane per channel in memory.
+    tick, duration: start and duration in units of time_base, which is in seconds.
     """
 
     number: int
@@ -52,9 +52,9 @@ class VideoFrame:
 
 
 class Reader:
-    """The frames of a clip, upright, as far as they can be decoded.
+    """Iterates over the frames of a clip, upright, until one cannot be decoded.
 
-    long_side: reduces larger frames to this many pixels on their long side. damage: ffmpeg's error
+    long_side: long side in pixels to which larger frames are reduced. damage: ffmpeg's error
     messages, complete after the last frame.
     """
 
@@ -76,9 +76,9 @@ class Reader:
         def stop() -> None:
             decoded.close()
             process.stop()
-            worker.exception()  # waits for it
+            worker.exception()  # wait for it
 
-        # A generator that is closed only when Python shuts down finds its threads frozen.
+        # If a generator is closed only when Python shuts down, its threads are already frozen.
         atexit.register(stop)
         try:
             yield from self._with_times(decoded, log)
@@ -119,7 +119,7 @@ class Reader:
         tick, duration = 0, 0
         for number, pixels in enumerate(decoded):
             next_tick, next_duration = _next_times(log)
-            # If a time is missing or does not advance, the frame follows the one before.
+            # If a time is missing or does not advance, use the tick after the previous one.
             tick = max(next_tick, tick + 1) if number else next_tick
             duration = next_duration if next_duration > 0 else duration
             yield VideoFrame(number, pixels, tick, duration, self.clip.time_base)

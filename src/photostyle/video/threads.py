@@ -1,4 +1,4 @@
-"""Threads whose exceptions are not lost, and bounded channels between them."""
+"""Threads that pass on their exceptions, and bounded channels between threads."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def in_thread(function: Callable[[], None]) -> Future[None]:
-    """Run a function in a thread; the future waits for it and raises what it raised."""
+    """Run a function in a thread; the future waits for it and raises its exception, if any."""
     future: Future[None] = Future()
 
     def run() -> None:
@@ -23,13 +23,13 @@ def in_thread(function: Callable[[], None]) -> Future[None]:
         else:
             future.set_result(None)
 
-    # Not an executor: its threads keep the program from exiting while they wait for ffmpeg.
+    # Not an executor, whose threads keep the program from exiting while they wait for ffmpeg.
     threading.Thread(target=run, daemon=True).start()
     return future
 
 
 class Channel(Generic[T]):
-    """Passes items from one thread to another, at most ``size`` ahead; either may close it."""
+    """A bounded queue between two threads, either of which may close it."""
 
     def __init__(self, size: int) -> None:
         self._items: deque[T] = deque()
@@ -38,7 +38,7 @@ class Channel(Generic[T]):
         self._changed = threading.Condition()
 
     def put(self, item: T) -> bool:
-        """Wait for room and pass an item; False if the channel is closed."""
+        """Wait until fewer than ``size`` items are queued, then add one; False if closed."""
         with self._changed:
             self._wait_until(lambda: len(self._items) < self._size)
             if not self._closed:
@@ -47,13 +47,13 @@ class Channel(Generic[T]):
             return not self._closed
 
     def close(self) -> None:
-        """Refuse further items; those inside can still be taken out."""
+        """Refuse further items; queued ones can still be read."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
     def __iter__(self) -> Iterator[T]:
-        """The items as they come, until the channel is closed and empty."""
+        """Yield items as they arrive, until the channel is closed and empty."""
         while True:
             with self._changed:
                 self._wait_until(lambda: bool(self._items))

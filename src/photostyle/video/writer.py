@@ -19,8 +19,8 @@ _TEXT_SUBTITLES = {"subrip", "srt", "ass", "ssa", "mov_text", "webvtt", "text"}
 class Writer:
     """Takes the frames of a video file; made by `open_writer`.
 
-    cut_short: set it if frames of the clip are missing at the end, so that the sound ends with the
-    last one. notes: sentences that say what of the clip was not kept, complete at the end.
+    cut_short: set it to True if the clip's last frames are missing, so that the sound ends with the
+    last frame. notes: sentences on parts of the clip that were not kept, complete at the end.
     """
 
     def __init__(self, encoder: VideoEncoder) -> None:
@@ -30,11 +30,14 @@ class Writer:
 
     @property
     def count(self) -> int:
-        """Number of frames in the file."""
+        """Number of frames encoded."""
         return self._encoder.count
 
     def add(self, frame: VideoFrame) -> None:
-        """Take the next frame, whose pixels must not change any more."""
+        """Take the next frame, whose pixels must not change any more.
+
+        Raises PhotostyleError if ffmpeg has failed on an earlier one.
+        """
         self._encoder.add(frame)
 
 
@@ -42,10 +45,10 @@ class Writer:
 def open_writer(
     target: Path, clip: Clip, encoding: Encoding | None = None, *, overwrite: bool = False
 ) -> Iterator[Writer]:
-    """A writer of the file ``target``, which appears when the block ends, or not at all.
+    """A writer of the file ``target``, which appears complete when the block ends, or not at all.
 
-    The frames get the sound, subtitles and chapters of ``clip``. Raises PhotostyleError if the file
-    cannot be written, or if it exists and ``overwrite`` is False.
+    The sound, subtitles and chapters of ``clip`` are added to the frames. Raises PhotostyleError if
+    the file cannot be written, or if it exists and ``overwrite`` is False.
     """
     encoding = encoding or Encoding()
     container = container_of(target)
@@ -57,7 +60,7 @@ def open_writer(
         writer = Writer(encoder)
         if any(padding(clip, codec)):
             writer.notes.append(
-                "This codec needs even widths and heights: odd frames were padded by a pixel."
+                "This codec needs even dimensions; the frames were padded by one pixel."
             )
         try:
             yield writer
@@ -84,7 +87,7 @@ def _muxer_arguments(clip: Clip, container: Container) -> list[str]:
 def _other_streams(
     clip: Clip, container: Container, end: float | None
 ) -> tuple[list[str], list[str]]:
-    """Arguments that add what the clip holds besides its frames, up to ``end`` seconds; notes."""
+    """ffmpeg's arguments that add the clip's other streams, up to ``end`` seconds; and notes."""
     if container.muxer == "gif":
         return [], ["A GIF has no sound."] if clip.audio else []
     if clip.source.is_image_sequence:
@@ -105,21 +108,21 @@ def _other_streams(
 
 
 def _audio_encoder(codec: str, container: Container) -> str | None:
-    """The encoder of an audio track: "copy" keeps it, None leaves it out."""
+    """The encoder of an audio track; "copy" keeps the track, None leaves it out."""
     if container.audio is None or codec in container.audio:
         return "copy"
     return container.audio_encoder
 
 
 def _subtitle_encoder(codec: str, container: Container) -> str | None:
-    """As `_audio_encoder`."""
+    """The encoder of a subtitle track, as `_audio_encoder`."""
     if container.muxer == "matroska" and codec != "mov_text":
         return "copy"
     return container.subtitles if codec in _TEXT_SUBTITLES else None
 
 
 def _note(kind: str, codec: str, encoder: str | None, container: Container) -> list[str]:
-    """What to say about a track: nothing if it is copied, or if subtitles stay text."""
+    """A note on a track, unless it is copied, or is subtitles that stay text."""
     if encoder == "copy" or (kind == "s" and encoder):
         return []
     name = f"{codec} {'audio' if kind == 'a' else 'subtitles'}"
