@@ -88,7 +88,7 @@ def test_a_clip_is_stylized_and_keeps_the_rest(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("target", "options", "note"),
     [
-        ("out.mp4", ["-pix_fmt", "yuv420p10le"], "The 10 bits per channel"),
+        ("out.mp4", ["-pix_fmt", "yuv420p10le"], "The clip has 10 bits per channel"),
         ("out.mp4", ["-vf", "scale=161:91", "-c:v", "mjpeg"], "even"),
         ("out.gif", [], "A GIF has no sound."),
         ("out.mkv", [], None),
@@ -150,7 +150,7 @@ def test_a_damaged_clip_is_stylized_as_far_as_it_goes(folder: Path) -> None:
     assert "damaged" in refuses(run(clip, "dusk.png", "-o", "out.mp4", "--strict"))
     assert not (folder / "out.mp4").exists()
     result = done(clip, "dusk.png", "-o", "out.mp4")
-    found = re.search(r"damaged: (\d+) frames", result.stderr)
+    found = re.search(r"damaged; only (\d+) frames", result.stderr)
     assert found
     assert 5 < int(found[1]) < 25
     assert len(Probed("out.mp4").times) == int(found[1])

@@ -110,7 +110,7 @@ def test_errors_are_one_sentence(folders: Path, pairs: list[str | Path], tmp_pat
         assert "Traceback" not in outcome.output
 
     styles: list[str | Path] = ["--style", folders / "style"]
-    says("no folder", tmp_path / "absent", *pairs[1:])
+    says("does not exist", tmp_path / "absent", *pairs[1:])
     says("has no photos", tmp_path, *pairs[1:])
     partial = tmp_path / "partial"
     partial.mkdir()
@@ -138,7 +138,7 @@ def test_errors_are_one_sentence(folders: Path, pairs: list[str | Path], tmp_pat
         (["--graded", "photos", "--content", "content"], "--content needs RESULTS"),
         (["results", "--content", "a", "--style", "b", "--reconstruct"], "needs --graded"),
         (["results", "--content", "a", "--style", "b", "--seed", "3"], "needs --graded"),
-        (["--graded", "photos", "--json", "--csv"], "one of --json and --csv"),
+        (["--graded", "photos", "--json", "--csv"], "either --json or --csv"),
     ],
 )
 def test_conflicting_options(arguments: list[str], message: str) -> None:
