@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -100,8 +99,9 @@ def test_the_engine_uses_tiles_for_large_photos(photonas: Stylizer) -> None:
         for tile, told in ((176, fractions), (1024, []))
     )
     assert np.abs(tiled.astype(int) - whole).max() <= 1
-    assert len(fractions) > 3
-    assert all(before < after for before, after in pairwise(fractions))
+    # The end of the tiles and that of all are told twice.
+    assert fractions == sorted(fractions)
+    assert len(set(fractions)) >= max(4, len(fractions) - 2)
     assert fractions[-1] == 1.0
 
 
