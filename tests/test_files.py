@@ -50,3 +50,11 @@ def test_a_file_that_appears_meanwhile_is_not_overwritten(
         stream.write(b"mine")
     assert other.read_bytes() == b"mine"
     assert sorted(tmp_path.iterdir()) == [target, other]
+
+
+def test_a_link_to_itself_may_be_overwritten(tmp_path: Path) -> None:
+    target = tmp_path / "loop.jpg"
+    target.symlink_to(target)
+    with files.new_file(target, overwrite=True) as stream:
+        stream.write(b"new")
+    assert target.read_bytes() == b"new"

@@ -23,6 +23,23 @@ except ImportError:  # Windows, where killed writers leave their files behind
 _TEMPORARY = re.compile(r"\.photostyle-[0-9a-f]{16}")
 
 
+def as_path(name: str | os.PathLike[str]) -> Path:
+    """The path of a file or folder, which need not exist.
+
+    Raises PhotostyleError for a name that no file can have, TypeError for what is no name.
+    """
+    path = Path(name)
+    if not os.fspath(name):
+        raise PhotostyleError("The name of a file is empty.")
+    try:
+        valid = b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:
+        valid = False
+    if not valid:
+        raise PhotostyleError(f"No file can have the name {str(path)!r}.")
+    return path
+
+
 def check_target(
     target: Path, *, overwrite: bool = False, inputs: Iterable[str | Path] = ()
 ) -> None:
@@ -49,7 +66,7 @@ def new_file(target: Path, *, overwrite: bool = False, durable: bool = True) -> 
     """
     _check(target, overwrite)
     _remove_leftovers_once(target.parent.absolute())
-    final = target.resolve() if overwrite else target
+    final = Path(os.path.realpath(target)) if overwrite else target
     try:
         with _temporary(final.parent) as stream:
             yield stream

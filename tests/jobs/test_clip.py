@@ -147,6 +147,20 @@ def test_a_preview_shows_moments_and_decodes_no_further(folder: Path, model: str
         ({"frames_dir": "."}, "is not empty"),
         ({"frames_dir": "nowhere/frames"}, "does not exist"),
         ({"cues": [(1, "missing.png")]}, "No such file"),
+        ({"cues": [(-1, "dusk.png")]}, "begin at 0 or more seconds, not -1"),
+        ({"cues": [(float("nan"), "dusk.png")]}, "begin at 0 or more seconds, not nan"),
+        ({"fade": -1}, "fade must take 0 or more seconds"),
+        ({"start": -1}, "start must be 0 or more seconds"),
+        ({"end": float("inf")}, "end must be 0 or more seconds, not inf"),
+        ({"end": 0}, "The end, 0 s, must come after the start, 0 s"),
+        ({"working_size": 0}, "working size must be at least 1 pixel"),
+        ({"crf": 64}, "crf must be between 0 and 63"),
+        ({"preset": "hasty"}, "Unknown preset 'hasty'; use ultrafast"),
+        ({"output": ""}, "name of a file is empty"),
+        ({"frames_dir": ""}, "name of a file is empty"),
+        ({"clip": ""}, "name of a file is empty"),
+        ({"clip": "in\0.mp4"}, "No file can have the name"),
+        ({"clip": 300 * "a"}, "cannot be read: File name too long"),
         ({"model": "nonsense"}, "nonsense"),
     ],
 )
@@ -156,8 +170,39 @@ def test_errors_leave_nothing(
     make("in.mp4", frames=3)
     before = sorted(folder.iterdir())
     with pytest.raises(photostyle.PhotostyleError, match=sentence):
-        photostyle.stylize_clip("in.mp4", "dusk.png", **{"model": model, **options})
+        photostyle.stylize_clip(
+            **{"clip": "in.mp4", "style": "dusk.png", "model": model, **options}
+        )
     assert sorted(folder.iterdir()) == before
+
+
+def test_a_preview_needs_a_moment(model: str) -> None:
+    make("in.mp4", frames=3)
+    with pytest.raises(photostyle.PhotostyleError, match="at least 1 moment, not 0"):
+        photostyle.preview_clip("in.mp4", "dusk.png", moments=0, model=model)
+
+
+def test_frames_that_are_read_are_never_overwritten(folder: Path, model: str) -> None:
+    frames = folder / "frames"
+    frames.mkdir()
+    for number in (1, 2):
+        Image.fromarray(scene(32, 32, seed=number)).save(frames / f"{number:06}.png")
+    (folder / "link").symlink_to(frames)
+    make("in.mp4", frames=3)
+    before = {file: file.read_bytes() for file in frames.iterdir()}
+    stylize: Any = photostyle.stylize_clip
+    preview: Any = photostyle.preview_clip
+    for clip, style, options, function in (
+        ("frames", "dusk.png", {"frames_dir": "frames"}, stylize),
+        ("frames", "dusk.png", {"frames_dir": "link"}, stylize),
+        ("link/%06d.png", "dusk.png", {"frames_dir": "frames"}, stylize),
+        ("in.mp4", "frames/000002.png", {"frames_dir": "frames"}, stylize),
+        ("frames", "dusk.png", {"output": "link/000002.png"}, preview),
+        ("frames/%06d.png", "dusk.png", {"output": "link/000002.png"}, preview),
+    ):
+        with pytest.raises(photostyle.PhotostyleError, match="is an input file; choose another"):
+            function(clip, style, **options, model=model, overwrite=True)
+    assert {file: file.read_bytes() for file in frames.iterdir()} == before
 
 
 def test_frames_are_written_without_looking_through_the_folder(

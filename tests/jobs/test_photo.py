@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import FrozenInstanceError
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +142,11 @@ def test_progress_reports_the_phases_in_order(model: str) -> None:
         ({"output": "dusk.png", "overwrite": True}, "is an input file; choose another output"),
         ({"output": "taken.png"}, "already exists"),
         ({"output": "a.txt"}, "extension"),
+        ({"output": ""}, "name of a file is empty"),
+        ({"output": "a\0.jpg"}, r"No file can have the name 'a\\x00.jpg'"),
+        ({"output": "a\ud800.jpg"}, "No file can have the name"),
+        ({"style": ""}, "name of a file is empty"),
+        ({"style": BytesIO(b"none")}, "^The photo is not a photo"),
     ],
 )
 def test_errors_leave_everything_as_it_was(
@@ -150,5 +155,18 @@ def test_errors_leave_everything_as_it_was(
     (folder / "taken.png").write_bytes(b"precious")
     before = {name: (folder / name).read_bytes() for name in names(folder)}
     with pytest.raises(photostyle.PhotostyleError, match=sentence):
-        photostyle.stylize_photo("day.jpg", "dusk.png", model=model, **options)
+        photostyle.stylize_photo("day.jpg", **{"style": "dusk.png", "model": model, **options})
     assert {name: (folder / name).read_bytes() for name in names(folder)} == before
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"content": None}, {"style": 5}, {"output": ["a.jpg"]}, {"style": StringIO()}, {"model": 5}],
+)
+def test_a_wrong_type_is_a_type_error(folder: Path, model: str, options: dict[str, Any]) -> None:
+    before = names(folder)
+    with pytest.raises(TypeError, match="path"):
+        photostyle.stylize_photo(
+            **{"content": "day.jpg", "style": "dusk.png", "model": model, **options}
+        )
+    assert names(folder) == before

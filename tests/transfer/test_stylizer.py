@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -208,6 +209,28 @@ def test_what_is_not_a_photo_is_refused(photo: object, words: str) -> None:
     stylizer = Stylizer(checkpoint, torch.device("cpu"))
     with pytest.raises(PhotostyleError, match=words):
         stylizer.learn(photo)  # type: ignore[type-var]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"working_size": 0}, "working size"),
+        ({"working_size": float("nan"), "mode": "fast"}, "working size"),
+        ({"style": "dusk.jpg"}, "what `learn` returns, not str"),
+        ({"mask": np.ones((5, 110))}, r"shape \(75, 110\), not \(5, 110\)"),
+        ({"mask": np.full((75, 110), np.nan)}, "mask contains NaN"),
+    ],
+)
+def test_what_is_no_option_is_refused(
+    stylizer: Stylizer, content: np.ndarray, options: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(PhotostyleError, match=words):
+        stylizer.apply(content, **{"style": stylizer.learn(content), **options})
+
+
+def test_a_mask_is_for_a_photo_of_its_size(stylizer: Stylizer, content: np.ndarray) -> None:
+    with pytest.raises(PhotostyleError, match="mask must be of shape"):
+        stylizer.learn(content, np.ones((5, 5)))
 
 
 def test_a_style_of_another_model_is_refused(content: np.ndarray) -> None:

@@ -106,6 +106,26 @@ def test_pooled_moments_are_those_of_all_frames() -> None:
     torch.testing.assert_close(pooled.covariance, merged.covariance)
 
 
+@pytest.mark.parametrize(
+    ("time", "fade", "size", "words"),
+    [
+        (float("nan"), 1.0, 288, "begin at a time"),
+        (1.0, -1.0, 288, "fade"),
+        (1.0, float("nan"), 288, "fade"),
+        (1.0, float("inf"), 288, "fade"),
+        (1.0, 1.0, 0, "working size"),
+        (1.0, 1.0, float("nan"), "working size"),
+    ],
+)
+def test_invalid_settings_are_refused(
+    photonas: photostyle.Stylizer, time: float, fade: float, size: int, words: str
+) -> None:
+    style = photonas.learn(scene(40, 40))
+    with pytest.raises(photostyle.PhotostyleError, match=words):
+        timeline = StyleTimeline([StyleCue(0.0, style), StyleCue(time, style)], fade)
+        VideoStylizer(photonas, timeline, working_size=size)
+
+
 def test_shots_must_be_analyzed_before_they_run(photonas: photostyle.Stylizer) -> None:
     style = photonas.learn(scene(120, 80))
     clip = VideoStylizer(photonas, StyleTimeline([StyleCue(0, style)]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from photostyle.errors import PhotostyleError
+from photostyle.files import as_path, check_target
 from photostyle.jobs.models import load_stylizer
 from photostyle.jobs.progress import Progress, Stopwatch, silent
 from photostyle.transfer.options import VIDEO_WORKING_SIZE, Temporal
@@ -110,15 +112,18 @@ def stylize_clip(
     """
     from photostyle import video
 
-    watch = Stopwatch(progress)
+    _check_encoding(crf, preset)
+    cues, watch = _checked(cues), Stopwatch(progress)
     with watch("read"):
         found = video.probe(_source(clip, fps, start, end))
-        target = None
-        if output or not frames_dir:
+        inputs = _inputs(found, style, cues)
+        target = folder = None
+        if output is not None or frames_dir is None:
             target = _target(output, found, style, ".mp4")
             video.check_encoding(target, codec)
-            _check_target(target, found, style, cues, overwrite)
-        folder = _FrameFolder.check(Path(frames_dir), overwrite) if frames_dir else None
+            check_target(target, overwrite=overwrite, inputs=inputs)
+        if frames_dir is not None:
+            folder = _FrameFolder.check(as_path(frames_dir), inputs, overwrite)
     stylizer = _load_and_learn(
         style, cues, fade, temporal, model, device, strength, working_size, start, watch
     )
@@ -189,12 +194,15 @@ def preview_clip(
     from photostyle.photo import format_of
     from photostyle.photo.contact_sheet import save_columns
 
-    watch = Stopwatch(progress)
+    if moments < 1:
+        raise PhotostyleError(f"A preview shows at least 1 moment, not {moments}.")
+    cues, watch = _checked(cues), Stopwatch(progress)
     with watch("read"):
         found = video.probe(_source(clip, fps, start, end))
         target = _target(output, found, style, "-preview.png")
         format_of(target)
-        _check_target(target, found, style, cues, overwrite)
+        inputs = _inputs(found, style, cues)
+        check_target(target, overwrite=overwrite, inputs=inputs)
     stylizer = _load_and_learn(
         style, cues, fade, temporal, model, device, strength, working_size, start, watch
     )
@@ -205,7 +213,7 @@ def preview_clip(
     if not columns:
         raise PhotostyleError(f"{os.fspath(clip)!r} has no frame that can be decoded.")
     with watch("write"):
-        _check_target(target, found, style, cues, overwrite)
+        check_target(target, overwrite=overwrite, inputs=inputs)
         save_columns(columns, target)
     return ClipReport(
         output=target,
@@ -223,26 +231,42 @@ def _source(
 ) -> Source:
     from photostyle.video import Source
 
-    if start is not None and end is not None and end <= start:
-        raise PhotostyleError(f"The end, {end:g} s, must come after the start, {start:g} s.")
+    for name, seconds in (("start", start), ("end", end)):
+        if seconds is not None and not 0 <= seconds < math.inf:
+            raise PhotostyleError(f"The {name} must be 0 or more seconds, not {seconds}.")
+    if end is not None and end <= (start or 0):
+        raise PhotostyleError(f"The end, {end:g} s, must come after the start, {start or 0:g} s.")
     if fps is not None and not 0 < fps <= 1000:
         raise PhotostyleError(f"The frame rate must be above 0 and at most 1000, not {fps}.")
     # Via its decimal digits: 23.976 as a binary fraction is too long for ffmpeg.
-    return Source(Path(clip), None if fps is None else Fraction(str(fps)), start, end)
+    return Source(as_path(clip), None if fps is None else Fraction(str(fps)), start, end)
+
+
+def _check_encoding(crf: int, preset: str) -> None:
+    if not 0 <= crf <= 63:
+        raise PhotostyleError(f"The crf must be between 0 and 63, not {crf}.")
+    if preset not in PRESETS:
+        raise PhotostyleError(f"Unknown preset {preset!r}; use {', '.join(PRESETS)}.")
+
+
+def _checked(cues: Cues) -> Cues:
+    """The cues as a list; raises PhotostyleError if one begins before the clip."""
+    cues = list(cues)
+    for time, _ in cues:
+        if not 0 <= time < math.inf:
+            raise PhotostyleError(f"A style must begin at 0 or more seconds, not {time}.")
+    return cues
 
 
 def _target(output: File | None, clip: Clip, style: File, suffix: str) -> Path:
-    return Path(output or f"{clip.source.stem}-{Path(style).stem}{suffix}")
+    if output is not None:
+        return as_path(output)
+    return Path(f"{clip.source.stem}-{Path(style).stem}{suffix}")
 
 
-def _check_target(target: Path, clip: Clip, style: File, cues: Cues, overwrite: bool) -> None:
-    """Raise PhotostyleError, before the work, if the file cannot be written."""
-    from photostyle.files import check_target
-
-    inputs = [Path(style), *(Path(photo) for _, photo in cues)]
-    if not clip.source.is_image_sequence:
-        inputs.append(clip.source.path)
-    check_target(target, overwrite=overwrite, inputs=inputs)
+def _inputs(clip: Clip, style: File, cues: Cues) -> list[Path]:
+    """The files that are read and must not be overwritten."""
+    return [*clip.source.files, as_path(style), *(as_path(photo) for _, photo in cues)]
 
 
 def _load_and_learn(
@@ -328,7 +352,7 @@ class _FrameFolder:
         self.path = path
 
     @classmethod
-    def check(cls, path: Path, overwrite: bool) -> _FrameFolder:
+    def check(cls, path: Path, inputs: Iterable[Path], overwrite: bool) -> _FrameFolder:
         """Raise PhotostyleError, before the work, if frames cannot be written there."""
         if path.exists() and not path.is_dir():
             raise PhotostyleError(f"{str(path)!r} is not a folder.")
@@ -336,6 +360,10 @@ class _FrameFolder:
             raise PhotostyleError(f"The folder {str(path)!r} is not empty; --force writes into it.")
         if not path.parent.is_dir():
             raise PhotostyleError(f"The folder {str(path.parent)!r} does not exist.")
+        taken = {_identity(file) for file in inputs} - {None}
+        for file in path.glob("*.png"):
+            if file.stem.isdigit() and _identity(file) in taken:
+                raise PhotostyleError(f"{str(file)!r} is an input file; choose another folder.")
         return cls(path)
 
     def create(self) -> None:
@@ -353,6 +381,15 @@ class _FrameFolder:
         path = self.path / f"{frame.number + 1:06}.png"
         with new_file(path, overwrite=True, durable=False) as stream:
             photo.encode(photo.Photo(frame.pixels), "PNG", stream)
+
+
+def _identity(file: Path) -> tuple[int, int] | None:
+    """The same for all names of a file; None if there is none."""
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _moments(count: int, total: int) -> list[int]:

@@ -14,12 +14,14 @@ if TYPE_CHECKING:
 def load_stylizer(model: Model, device: str) -> Stylizer:
     """``model`` itself if it is a stylizer, otherwise a new one for a bundled name or file.
 
-    Raises PhotostyleError as `photostyle.transfer.stylizer.load` does.
+    Raises PhotostyleError as `photostyle.transfer.stylizer.load` does, TypeError for another type.
     """
-    if not isinstance(model, (str, os.PathLike)):
-        return model
-    from photostyle.transfer.stylizer import load
+    from photostyle.transfer.stylizer import Stylizer, load
 
+    if isinstance(model, Stylizer):
+        return model
+    if not isinstance(model, (str, os.PathLike)):
+        raise TypeError(f"A model is a name, a path or a Stylizer, not {type(model).__name__}.")
     return load(model, device)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, get_args
 
 from photostyle.errors import PhotostyleError
+from photostyle.files import as_path
 from photostyle.jobs.models import load_stylizer, model_name
 from photostyle.jobs.progress import Progress, Stopwatch, silent
 from photostyle.transfer.options import TILE, WORKING_SIZE, Mode
@@ -216,7 +217,12 @@ def _software(model: str | None, mode: str, strength: float) -> str:
 
 
 def _source(file: File) -> Path | BinaryIO:
-    return Path(file) if isinstance(file, (str, os.PathLike)) else file
+    if isinstance(file, (str, os.PathLike)):
+        return as_path(file)
+    is_text = hasattr(file, "encoding")
+    if is_text or not (hasattr(file, "read") or hasattr(file, "write")):
+        raise TypeError(f"A photo is a path or a binary stream, not {type(file).__name__}.")
+    return file
 
 
 def _default_output(photo: Photo, content: Path | BinaryIO, style: Path | BinaryIO) -> Path:

@@ -60,7 +60,8 @@ def read(source: str | Path | BinaryIO, *, still: bool = False) -> Photo:
     Raises PhotostyleError if there is no readable photo of at most MAX_PIXELS pixels.
     """
     is_path = isinstance(source, (str, Path))
-    name = repr(str(source if is_path else getattr(source, "name", "The photo")))
+    file = source if is_path else getattr(source, "name", None)
+    name = "The photo" if file is None else repr(str(file))
     suffix = Path(source).suffix.lower() if isinstance(source, (str, Path)) else ""
     try:
         with limits.replacing_pillow_limit(), _opened(source) as stream:

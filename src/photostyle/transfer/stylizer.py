@@ -72,7 +72,9 @@ class Stylizer:
     @torch.inference_mode()
     def learn(self, photo: ImageLike, mask: Mask | None = None) -> Style:
         """The style of ``photo``, of a copy with a long side of at most STYLE_SIZE pixels."""
-        small, _ = Canvas(photo, device=self.device).reduced(STYLE_SIZE)
+        canvas = Canvas(photo, device=self.device)
+        _check_mask(mask, canvas)
+        small, _ = canvas.reduced(STYLE_SIZE)
         digest = self.checkpoint.digest
         return learn_style(self.network, self.on_device(small), _resized(mask, small), digest)[0]
 
@@ -101,10 +103,10 @@ class Stylizer:
         photo if it is a writable array. progress: told the fraction that is done, in 0..1.
         """
         check_strength(strength)
-        if working_size < 1:
-            raise PhotostyleError(f"The working size must be at least 1 pixel, not {working_size}.")
+        check_working_size(working_size)
         self.check_style(style)
         canvas = Canvas(photo, in_place, self.device)
+        _check_mask(mask, canvas)
         fast = self.choose_mode(mode, canvas.height, canvas.width) == "fast"
         if not fast and _needs_tiles(canvas.height, canvas.width, tile):
             canvas.device = CPU  # whose memory holds all of it
@@ -131,7 +133,9 @@ class Stylizer:
         return photo.to(self.device).contiguous(memory_format=torch.channels_last)
 
     def check_style(self, style: Style) -> None:
-        """Raises PhotostyleError if a style was learned with other weights."""
+        """Raises PhotostyleError if it is no style, or was learned with other weights."""
+        if not hasattr(style, "digest"):
+            raise PhotostyleError(f"A style is what `learn` returns, not {type(style).__name__}.")
         if style.digest != self.checkpoint.digest:
             raise PhotostyleError("This style was learned with another model; learn it again.")
 
@@ -197,6 +201,23 @@ def check_strength(strength: float) -> None:
     """Raises PhotostyleError for a strength outside [0, 1]."""
     if not 0 <= strength <= 1:
         raise PhotostyleError(f"The strength must be between 0 and 1, not {strength}.")
+
+
+def check_working_size(size: int) -> None:
+    """Raises PhotostyleError for a size below 1 pixel."""
+    if not size >= 1:
+        raise PhotostyleError(f"The working size must be at least 1 pixel, not {size}.")
+
+
+def _check_mask(mask: Mask | None, photo: Canvas) -> None:
+    """Raises PhotostyleError for a mask that does not fit the photo."""
+    if mask is None:
+        return
+    if np.shape(mask) != (photo.height, photo.width):
+        size = (photo.height, photo.width)
+        raise PhotostyleError(f"The mask must be of shape {size}, not {np.shape(mask)}.")
+    if not np.isfinite(mask).all():
+        raise PhotostyleError("The mask contains NaN or infinite values.")
 
 
 def _resized(mask: Mask | None, photo: Tensor) -> Tensor | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -19,7 +20,7 @@ from photostyle.transfer.local_maps import LocalAffineMaps, apply_maps, maps_bet
 from photostyle.transfer.options import TEMPORALS, VIDEO_WORKING_SIZE, Temporal
 from photostyle.transfer.pipeline import StyleTransfer, restyle
 from photostyle.transfer.style import Style
-from photostyle.transfer.stylizer import Stylizer, check_strength
+from photostyle.transfer.stylizer import Stylizer, check_strength, check_working_size
 
 EPSILON = 0.1
 """As `local_maps.EPSILON`: most windows follow the frame as a whole, which steadies them."""
@@ -61,9 +62,17 @@ class StyleCue:
 
 
 class StyleTimeline:
-    """Which style is shown when; each one takes ``fade`` seconds to replace the one before."""
+    """Which style is shown when; each one takes ``fade`` seconds to replace the one before.
+
+    Raises PhotostyleError for times that are NaN or infinite and for a negative fade.
+    """
 
     def __init__(self, cues: Sequence[StyleCue], fade: float = 0.0) -> None:
+        if not 0 <= fade < math.inf:
+            raise PhotostyleError(f"The fade must take 0 or more seconds, not {fade}.")
+        for cue in cues:
+            if not math.isfinite(cue.time):
+                raise PhotostyleError(f"A style must begin at a time in seconds, not {cue.time}.")
         self.cues = sorted(cues, key=lambda cue: cue.time)
         self.fade = fade
 
@@ -103,6 +112,7 @@ class VideoStylizer:
         if temporal not in TEMPORALS:
             raise PhotostyleError(f"Unknown temporal mode {temporal!r}; use shot, smooth or frame.")
         check_strength(strength)
+        check_working_size(working_size)
         for cue in timeline.cues:
             stylizer.check_style(cue.style)
         self.stylizer, self.timeline, self.temporal = stylizer, timeline, temporal

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
 from collections import Counter
 from dataclasses import dataclass, field
@@ -34,7 +35,9 @@ class Source:
 
     @property
     def is_image_sequence(self) -> bool:
-        return self.path.is_dir() or (not self.path.exists() and "%" in self.path.name)
+        # pathlib raises for names that are too long.
+        found = os.path.exists(self.path)  # noqa: PTH110
+        return os.path.isdir(self.path) or (not found and "%" in self.path.name)  # noqa: PTH112
 
     @property
     def stem(self) -> str:
@@ -50,14 +53,31 @@ class Source:
         rate = ["-f", "image2", "-framerate", str(self.rate or 24)]
         if self._is_pattern:
             return [*rate, *part, str(self.path.absolute())]
-        suffixes = Counter(
-            file.suffix for file in self.path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES
-        )
+        pattern = f"{glob.escape(str(self.path.absolute()))}/*{self._suffix}"
+        return [*rate, "-pattern_type", "glob", *part, pattern]
+
+    @property
+    def files(self) -> list[Path]:
+        """The video file, or all images that the folder or pattern can stand for."""
+        if not self.is_image_sequence:
+            return [self.path]
+        if self._is_pattern:
+            name = re.sub(r"%\d*d", "*", glob.escape(self.path.name))
+            return list(self.path.parent.glob(name))
+        return list(self.path.glob(f"*{self._suffix}"))
+
+    @property
+    def _suffix(self) -> str:
+        """The most frequent suffix of the images in the folder; raises as `arguments` does."""
+        try:
+            suffixes = Counter(
+                file.suffix for file in self.path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES
+            )
+        except OSError as error:
+            raise _unreadable(self.path, error) from error
         if not suffixes:
             raise PhotostyleError(f"The folder {str(self.path)!r} has no frames.")
-        suffix = min(suffixes, key=lambda name: (-suffixes[name], name))
-        pattern = f"{glob.escape(str(self.path.absolute()))}/*{suffix}"
-        return [*rate, "-pattern_type", "glob", *part, pattern]
+        return min(suffixes, key=lambda name: (-suffixes[name], name))
 
     @property
     def _range(self) -> list[str]:
@@ -215,7 +235,11 @@ def _check_file(path: Path) -> None:
             if not file.read(1):
                 raise PhotostyleError(f"{str(path)!r} is empty.")
     except OSError as error:
-        raise PhotostyleError(f"{str(path)!r} cannot be read: {error.strerror}.") from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> PhotostyleError:
+    return PhotostyleError(f"{str(path)!r} cannot be read: {error.strerror}.")
 
 
 def _fraction(text: str) -> Fraction | None:
