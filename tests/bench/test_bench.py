@@ -1,4 +1,4 @@
-"""`photostyle bench` on small photos, and what it measures with."""
+"""`photostyle bench` on small photos."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def test_the_command_measures_and_reports(
 
 
 def test_the_baseline_computes_what_the_reference_implementation_computes() -> None:
-    """Compared with our network and the reference transfer, which has a test of its own."""
+    """The expected result comes from our network and the reference transfer, tested elsewhere."""
     torch.manual_seed(0)
     baseline = Baseline(TINY_WIDTHS)
     content, style = (as_tensor(scene(96, 64, evening)) for evening in (False, True))

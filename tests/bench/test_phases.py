@@ -1,4 +1,4 @@
-"""The phases of the engine, told by the labels that it sets for the profiler."""
+"""The phases of the engine, measured by the labels that it sets for the profiler."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measuring in processes of their own."""
+"""Measurements in fresh processes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _fail() -> None:
 def test_each_process_has_its_own_peak_memory() -> None:
     large, small = in_fresh_process(_allocate, 600), in_fresh_process(_allocate, 1)
     if large is None or small is None:
-        pytest.skip("this system does not tell the peak memory")
+        pytest.skip("this system does not report the peak memory")
     assert 500e6 < large - small < 700e6
 
 

@@ -45,7 +45,7 @@ def brighter(number: int, photo: Floats) -> Floats:
 def test_the_warping_error_is_that_of_the_colors(
     change: Callable[[int, Floats], Floats] | None,
 ) -> None:
-    """A pan has little warping error itself, and much if its brightness alternates."""
+    """A pan has a small warping error, and a large one if its brightness alternates."""
     frames = panning()
     motions = [estimate_motion(a, b) for a, b in pairwise(frames)]
     own, _ = temporal_errors(frames, motions)

@@ -1,4 +1,4 @@
-"""The command itself: what it offers, how fast it answers, one version for all."""
+"""The command itself: its subcommands, start-up time, version and error handling."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_python_m_photostyle_prints_the_version() -> None:
 
 @pytest.mark.parametrize("argument", ["--help", "--version"])
 def test_help_and_version_answer_at_once(argument: str) -> None:
-    """In less than 0.4 seconds, by processor time, which other programs do not lengthen."""
+    """Within 0.4 seconds of processor time, which does not depend on other load."""
     resource = pytest.importorskip("resource")
     seconds = []
     for _ in range(3):
@@ -173,7 +173,7 @@ def test_what_counts_as_running_out_of_memory(error: BaseException, expected: bo
 
 
 def failing(words: list[str], error: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The command in a process of its own, in which reading photos raises an error."""
+    """Run the command in a new process in which reading photos raises an error."""
     code = f"""
 import sys
 from photostyle import cli, photo

@@ -51,7 +51,7 @@ def names(folder: Path) -> list[str]:
 
 
 def refuses(result: Result, code: int = 1) -> str:
-    """The one sentence on stderr of a run that has failed as it should."""
+    """The one sentence on stderr of a run that must fail."""
     assert result.exit_code == code, result.output
     assert isinstance(result.exception, SystemExit)
     assert result.stdout == ""
@@ -243,9 +243,9 @@ def test_every_frame_is_stylized(folder: Path, model: str, suffix: str) -> None:
     still = run(model, content, "dusk.png", "--still", "-o", "still.png")
     assert still.exit_code == 0, still.output
     assert photo.read(folder / "still.png").animation is None
-    told = run(model, content, "dusk.png", "-o", "first.jpg")
-    assert told.exit_code == 0
-    assert "no animation" in told.stderr
+    result = run(model, content, "dusk.png", "-o", "first.jpg")
+    assert result.exit_code == 0
+    assert "no animation" in result.stderr
 
 
 def test_notes_go_to_stderr(folder: Path, model: str) -> None:
@@ -294,7 +294,7 @@ def test_transparent_pixels_of_either_photo_do_not_matter(folder: Path, model: s
         assert read.alpha is not None
         assert np.array_equal(read.alpha, alpha)
         assert (read.pixels[alpha == 0] == hidden).all()
-    # Photos of nothing but glass.
+    # Fully transparent photos.
     Image.new("RGBA", (20, 20)).save("glass.png")
     for pair in (("glass.png", "dusk.png"), ("day.jpg", "glass.png")):
         assert run(model, *pair, "-o", "out.png", "--force").exit_code == 0
@@ -354,7 +354,7 @@ def test_json_is_one_line(folder: Path, model: str) -> None:
 
 def test_the_mode_is_chosen_and_printed(folder: Path, model: str) -> None:
     Image.fromarray(scene(1300, 900)).save("large.png")
-    for content, arguments, way in (
+    for content, arguments, mode in (
         ("day.jpg", [], "exact"),
         ("large.png", [], "fast"),
         ("day.jpg", ["--mode", "fast", "--working-size", "32"], "fast"),
@@ -362,8 +362,8 @@ def test_the_mode_is_chosen_and_printed(folder: Path, model: str) -> None:
     ):
         result = run(model, content, "dusk.png", "-o", "out.png", "--force", "--json", *arguments)
         assert result.exit_code == 0, result.output
-        assert result.stderr == f"Mode: {way}.\n"
-        assert json.loads(result.stdout)["mode"] == way
+        assert result.stderr == f"Mode: {mode}.\n"
+        assert json.loads(result.stdout)["mode"] == mode
     with Image.open(folder / "out.png") as image:
         assert image.size == (1300, 900)
 

@@ -1,4 +1,4 @@
-"""The progress bar: what a terminal shows, and that nothing else sees it."""
+"""The progress bar: shown on a terminal and nowhere else."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Terminal(StringIO):
 
     @property
     def text(self) -> str:
-        """What was shown, without colours and movements of the cursor."""
+        """The terminal's output without escape sequences."""
         return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.getvalue())
 
 

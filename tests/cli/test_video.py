@@ -46,7 +46,7 @@ def done(*arguments: str | Path) -> Result:
 
 
 def refuses(result: Result, code: int = 1) -> str:
-    """The one sentence on stderr of a run that has failed as it should."""
+    """The one sentence on stderr of a run that must fail."""
     assert result.exit_code == code, result.output
     assert result.stdout == ""
     sentence: str = result.stderr.splitlines()[-1]

@@ -1,4 +1,4 @@
-"""The measures against formulas worked out by hand, and that they go the right way."""
+"""The metrics against values worked out by hand, and whether they rank results correctly."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_gram_by_hand() -> None:
     a, b = (photo / 255 for photo in (whole, half))
     c, d = (np.cov(photo.reshape(-1, 3).T, bias=True) for photo in (a, b))
     expected = np.linalg.norm(c - d) / (np.linalg.norm(c) + np.linalg.norm(d)) / 2
-    # The edge is softened when the photo is brought to 320 pixels.
+    # The edge is softened when the photo is resized to 320 pixels.
     assert metrics.gram(whole, half, teacher) == pytest.approx(expected, abs=0.01)  # type: ignore[arg-type]
 
 
@@ -229,7 +229,7 @@ def cube(path: Path, table: npt.NDArray[np.float64], header: str = "") -> Path:
     """Writes a table [red, green, blue] as a .cube file."""
     size = len(table)
     lines = [f"{r} {g} {b}" for r, g, b in table.transpose(2, 1, 0, 3).reshape(-1, 3)]
-    path.write_text("\n".join(['TITLE "a # look"', f"LUT_3D_SIZE {size}", header, "", *lines]))
+    path.write_text("\n".join(['TITLE "a # grade"', f"LUT_3D_SIZE {size}", header, "", *lines]))
     return path
 
 
@@ -239,22 +239,22 @@ def identity(size: int) -> npt.NDArray[np.float64]:
 
 
 def test_an_identity_cube_changes_nothing(tmp_path: Path) -> None:
-    look = lut.read(cube(tmp_path / "a.cube", identity(5)))
-    np.testing.assert_array_equal(look(landscape()), landscape())
-    np.testing.assert_allclose(look(landscape() / 255), landscape() / 255, atol=1e-12)
+    table = lut.read(cube(tmp_path / "a.cube", identity(5)))
+    np.testing.assert_array_equal(table(landscape()), landscape())
+    np.testing.assert_allclose(table(landscape() / 255), landscape() / 255, atol=1e-12)
 
 
 def test_a_cube_of_squares_is_interpolated_along_each_axis(tmp_path: Path) -> None:
-    look = lut.read(cube(tmp_path / "a.cube", identity(3)[..., [2, 0, 1]] ** 2))
+    table = lut.read(cube(tmp_path / "a.cube", identity(3)[..., [2, 0, 1]] ** 2))
     # Blue, red, green become the channels; on a grid of 3 points 0.25 lies halfway to 0.5^2.
-    colours = look(np.array([[[0.25, 0.5, 0.75]]]))
-    np.testing.assert_allclose(colours[0, 0], [(0.25 + 1) / 2, 0.125, 0.25])
+    colors = table(np.array([[[0.25, 0.5, 0.75]]]))
+    np.testing.assert_allclose(colors[0, 0], [(0.25 + 1) / 2, 0.125, 0.25])
 
 
 def test_a_cube_may_have_another_domain(tmp_path: Path) -> None:
     header = "DOMAIN_MIN 0.2 0.2 0.2\nDOMAIN_MAX 0.8 0.8 0.8"
-    look = lut.read(cube(tmp_path / "a.cube", identity(2), header))
-    np.testing.assert_allclose(look(np.array([[0.1, 0.5, 0.9]])), [[0, 0.5, 1]], atol=1e-12)
+    table = lut.read(cube(tmp_path / "a.cube", identity(2), header))
+    np.testing.assert_allclose(table(np.array([[0.1, 0.5, 0.9]])), [[0, 0.5, 1]], atol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def video_workspace() -> Iterator[faults.VideoWorkspace]:
 
 
 def interrupted(found: Counter[str]) -> int:
-    """How many runs did not finish."""
+    """The number of runs that did not finish."""
     return found["nothing"] + found["old"] + found["shorter"]
 
 

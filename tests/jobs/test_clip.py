@@ -208,7 +208,7 @@ def test_frames_that_are_read_are_never_overwritten(folder: Path, model: str) ->
 def test_frames_are_written_without_looking_through_the_folder(
     folder: Path, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Many frames take as long each as few: what killed runs left is looked for once."""
+    """The time per frame is constant, because leftovers of killed runs are searched once."""
     from photostyle import files
 
     looked: list[Path] = []

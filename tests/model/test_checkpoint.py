@@ -185,7 +185,7 @@ def test_import_says_what_is_wrong(tmp_path: Path, file: Path) -> None:
 @settings(max_examples=50)
 @given(st.text("01", min_size=32, max_size=32))
 def test_names_in_reference_checkpoints(string: str) -> None:
-    """Every choice of aggregated levels has a 1x1 convolution of its own in the checkpoints."""
+    """The checkpoints have a separate 1x1 convolution for every choice of aggregated levels."""
     architecture = Architecture.parse(string)
     known = {"0", "11", "12", "13", "14", "212", "213", "214", "223", "224", "234"}
     known |= {"3123", "3124", "3134", "3234", "4"}

@@ -1,4 +1,4 @@
-"""The statistics against NumPy and SciPy-free formulas, and against what must never happen."""
+"""Moments and maps against NumPy, against formulas, and at their limits."""
 
 from __future__ import annotations
 

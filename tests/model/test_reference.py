@@ -1,4 +1,4 @@
-"""Our PhotoNAS against the published forward pass, written from its specification alone."""
+"""Our PhotoNAS against the reference forward pass, written from its specification alone."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def encoder() -> State:
 
 @pytest.fixture(scope="module")
 def decoder() -> State:
-    """The layers that PhotoNAS uses, and some of those that lie unused beside them."""
+    """The layers that PhotoNAS uses, and some unused ones."""
     return random_layers(
         {
             "conv_pyramid213": (512, 512 + 512 + 128, 1),
@@ -80,7 +80,7 @@ def encode(state: State, x: Tensor) -> dict[int, Tensor]:
 
 
 def wct(content: Tensor, style: Tensor) -> Tensor:
-    """As the published demo: float64, unbiased, the content's covariance damped, values cut."""
+    """As the reference demo: float64, unbiased, the content's covariance damped, values cut."""
     c, s = (x[0].flatten(1).double() for x in (content, style))
     mean_c, mean_s = c.mean(1, keepdim=True), s.mean(1, keepdim=True)
     cov_c, cov_s = torch.cov(c), torch.cov(s)
@@ -95,7 +95,7 @@ def wct(content: Tensor, style: Tensor) -> Tensor:
     return coloured.float().view_as(content)
 
 
-def published(encoder: State, decoder: State, content: Tensor, style: Tensor) -> Tensor:
+def reference_forward(encoder: State, decoder: State, content: Tensor, style: Tensor) -> Tensor:
     """PhotoNAS: levels 4 and 2 aggregated, a plain skip of level 4, WCT and IN on that of level 1,
     WCT on entering the last stage."""
 
@@ -216,7 +216,7 @@ def test_an_imported_checkpoint_gives_the_reference_result(
     style = torch.rand(3, 80, 64, generator=generator) ** 2
     stylizer = photostyle.load(tmp_path / "out.safetensors", "cpu")
     with torch.no_grad():
-        expected = published(encoder, decoder, content[None], style[None])[0]
+        expected = reference_forward(encoder, decoder, content[None], style[None])[0]
     # Random weights know nothing of pixels: bring what they make into 0..1, where results live.
     low, high = expected.min(), expected.max()
     last = stylizer.network.conv27.state_dict()

@@ -1,4 +1,4 @@
-"""Torch 7 files: what is in them, and that hostile ones do no harm."""
+"""Torch 7 files: their contents, and that hostile ones do no harm."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ NAMES = {
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_readme_table_of_formats_is_true(name: str) -> None:
-    """What goes in and comes out of a format is what the README says."""
+    """Reading and writing a format preserves what the README says."""
     format = NAMES[name]
     if format not in FORMATS:
         pytest.skip(f"no plugin for {name}")
@@ -178,7 +178,7 @@ def test_arithmetic_and_progressive_jpeg() -> None:
 
 
 def test_inverted_cmyk_jpeg_is_not_read_as_a_negative() -> None:
-    """Adobe's programs store CMYK inverted and say so in a segment of their own."""
+    """Adobe's programs store CMYK inverted and mark this in an Adobe segment."""
     image = Image.fromarray(scene())
     data = saved(image.convert("CMYK"), "JPEG", quality=95).getvalue()
     assert b"Adobe" in data

@@ -1,4 +1,4 @@
-"""Photo files in and out: what is kept, what is converted, what is refused."""
+"""Photo files read and written: kept, converted and refused."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def test_the_pixel_limit_of_pillow_holds_for_everybody_else(
 
 
 def test_two_threads_read_at_once() -> None:
-    """One finishes within the other, and each still has its own pixel limit."""
+    """One thread finishes while the other reads; each keeps its own pixel limit."""
     sizes = []
 
     def read_another() -> None:

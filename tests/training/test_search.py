@@ -210,7 +210,7 @@ def test_weights_to_start_from(supernet: Supernet, tmp_path: Path) -> None:
 
 
 def test_paper_score_by_hand() -> None:
-    """The published string has seven ones."""
+    """The paper's string has seven ones."""
     assert paper_score(0.05, 0.3, PHOTONAS) == pytest.approx(0.8 * 0.05 + 0.1 * 0.3 + 0.1 * 7 / 32)
     assert paper_score(0, 0, PHOTONET) == pytest.approx(0.1 * 31 / 32)
     idle = Architecture(wct_d5=True, wct_skip2=True, norm2=True)
@@ -347,11 +347,11 @@ def test_search_finds_the_front(supernet: Supernet, tmp_path: Path) -> None:
             for other in complete
         )
 
-    published = found.find(PHOTONAS).figures
+    photonas = found.find(PHOTONAS).figures
     chosen = found.choose(0.0)
-    assert chosen.figures["distance"] <= published["distance"]
-    assert chosen.figures["latency"] <= published["latency"]
-    closer = [c for c in front if c.figures["distance"] <= 0.5 * published["distance"]]
+    assert chosen.figures["distance"] <= photonas["distance"]
+    assert chosen.figures["latency"] <= photonas["latency"]
+    closer = [c for c in front if c.figures["distance"] <= 0.5 * photonas["distance"]]
     assert found.choose(-0.5) == min(closer, key=lambda c: c.figures["latency"])
     with pytest.raises(PhotostyleError, match="not evaluated"):
         found.find(Architecture(conv15=True))
@@ -388,7 +388,7 @@ def test_a_candidate_of_a_lost_worker_is_evaluated_again(
 
 
 class MeetingEvaluator(FakeEvaluator):
-    """Does not go on from its first networks before the other worker has as many."""
+    """Waits at its first networks until the other worker has evaluated the same number."""
 
     def __init__(self, meeting: threading.Barrier):
         super().__init__(Supernet(WIDTHS))
@@ -460,7 +460,7 @@ def test_aging_evolution() -> None:
 
 
 def test_a_tournament_of_one_is_random() -> None:
-    """Without selection pressure there is no progress, with it there is."""
+    """Only with selection pressure is there progress."""
 
     def end(tournament: int) -> float:
         trials = evolution(10, tournament, 150, lambda parts: sum(parts.values()))

@@ -134,15 +134,15 @@ def test_masked_pixels_do_not_count() -> None:
 @example(value=1.0, result=1 + 1e-8)
 def test_the_roll_off_keeps_to_the_range(value: float, result: float) -> None:
     change = abs(result - value)
-    room = 1 - value if result > value else value
-    if change <= KNEE * room:
+    headroom = 1 - value if result > value else value
+    if change <= KNEE * headroom:
         expected = result
-    elif not room:
+    elif not headroom:
         expected = value
     else:
-        u = (change / room - KNEE) / (1 - KNEE)
-        share = KNEE + (1 - KNEE) * u / (1 + u)
-        expected = value + math.copysign(share * room, result - value)
+        u = (change / headroom - KNEE) / (1 - KNEE)
+        fraction = KNEE + (1 - KNEE) * u / (1 + u)
+        expected = value + math.copysign(fraction * headroom, result - value)
     for kind, error in ((torch.float64, 1e-12), (torch.float32, 1e-6)):
         found = float(roll_off(torch.tensor(result, dtype=kind), torch.tensor(value, dtype=kind)))
         assert -error <= found <= 1 + error

@@ -29,7 +29,7 @@ from photostyle.video import VideoFrame
 
 @contextmanager
 def on_gpu(model: str = "photonas") -> Iterator[Stylizer]:
-    """A stylizer on a GPU; in the block tensors have no values, neither here nor there."""
+    """A stylizer on a GPU; within the block no tensor has values, on either device."""
     stylizer = photostyle.load(model, device="cpu")
     digest = stylizer.checkpoint.digest
     with FakeTensorMode(allow_non_fake_inputs=True):

@@ -1,4 +1,4 @@
-"""The fast way: strips, smoothness, and what the maps are fitted by."""
+"""The fast mode: strips, smoothness, and the fit of the local maps."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_flat_regions_stay_flat_and_halos_are_bounded(photonas: Stylizer, evenin
 
 
 def test_detail_is_kept(photonas: Stylizer, evening: Style) -> None:
-    """Lines a pixel wide, which the reduced copy cannot hold, come out as they went in."""
+    """Lines one pixel wide, which the reduced copy loses, stay in the result."""
     photo = scene(900, 600) / 255
     photo[::7] *= 0.8
     result = fast(photonas, photo, evening)

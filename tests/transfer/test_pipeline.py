@@ -34,7 +34,7 @@ def transfer(
 
 
 def test_what_users_get_is_what_training_trains(photonas: photostyle.Stylizer) -> None:
-    """With local maps the differentiable pipeline is that of a photo, to rounding."""
+    """With local maps the differentiable pipeline gives a photo's result, up to rounding."""
     style = photonas.learn(EVENING[0])
     expected = photonas.apply(DAY[0], style, mode="exact")
     found = stylize(photonas.network, DAY, transfer(photonas, style), EPSILON)

@@ -41,10 +41,10 @@ def test_a_mask_is_padded_for_every_layer_but_the_pixels() -> None:
     mask = torch.zeros(1, 1, 16, 16)
     mask[..., :8, :] = 1
     masked = ContentMoments(mask)
-    for layer, size, share in (("pixels", 16, 1 / 2), ("skip1", 32, 1 / 4), ("d5", 16, 1 / 4)):
+    for layer, size, fraction in (("pixels", 16, 1 / 2), ("skip1", 32, 1 / 4), ("d5", 16, 1 / 4)):
         weights = masked.weights(layer, torch.empty(1, 3, size, size))
         assert weights is not None
-        assert weights.mean() == share
+        assert weights.mean() == fraction
         assert weights.shape[-2:] == (size, size)
 
 
@@ -163,7 +163,7 @@ def test_the_photo_is_not_changed(stylizer: Stylizer, warm: np.ndarray) -> None:
 def test_in_place_overwrites_what_may_be_written(
     stylizer: Stylizer, content: np.ndarray, warm: np.ndarray, writable: bool
 ) -> None:
-    """The array of a PIL image may not."""
+    """Read-only arrays, such as that of a PIL image, are not overwritten."""
     style = stylizer.learn(warm)
     photo = (255 * content).astype(np.uint8)
     expected = stylizer.apply(photo, style)
@@ -183,7 +183,7 @@ def test_in_place_overwrites_what_may_be_written(
 def test_views_of_arrays_are_photos(
     stylizer: Stylizer, warm: np.ndarray, turned: tuple[slice, ...]
 ) -> None:
-    """Such as OpenCV's BGR, reversed."""
+    """For example OpenCV's BGR with reversed channels."""
     style, view = stylizer.learn(warm), warm[turned]
     expected = stylizer.apply(view.copy(), style)
     np.testing.assert_array_equal(stylizer.apply(view, style), expected)
@@ -258,7 +258,7 @@ def test_other_devices_are_refused(name: str) -> None:
 def test_tiles_get_smaller_if_gpu_memory_runs_out(
     monkeypatch: pytest.MonkeyPatch, limit: int
 ) -> None:
-    """A device that has room for so many rows and columns: smaller tiles, or a sentence."""
+    """A device with memory for at most ``limit`` rows and columns: smaller tiles, or an error."""
     from photostyle.transfer import stylizer as engine
     from photostyle.transfer import tiling
     from photostyle.transfer.pipeline import StyleTransfer, compose

@@ -1,4 +1,4 @@
-"""Exact in tiles against the network on the whole photo, at every pixel."""
+"""The exact mode in tiles against the network on the whole photo, at every pixel."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def difference(
     strength: float = 1.0,
     mask: Mask | None = None,
 ) -> float:
-    """The largest difference between in tiles and as a whole, in steps of 8 bits."""
+    """The largest difference between tiled and untiled results, in 8-bit steps."""
     content, style = scene(*size) / 255, stylizer.learn(scene(120, 90, evening=True))
     whole, tiled = (
         stylizer.apply(content, style, strength, mode="exact", tile=pixels, mask=mask)

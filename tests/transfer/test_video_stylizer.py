@@ -1,4 +1,4 @@
-"""Styles given to moving pictures: shots, cuts, steadiness, fades."""
+"""Stylized frames: shots, cuts, stability, fades."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def frames_of(*scenes: npt.NDArray[np.uint8]) -> list[VideoFrame]:
 
 
 def wandering(number: int) -> npt.NDArray[np.uint8]:
-    """A still scene in which a bright thing grows."""
+    """A static scene in which a bright object grows."""
     pixels = scene(160, 96).copy()
     pixels[20 : 30 + 4 * number, 100 : 110 + 4 * number] = (250, 240, 60)
     return pixels
@@ -37,10 +37,10 @@ def test_shots_are_found_and_have_moments_of_their_own(photonas: photostyle.Styl
     one, other = scene(160, 96), np.ascontiguousarray(255 - scene(160, 96)[::-1])
     style = photonas.learn(scene(120, 80)[..., ::-1].copy())
     clip = frames_of(one, one, one, other, other, one)
-    restyling = VideoStylizer(photonas, StyleTimeline([StyleCue(0, style)]))
-    assert len(list(restyling.analyze_shots(clip))) == 6
-    assert restyling.cuts == [3, 5]
-    assert len(list(restyling.run(clip))) == len(clip)
+    video = VideoStylizer(photonas, StyleTimeline([StyleCue(0, style)]))
+    assert len(list(video.analyze_shots(clip))) == 6
+    assert video.cuts == [3, 5]
+    assert len(list(video.run(clip))) == len(clip)
     np.testing.assert_array_equal(clip[0].pixels, clip[2].pixels)
     # The first shot is one picture: as good as a photo on its own.
     alone = frames_of(one)[0]
@@ -50,25 +50,22 @@ def test_shots_are_found_and_have_moments_of_their_own(photonas: photostyle.Styl
 
 def test_motion_is_not_a_cut(photonas: photostyle.Stylizer) -> None:
     style = photonas.learn(scene(120, 80))
-    restyling = VideoStylizer(photonas, StyleTimeline([StyleCue(0, style)]))
+    video = VideoStylizer(photonas, StyleTimeline([StyleCue(0, style)]))
     panned = [np.ascontiguousarray(np.roll(scene(160, 96), 4 * k, 1)) for k in range(8)]
-    assert len(list(restyling.analyze_shots(frames_of(*panned)))) == 8
-    assert restyling.cuts == []
+    assert len(list(video.analyze_shots(frames_of(*panned)))) == 8
+    assert video.cuts == []
 
 
 def test_static_frames_do_not_flicker(photonas: photostyle.Stylizer) -> None:
-    """A still corner beside a growing bright thing: steadiest with one set of moments per shot."""
+    """A static corner beside a growing bright object: steadiest with the moments of a shot."""
     style = photonas.learn(np.ascontiguousarray(scene(120, 80)[..., ::-1]))
     flicker = {}
     for temporal in ("shot", "smooth", "frame"):
         clip = frames_of(*(wandering(k) for k in range(9)))
-        restyling = VideoStylizer(photonas, StyleTimeline([StyleCue(0, style)]), temporal=temporal)
+        video = VideoStylizer(photonas, StyleTimeline([StyleCue(0, style)]), temporal=temporal)
         if temporal == "shot":
-            assert (
-                len(list(restyling.analyze_shots(frames_of(*(wandering(k) for k in range(9))))))
-                == 9
-            )
-        assert len(list(restyling.run(clip))) == len(clip)
+            assert len(list(video.analyze_shots(frames_of(*(wandering(k) for k in range(9)))))) == 9
+        assert len(list(video.run(clip))) == len(clip)
         corner = np.array([frame.pixels[60:, :60].mean((0, 1)) for frame in clip])
         flicker[temporal] = np.abs(np.diff(corner, axis=0)).mean()
     assert flicker["shot"] < 0.7 * flicker["frame"]
@@ -77,18 +74,18 @@ def test_static_frames_do_not_flicker(photonas: photostyle.Stylizer) -> None:
 
 def test_a_timeline_fades_from_one_style_to_the_next(photonas: photostyle.Stylizer) -> None:
     styles = [photonas.learn(np.ascontiguousarray(scene(99, 80) // k)) for k in (1, 3)]
-    programme = StyleTimeline([StyleCue(0, styles[0]), StyleCue(1.0, styles[1])], fade=0.5)
-    assert programme.at(0.9) == [(0, 1.0)]
-    assert programme.at(1.25) == [(0, 0.5), (1, 0.5)]
-    assert programme.at(2) == [(1, 1.0)]
-    assert list(programme.between(0, 0.9)) == [0]
-    assert list(programme.between(1.2, 9)) == [0, 1]
-    assert list(programme.between(1.6, 9)) == [1]
+    timeline = StyleTimeline([StyleCue(0, styles[0]), StyleCue(1.0, styles[1])], fade=0.5)
+    assert timeline.at(0.9) == [(0, 1.0)]
+    assert timeline.at(1.25) == [(0, 0.5), (1, 0.5)]
+    assert timeline.at(2) == [(1, 1.0)]
+    assert list(timeline.between(0, 0.9)) == [0]
+    assert list(timeline.between(1.2, 9)) == [0, 1]
+    assert list(timeline.between(1.6, 9)) == [1]
 
     clip = frames_of(*([scene(160, 96)] * 20))
-    restyling = VideoStylizer(photonas, programme)
-    assert len(list(restyling.analyze_shots(frames_of(*([scene(160, 96)] * 20))))) == 20
-    assert len(list(restyling.run(clip))) == len(clip)
+    video = VideoStylizer(photonas, timeline)
+    assert len(list(video.analyze_shots(frames_of(*([scene(160, 96)] * 20))))) == 20
+    assert len(list(video.run(clip))) == len(clip)
     light = [frame.pixels.mean() for frame in clip]
     assert light[9] == light[0]
     assert light[19] < 0.6 * light[0]

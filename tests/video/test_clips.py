@@ -22,7 +22,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def copy(source: Path | Source, target: str, encoding: Encoding | None = None) -> list[str]:
-    """Write each frame as it was read; gives the notes of the writer."""
+    """Write each frame as it was read; return the notes of the writer."""
     clip = probe(source if isinstance(source, Source) else Source(source))
     with open_writer(Path(target), clip, encoding) as writer:
         for frame in Reader(clip):

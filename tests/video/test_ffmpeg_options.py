@@ -1,4 +1,4 @@
-"""The ffmpeg at hand knows every option, filter, codec and format of the commands that are run."""
+"""The installed ffmpeg knows every option, filter, codec and format that our commands use."""
 
 from __future__ import annotations
 

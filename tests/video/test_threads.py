@@ -1,4 +1,4 @@
-"""What happens in the threads of the reader and the writer reaches their caller."""
+"""Errors in the threads of the reader and the writer reach the caller."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def clip(folder: Path) -> Clip:
 
 
 def raise_in_threads(call: Any, after: int) -> Any:
-    """The same function, but the call number ``after`` outside the main thread is a bug."""
+    """The same function, but call number ``after`` outside the main thread raises a bug."""
     calls = 0
 
     def wrapped(*arguments: Any, **options: Any) -> Any:

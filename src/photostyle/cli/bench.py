@@ -115,7 +115,7 @@ def bench(
     overwrite: bool,
     **options: Any,
 ) -> None:
-    """Measure how fast photos and videos are stylized, and the peak memory.
+    """Measure speed and peak memory.
 
     The photos are synthetic. Each resolution is measured in its own process, after a warm-up. The
     style is learned once; the total is the time for each photo after that. The times of the phases

@@ -34,7 +34,7 @@ option = _options.of(stylize_photo)
 @option(
     "--strength",
     type=click.FloatRange(0, 1),
-    help="Strength of the transfer, from 0 (CONTENT unchanged) to 1.",
+    help="Strength of the transfer; 0 leaves CONTENT unchanged.",
 )
 @_options.transfer
 @_options.threads

@@ -72,11 +72,12 @@ _option = _options.of(run.search)
 @_option("--device", metavar="NAME", help="auto, cpu, cuda or cuda:N.")
 @_options.threads
 def search(**options: Any) -> None:
-    """Search a supernet for networks that are good and fast on PHOTOS, folders or tar shards.
+    """Search a supernet for good and fast networks.
 
-    If the search was stopped, repeat the command to resume it. Several commands with the same
-    --storage share the work. At the end the folder holds candidates.jsonl, pareto.png and the
-    chosen network, chosen.safetensors, for further training. The command prints its architecture.
+    PHOTOS are folders or tar shards. If the search was stopped, repeat the command to resume it.
+    Several commands with the same --storage divide the work. At the end the folder holds
+    candidates.jsonl, pareto.png and the chosen network, chosen.safetensors, for further training.
+    The command prints its architecture.
     """
     from photostyle.allocator import keep_freed_memory
 

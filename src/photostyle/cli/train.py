@@ -64,11 +64,11 @@ _option = _options.of(run.train)
 )
 @click.pass_context
 def train(ctx: click.Context, /, supernet: bool, distil: str | None, **options: Any) -> None:
-    """Train a network on PHOTOS, folders or tar shards.
+    """Train a network on photos.
 
-    If the run was stopped, repeat the command to resume it. At the end the folder holds
-    weights.safetensors for use with --model, log.jsonl and sample sheets; with --supernet also
-    supernet.safetensors for `photostyle search`.
+    PHOTOS are folders or tar shards. If the run was stopped, repeat the command to resume it. At
+    the end the folder holds weights.safetensors for use with --model, log.jsonl and sample sheets;
+    with --supernet also supernet.safetensors for `photostyle search`.
     """
     from photostyle.allocator import keep_freed_memory
 

@@ -91,7 +91,7 @@ TIMECODE = Timecode()
 @option(
     "--strength",
     type=click.FloatRange(0, 1),
-    help="Strength of the transfer, from 0 (CLIP unchanged) to 1.",
+    help="Strength of the transfer; 0 leaves CLIP unchanged.",
 )
 @option(
     "--working-size",

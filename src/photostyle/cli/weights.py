@@ -35,7 +35,10 @@ def list_() -> None:
 @weights.command()
 @click.argument("name")
 def info(name: str) -> None:
-    """Show the contents and the provenance of weights; NAME is a bundled name or a file."""
+    """Show the contents and provenance of weights.
+
+    NAME is a bundled name or a file.
+    """
     from photostyle.model.checkpoint import bundled, describe
 
     for key, value in describe(bundled().get(name, Path(name))).items():
@@ -59,7 +62,10 @@ def info(name: str) -> None:
 def import_(
     decoder: Path, encoder: Path, arch: str, output: Path, float32: bool, overwrite: bool
 ) -> None:
-    """Convert DECODER, a checkpoint of the reference implementation, for use with --model."""
+    """Convert a checkpoint of the reference implementation.
+
+    DECODER is its decoder, a torch state dict. The result is for use with --model.
+    """
     from photostyle.model.reference import convert_reference_checkpoint
 
     convert_reference_checkpoint(

@@ -1,4 +1,4 @@
-"""The order of packages: imports run one way, never in a circle, not even for types."""
+"""The order of packages: imports point one way and form no cycle, not even for types."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src"
-DOOR = "photostyle"
+ROOT_PACKAGE = "photostyle"
 
-ROOMS = (
+PACKAGES = (
     *("errors", "version", "files", "allocator"),
     *("model", "transfer", "photo", "video", "lut", "jobs"),
     *("evaluation", "training", "bench", "cli", "__main__"),
@@ -26,13 +26,13 @@ ALLOWED = {
     "video": FOUNDATION,
     "transfer": {*FOUNDATION, "model"},
 }
-"""What a room may import, where that is less than all rooms before it."""
+"""The imports that a package may use, if not those of all packages before it."""
 
 
 def modules() -> dict[str, Path]:
-    """Paths by dotted names, with a package under its own name."""
+    """Paths of our modules by dotted name; a package has its own name."""
     found = {}
-    for path in (SOURCE / DOOR).rglob("*.py"):
+    for path in (SOURCE / ROOT_PACKAGE).rglob("*.py"):
         parts = path.relative_to(SOURCE).with_suffix("").parts
         found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
     return found
@@ -42,7 +42,7 @@ MODULES = modules()
 
 
 def imports(name: str, tree: ast.AST) -> Iterator[str]:
-    """Dotted names that a module imports anywhere in its text, with those of other projects."""
+    """Dotted names that a module imports anywhere, including third-party ones."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -65,31 +65,35 @@ IMPORTS = {
 
 
 def short(name: str) -> str:
-    return name.removeprefix(f"{DOOR}.")
+    return name.removeprefix(f"{ROOT_PACKAGE}.")
 
 
-def room(name: str) -> str:
+def package_of(name: str) -> str:
     return short(name).partition(".")[0]
 
 
-def arrows() -> Iterator[tuple[str, str]]:
-    """Every import of one of our modules by another, except those of the public door."""
+def internal_imports() -> Iterator[tuple[str, str]]:
+    """Imports of our modules by each other, except those in `photostyle` itself."""
     for name, targets in IMPORTS.items():
-        if name != DOOR:
-            yield from ((name, target) for target in targets if room(target) in {*ROOMS, DOOR})
+        if name != ROOT_PACKAGE:
+            yield from (
+                (name, target)
+                for target in targets
+                if package_of(target) in {*PACKAGES, ROOT_PACKAGE}
+            )
 
 
-def runs_up(name: str, target: str) -> bool:
-    if target == DOOR:
+def points_up(name: str, target: str) -> bool:
+    if target == ROOT_PACKAGE:
         return True
-    here, there = room(name), room(target)
+    here, there = package_of(name), package_of(target)
     if here == there:
         return False
-    return there not in ALLOWED.get(here, ROOMS[: ROOMS.index(here)])
+    return there not in ALLOWED.get(here, PACKAGES[: PACKAGES.index(here)])
 
 
 def cycle(edges: dict[str, set[str]]) -> list[str]:
-    """Modules that import each other in a circle, the first one twice; empty without one."""
+    """A cycle of imports, with its first module repeated at the end; empty if there is none."""
     done: set[str] = set()
 
     def search(name: str, path: list[str]) -> list[str]:
@@ -106,29 +110,29 @@ def cycle(edges: dict[str, set[str]]) -> list[str]:
     return next((found for name in sorted(edges) if (found := search(name, []))), [])
 
 
-def test_every_module_has_its_room() -> None:
-    assert {room(name) for name in MODULES if name != DOOR} == set(ROOMS)
+def test_every_module_belongs_to_a_package() -> None:
+    assert {package_of(name) for name in MODULES if name != ROOT_PACKAGE} == set(PACKAGES)
 
 
-def test_no_import_runs_up() -> None:
-    wrong = sorted(f"{short(a)} -> {short(b)}" for a, b in arrows() if runs_up(a, b))
-    assert not wrong, "\n".join(["These imports run up:", *wrong])
+def test_no_import_points_to_a_later_package() -> None:
+    wrong = sorted(f"{short(a)} -> {short(b)}" for a, b in internal_imports() if points_up(a, b))
+    assert not wrong, "\n".join(["These imports point to later packages:", *wrong])
 
 
-def test_no_imports_run_in_a_circle() -> None:
+def test_imports_form_no_cycle() -> None:
     edges: dict[str, set[str]] = {}
-    for name, target in arrows():
+    for name, target in internal_imports():
         edges.setdefault(name, set()).add(target)
     assert not (found := cycle(edges)), " -> ".join(map(short, found))
 
 
-def test_networks_and_transfer_do_not_know_ffmpeg() -> None:
+def test_networks_and_transfer_do_not_import_ffmpeg() -> None:
     for name, targets in IMPORTS.items():
-        if room(name) in ("model", "transfer"):
+        if package_of(name) in ("model", "transfer"):
             assert not any(target.startswith("imageio") for target in targets), name
 
 
-def test_arrows_are_found_in_every_form() -> None:
+def test_imports_of_every_form_are_found() -> None:
     text = """
 import photostyle.jobs, numpy
 from typing import TYPE_CHECKING
@@ -140,22 +144,22 @@ def late():
     importlib.import_module("photostyle.cli")
 """
     found = set(imports("photostyle.photo.decode", ast.parse(text)))
-    ours = {name for name in found if name.startswith(DOOR)}
+    ours = {name for name in found if name.startswith(ROOT_PACKAGE)}
     assert {short(name) for name in ours} == {
         *("jobs", "transfer.style", "photo.limits", "photostyle", "lut", "cli")
     }
-    assert runs_up("photostyle.photo.decode", "photostyle.transfer.style")
-    assert runs_up("photostyle.model.network", "photostyle")
-    assert not runs_up("photostyle.cli.image", "photostyle.jobs")
+    assert points_up("photostyle.photo.decode", "photostyle.transfer.style")
+    assert points_up("photostyle.model.network", "photostyle")
+    assert not points_up("photostyle.cli.image", "photostyle.jobs")
     assert cycle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
     assert cycle({"a": {"b", "c"}, "b": {"c"}}) == []
 
 
-def test_the_readme_names_every_room() -> None:
+def test_the_readme_names_every_package() -> None:
     lines = (ROOT / "README.md").read_text().splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith("| `errors`"))
     rows = itertools.takewhile(lambda line: line.startswith("|"), lines[start:])
     named = [
         name.rstrip("/") for row in rows for name in re.findall(r"`([\w/]+)`", row.split("|")[1])
     ]
-    assert named == [name for name in ROOMS if name != "__main__"]
+    assert named == [name for name in PACKAGES if name != "__main__"]
