@@ -73,7 +73,7 @@ def test_help_and_version_answer_at_once(argument: str) -> None:
 def test_a_deferred_module_is_imported_on_first_use(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sys, "meta_path", [_startup.Late("colorsys"), *sys.meta_path])
+    monkeypatch.setattr(sys, "meta_path", [_startup.DeferringFinder("colorsys"), *sys.meta_path])
     monkeypatch.delitem(sys.modules, "colorsys", raising=False)
     import colorsys
 

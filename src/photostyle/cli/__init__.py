@@ -113,7 +113,7 @@ def main() -> NoReturn:
         if _received:
             sys.exit(128 + _received[0])
         if not exit.code and "torch" in sys.modules:
-            _leave()
+            _exit_at_once()
         raise
     except BaseException as error:
         if _received:
@@ -134,7 +134,7 @@ def main() -> NoReturn:
     sys.exit()
 
 
-def _leave() -> None:
+def _exit_at_once() -> None:
     """Exit without the 0.4 s that Python takes to unload torch after a successful command."""
     with suppress(OSError):  # the usual exit reports output that cannot be flushed
         sys.stdout.flush()

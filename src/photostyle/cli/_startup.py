@@ -20,21 +20,21 @@ TESTED = ("2.14.",)
 
 def import_torch_meanwhile() -> Thread:
     """Import torch in another thread while photos are read: saves the time that reading takes."""
-    _collect_no_garbage()
-    late = _defer_unused()
+    _reduce_garbage_collection()
+    finder = _defer_unused()
 
     def import_engine() -> None:
         with suppress(Exception):  # raised again where torch is needed
             import_module("photostyle.transfer.stylizer")
-        if late:
-            late.wakes = True
+        if finder:
+            finder.import_with_siblings = True
 
     thread = Thread(target=import_engine)
     thread.start()
     return thread
 
 
-def _collect_no_garbage() -> None:
+def _reduce_garbage_collection() -> None:
     """Saves the 0.2 s that the garbage collector takes, in vain, while torch is imported.
 
     The process handles one photo and never allocates a million objects after that.
@@ -42,7 +42,7 @@ def _collect_no_garbage() -> None:
     gc.set_threshold(1_000_000)
 
 
-def _defer_unused() -> Late | None:
+def _defer_unused() -> DeferringFinder | None:
     """Saves 0.2 s: `UNUSED` is imported only when one of its attributes is used, if ever.
 
     Only for the versions of torch in TESTED; any other version is imported as usual.
@@ -55,21 +55,21 @@ def _defer_unused() -> Late | None:
         tested = False
     if not tested or "torch" in sys.modules:
         return None
-    late = Late(UNUSED)
-    sys.meta_path.insert(0, late)
-    return late
+    finder = DeferringFinder(UNUSED)
+    sys.meta_path.insert(0, finder)
+    return finder
 
 
-class Late:
+class DeferringFinder:
     """An import hook that defers a private module until one of its attributes is used.
 
-    wakes: also import it before any other private module of its package, which may rely on what it
-    registers. (`importlib.util.LazyLoader` would import it as soon as `inspect` iterates over all
-    modules.)
+    import_with_siblings: also import it before any other private module of its package, which may
+    rely on what it registers. (`importlib.util.LazyLoader` would import it as soon as `inspect`
+    iterates over all modules.)
     """
 
     def __init__(self, name: str) -> None:
-        self.name, self.wakes = name, False
+        self.name, self.import_with_siblings = name, False
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         if fullname == self.name:
@@ -77,30 +77,30 @@ class Late:
             if spec and isinstance(spec.loader, SourceFileLoader):
                 spec.loader = _Loader(spec.loader.name, spec.loader.path)
             return spec
-        if self.wakes and fullname.startswith(self.name.partition("._")[0] + "._"):
+        if self.import_with_siblings and fullname.startswith(self.name.partition("._")[0] + "._"):
             sys.meta_path = [finder for finder in sys.meta_path if finder is not self]
             module = sys.modules.get(self.name)
-            if isinstance(module, _Waiting):
-                module.wake()
+            if isinstance(module, _DeferredModule):
+                module.load()
         return None
 
 
 class _Loader(SourceFileLoader):
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        return _Waiting(spec.name)
+        return _DeferredModule(spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
         pass
 
 
-class _Waiting(ModuleType):
+class _DeferredModule(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # `inspect` looks these up in every module
             raise AttributeError(name)
-        self.wake()
+        self.load()
         return getattr(self, name)
 
-    def wake(self) -> None:
+    def load(self) -> None:
         self.__class__ = ModuleType  # type: ignore[assignment]
         assert self.__spec__ is not None
         assert isinstance(self.__spec__.loader, _Loader)
