@@ -26,17 +26,17 @@ _TEMPORARY = re.compile(r"\.photostyle-[0-9a-f]{16}")
 def as_path(name: str | os.PathLike[str]) -> Path:
     """The path of a file or folder, which need not exist.
 
-    Raises PhotostyleError for a name that no file can have, TypeError for what is no name.
+    Raises PhotostyleError for an invalid file name, and TypeError if ``name`` is not a name.
     """
     path = Path(name)
     if not os.fspath(name):
-        raise PhotostyleError("The name of a file is empty.")
+        raise PhotostyleError("A file name must not be empty.")
     try:
         valid = b"\0" not in os.fsencode(path)
     except UnicodeEncodeError:
         valid = False
     if not valid:
-        raise PhotostyleError(f"No file can have the name {str(path)!r}.")
+        raise PhotostyleError(f"{str(path)!r} is not a valid file name.")
     return path
 
 

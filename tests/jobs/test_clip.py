@@ -147,19 +147,22 @@ def test_a_preview_shows_moments_and_decodes_no_further(folder: Path, model: str
         ({"frames_dir": "."}, "is not empty"),
         ({"frames_dir": "nowhere/frames"}, "does not exist"),
         ({"cues": [(1, "missing.png")]}, "No such file"),
-        ({"cues": [(-1, "dusk.png")]}, "begin at 0 or more seconds, not -1"),
-        ({"cues": [(float("nan"), "dusk.png")]}, "begin at 0 or more seconds, not nan"),
+        ({"cues": [(-1, "dusk.png")]}, "start at a finite time of at least 0 seconds, not -1"),
+        (
+            {"cues": [(float("nan"), "dusk.png")]},
+            "start at a finite time of at least 0 seconds, not nan",
+        ),
         ({"fade": -1}, "fade must take 0 or more seconds"),
-        ({"start": -1}, "start must be 0 or more seconds"),
-        ({"end": float("inf")}, "end must be 0 or more seconds, not inf"),
+        ({"start": -1}, "start must be finite and at least 0 seconds"),
+        ({"end": float("inf")}, "end must be finite and at least 0 seconds, not inf"),
         ({"end": 0}, "The end, 0 s, must come after the start, 0 s"),
         ({"working_size": 0}, "working size must be at least 1 pixel"),
-        ({"crf": 64}, "crf must be between 0 and 63"),
+        ({"crf": 64}, "CRF must be between 0 and 63"),
         ({"preset": "hasty"}, "Unknown preset 'hasty'; use ultrafast"),
-        ({"output": ""}, "name of a file is empty"),
-        ({"frames_dir": ""}, "name of a file is empty"),
-        ({"clip": ""}, "name of a file is empty"),
-        ({"clip": "in\0.mp4"}, "No file can have the name"),
+        ({"output": ""}, "file name must not be empty"),
+        ({"frames_dir": ""}, "file name must not be empty"),
+        ({"clip": ""}, "file name must not be empty"),
+        ({"clip": "in\0.mp4"}, "not a valid file name"),
         ({"clip": 300 * "a"}, "cannot be read: File name too long"),
         ({"model": "nonsense"}, "nonsense"),
     ],
@@ -178,7 +181,7 @@ def test_errors_leave_nothing(
 
 def test_a_preview_needs_a_moment(model: str) -> None:
     make("in.mp4", frames=3)
-    with pytest.raises(photostyle.PhotostyleError, match="at least 1 moment, not 0"):
+    with pytest.raises(photostyle.PhotostyleError, match="at least 1 frame, not 0"):
         photostyle.preview_clip("in.mp4", "dusk.png", moments=0, model=model)
 
 

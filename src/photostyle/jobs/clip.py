@@ -195,7 +195,7 @@ def preview_clip(
     from photostyle.photo.contact_sheet import save_columns
 
     if moments < 1:
-        raise PhotostyleError(f"A preview shows at least 1 moment, not {moments}.")
+        raise PhotostyleError(f"A preview must have at least 1 frame, not {moments}.")
     cues, watch = _checked(cues), Stopwatch(progress)
     with watch("read"):
         found = video.probe(_source(clip, fps, start, end))
@@ -233,7 +233,9 @@ def _source(
 
     for name, seconds in (("start", start), ("end", end)):
         if seconds is not None and not 0 <= seconds < math.inf:
-            raise PhotostyleError(f"The {name} must be 0 or more seconds, not {seconds}.")
+            raise PhotostyleError(
+                f"The {name} must be finite and at least 0 seconds, not {seconds}."
+            )
     if end is not None and end <= (start or 0):
         raise PhotostyleError(f"The end, {end:g} s, must come after the start, {start or 0:g} s.")
     if fps is not None and not 0 < fps <= 1000:
@@ -244,17 +246,19 @@ def _source(
 
 def _check_encoding(crf: int, preset: str) -> None:
     if not 0 <= crf <= 63:
-        raise PhotostyleError(f"The crf must be between 0 and 63, not {crf}.")
+        raise PhotostyleError(f"The CRF must be between 0 and 63, not {crf}.")
     if preset not in PRESETS:
         raise PhotostyleError(f"Unknown preset {preset!r}; use {', '.join(PRESETS)}.")
 
 
 def _checked(cues: Cues) -> Cues:
-    """The cues as a list; raises PhotostyleError if one begins before the clip."""
+    """The cues as a list; raises PhotostyleError if one starts before the clip."""
     cues = list(cues)
     for time, _ in cues:
         if not 0 <= time < math.inf:
-            raise PhotostyleError(f"A style must begin at 0 or more seconds, not {time}.")
+            raise PhotostyleError(
+                f"A style must start at a finite time of at least 0 seconds, not {time}."
+            )
     return cues
 
 
@@ -265,7 +269,7 @@ def _target(output: File | None, clip: Clip, style: File, suffix: str) -> Path:
 
 
 def _inputs(clip: Clip, style: File, cues: Cues) -> list[Path]:
-    """The files that are read and must not be overwritten."""
+    """The input files, which must not be overwritten."""
     return [*clip.source.files, as_path(style), *(as_path(photo) for _, photo in cues)]
 
 
@@ -384,7 +388,7 @@ class _FrameFolder:
 
 
 def _identity(file: Path) -> tuple[int, int] | None:
-    """The same for all names of a file; None if there is none."""
+    """Device and inode, which are equal for all names of a file; None if it does not exist."""
     try:
         status = file.stat()
     except OSError:

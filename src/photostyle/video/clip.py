@@ -58,7 +58,7 @@ class Source:
 
     @property
     def files(self) -> list[Path]:
-        """The video file, or all images that the folder or pattern can stand for."""
+        """The video file, or all images in the folder or matching the pattern."""
         if not self.is_image_sequence:
             return [self.path]
         if self._is_pattern:
