@@ -564,6 +564,18 @@ def test_a_closed_pipe_gives_no_traceback(folder: Path, model: str) -> None:
     assert names(folder) == ["day.jpg", "dusk.png"]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="descriptors are closed before the program starts")
+@pytest.mark.parametrize(("first", "last"), [(1, 1), (0, 2)])
+def test_standard_streams_may_be_closed(folder: Path, model: str, first: int, last: int) -> None:
+    process = subprocess.run(
+        [*COMMAND, "image", "day.jpg", "dusk.png", "-o", "out.png", "--model", model],
+        preexec_fn=lambda: os.closerange(first, last + 1),
+        check=False,
+    )
+    assert process.returncode == 0
+    assert names(folder) == ["day.jpg", "dusk.png", "out.png"]
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 @pytest.mark.usefixtures("folder")
 def test_a_full_disk_behind_stdout_gives_one_sentence(model: str) -> None:

@@ -102,6 +102,7 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Run the command; signals raise exceptions, so that no half-written file is left behind."""
+    _open_missing_streams()
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
         # Signals that are ignored, as under nohup or in the background of a shell, stay ignored.
@@ -132,6 +133,13 @@ def main() -> NoReturn:
         except OSError:  # already reported; Python must not flush again at exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit()
+
+
+def _open_missing_streams() -> None:
+    """Replace standard streams that are closed (``2>&-``), which Python sets to None."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115
 
 
 def _exit_at_once() -> None:

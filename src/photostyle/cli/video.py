@@ -159,7 +159,7 @@ def video(
     for note in report.notes:
         click.echo(f"Note: {note}", err=True)
     if report.interrupted:
-        click.echo(f"Interrupted: the file ends after {report.frames} frames.", err=True)
+        click.echo(f"Interrupted after {report.frames} frames.", err=True)
     if report.output:
         click.echo(os.fsencode(report.output))
     if report.interrupted:
