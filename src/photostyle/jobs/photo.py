@@ -88,7 +88,8 @@ def stylize_photo(
     input. progress: a `Progress`, called with the phases of `PhotoReport`.
 
     Raises PhotostyleError if a photo cannot be read, the model or the device cannot be used, an
-    option is invalid, or the result cannot be written.
+    option is invalid, or the result cannot be written; TypeError if a file or the model has a wrong
+    type.
     """
     _check_options(depth, profile, quality)
     # Imports no torch, which another thread may import while the photos are read.
@@ -204,7 +205,7 @@ class _Target:
 
 
 def _finished(result: Photo, depth: Depth, profile: ProfileChoice, software: str | None) -> Photo:
-    """As it is to be written; software: what the metadata name, None for no metadata."""
+    """The result as it will be written; software: for the metadata, None to strip them."""
     result = result.with_depth(8) if depth == "8" else result
     result = result.written_in_srgb() if profile == "srgb" else result
     return result.stripped() if software is None else result.stamped(software)
