@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -132,6 +133,7 @@ def test_masked_pixels_do_not_count() -> None:
 @example(value=1.0, result=1.0)
 @example(value=0.0, result=-1e-8)
 @example(value=1.0, result=1 + 1e-8)
+@example(value=sys.float_info.min, result=-2.0)
 def test_the_roll_off_keeps_to_the_range(value: float, result: float) -> None:
     change = abs(result - value)
     headroom = 1 - value if result > value else value
@@ -141,7 +143,7 @@ def test_the_roll_off_keeps_to_the_range(value: float, result: float) -> None:
         expected = value
     else:
         u = (change / headroom - KNEE) / (1 - KNEE)
-        fraction = KNEE + (1 - KNEE) * u / (1 + u)
+        fraction = KNEE + (1 - KNEE) * (1 - 1 / (1 + u))  # u may be infinite
         expected = value + math.copysign(fraction * headroom, result - value)
     for kind, error in ((torch.float64, 1e-12), (torch.float32, 1e-6)):
         found = float(roll_off(torch.tensor(result, dtype=kind), torch.tensor(value, dtype=kind)))
