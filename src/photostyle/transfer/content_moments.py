@@ -53,6 +53,9 @@ class ContentMoments:
         """The pixels of a batch (B, C, h, w) that statistics are taken of, photo by photo."""
         return batch
 
+    def next_frame(self) -> None:
+        """The next frame of a clip follows; what is known stays."""
+
     def weights(self, layer: str, features: Tensor) -> Tensor | None:
         """The mask at the size of the features (B, C, h, w) of a layer."""
         return resized_mask(self.mask, layer, features)
@@ -84,7 +87,7 @@ class RunningMoments(ContentMoments):
         return super().keep(name, mixed)
 
     def next_frame(self) -> None:
-        """Start the next frame: what is known belongs to the past."""
+        """The next frame of a clip follows; what is known becomes what was before."""
         self._before, self.known = self.known, {}
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from photostyle.errors import PhotostyleError
 from photostyle.transfer.canvas import Canvas
-from photostyle.transfer.content_moments import RunningMoments, ShotMoments
+from photostyle.transfer.content_moments import ContentMoments, RunningMoments, ShotMoments
 from photostyle.transfer.local_maps import LocalAffineMaps, apply_maps, maps_between
 from photostyle.transfer.options import TEMPORALS, VIDEO_WORKING_SIZE, Temporal
 from photostyle.transfer.pipeline import StyleTransfer, restyle
@@ -219,8 +219,7 @@ class VideoStylizer:
     def _restyle(self, cue: int, small: Tensor) -> Tensor:
         """A small frame (1, 3, h, w), 0..1, in the style of a cue."""
         transfer = self._transfer(cue)
-        if isinstance(transfer.content, RunningMoments):
-            transfer.content.next_frame()
+        transfer.content.next_frame()
         return restyle(self.stylizer.network, self.stylizer.on_device(small), transfer, EPSILON)
 
     def _transfer(self, cue: int) -> StyleTransfer:
@@ -244,7 +243,7 @@ class VideoStylizer:
             restyle(self.stylizer.network, frames, transfer, EPSILON)
             self._transfers[len(self.cuts), cue] = transfer
 
-    def _new_transfer(self, cue: int, content: ShotMoments | RunningMoments) -> StyleTransfer:
+    def _new_transfer(self, cue: int, content: ContentMoments) -> StyleTransfer:
         settings = self.stylizer.checkpoint.transfer
         return StyleTransfer(self.timeline.cues[cue].style, settings, self.strength, content)
 
