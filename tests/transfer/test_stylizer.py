@@ -285,3 +285,58 @@ def test_tiles_get_smaller_if_gpu_memory_runs_out(
     assert sides[0] == 900
     assert sides[-1] <= limit
     np.testing.assert_allclose(found, expected, atol=1 / 255)
+
+
+def test_results_take_part_in_training(stylizer: Stylizer) -> None:
+    """Neither styles nor results are inference tensors, which autograd refuses."""
+    photo = torch.rand(3, 40, 50)
+    result = stylizer.apply(photo, stylizer.learn(torch.rand(3, 40, 50)))
+    result.mul_(0.5)
+    factor = torch.ones(1, requires_grad=True)
+    (factor * result).sum().backward()
+    assert factor.grad == result.sum()
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I", "F"])
+def test_pil_images_that_pillow_would_clip_are_refused(stylizer: Stylizer, mode: str) -> None:
+    with pytest.raises(PhotostyleError, match="use an array"):
+        stylizer.learn(Image.new(mode, (8, 8)))
+
+
+@pytest.mark.parametrize(
+    ("mask", "words"),
+    [
+        (np.ones((9, 8), np.uint8), "shape"),
+        (np.ones((8, 9, 1), np.uint8), "shape"),
+        (np.full((8, 9), 2.0), "between 0 and 1"),
+        (np.full((8, 9), -0.5), "between 0 and 1"),
+        (np.full((8, 9), np.nan), "between 0 and 1"),
+    ],
+)
+def test_invalid_masks_are_refused(stylizer: Stylizer, mask: object, words: str) -> None:
+    photo = np.full((8, 9, 3), 0.5)
+    with pytest.raises(PhotostyleError, match=words):
+        stylizer.learn(photo, mask)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("mode", ["fast", "exact"])
+def test_what_a_mask_excludes_does_not_count(
+    stylizer: Stylizer, content: np.ndarray, warm: np.ndarray, mode: Any
+) -> None:
+    """In neither photo: other pixels there change nothing where the network does not reach."""
+    spoiled_style, style_mask = warm.copy(), np.zeros(warm.shape[:2], np.uint8)
+    style_mask[:32] = 255
+    mean = warm[:32].mean((0, 1)).astype(np.uint8)
+    warm = warm.copy()
+    warm[32:], spoiled_style[32:] = mean, (0, 255, 0)
+    photo = np.tile(content, (1, 4, 1))
+    spoiled, mask = photo.copy(), np.zeros(photo.shape[:2], np.uint8)
+    mask[:, :200] = 255
+    spoiled[:, 420:] = (0, 1, 0)
+    whole, unmasked = (
+        stylizer.apply(p, stylizer.learn(s, style_mask), mode=mode, mask=mask, working_size=440)
+        for p, s in ((photo, warm), (spoiled, spoiled_style))
+    )
+    counted = stylizer.apply(spoiled, stylizer.learn(spoiled_style), mode=mode, working_size=440)
+    same, other = (np.abs(r - whole)[:, :100].mean() for r in (unmasked, counted))
+    assert same < 0.1 * other

@@ -15,6 +15,8 @@ import photostyle
 from photostyle import PhotostyleError
 from photostyle.model.moments import Moments
 from photostyle.transfer.content_moments import joined
+from photostyle.transfer.style import Style
+from photostyle.transfer.tone_curves import ToneHistogram
 from photostyle.transfer.video_stylizer import StyleCue, StyleTimeline, VideoStylizer
 from photostyle.video import VideoFrame
 
@@ -128,3 +130,55 @@ def test_shots_must_be_analyzed_before_they_run(photonas: photostyle.Stylizer) -
     clip = VideoStylizer(photonas, StyleTimeline([StyleCue(0, style)]))
     with pytest.raises(PhotostyleError, match="analyze_shots"):
         clip(frames_of(scene(160, 96))[0])
+
+
+def test_fades_that_overlap_do_not_jump() -> None:
+    cues = [StyleCue(time, Style({}, ToneHistogram(torch.zeros(1)))) for time in (0.0, 1.0, 1.5)]
+    timeline = StyleTimeline(cues, fade=1.0)
+    times = np.linspace(0, 3, 301)
+    weights = np.zeros((len(times), 3))
+    for row, time in zip(weights, times, strict=True):
+        for cue, weight in timeline.at(time):
+            row[cue] = weight
+    np.testing.assert_allclose(weights.sum(1), 1)
+    assert np.abs(np.diff(weights, axis=0)).max() < 0.02
+    assert weights[0].tolist() == [1, 0, 0]
+    assert weights[-1].tolist() == [0, 0, 1]
+
+
+def test_frames_between_are_between(photonas: photostyle.Stylizer) -> None:
+    """The network sees the first and the seventh frame; equal frames between get maps between."""
+    style = photonas.learn(scene(120, 80)[..., ::-1].copy())
+    clip = frames_of(*(wandering(number) for number in (0, *[3] * 5, 6)))
+    stylizer = VideoStylizer(photonas, StyleTimeline([StyleCue(0, style)]))
+    assert len(list(stylizer.analyze_shots(frames_of(*(f.pixels for f in clip))))) == 7
+    assert len(list(stylizer.run(clip))) == 7
+    middle = [frame.pixels.astype(float).mean() for frame in clip[1:6]]
+    steps = np.diff(middle)
+    assert np.abs(steps).max() > 0
+    np.testing.assert_allclose(steps, steps.mean(), atol=0.3 * abs(steps.mean()) + 0.02)
+
+
+def test_statistics_start_again_after_a_cut(photonas: photostyle.Stylizer) -> None:
+    one, other = scene(160, 96), np.ascontiguousarray(255 - scene(160, 96)[::-1])
+    style = photonas.learn(scene(120, 80)[..., ::-1].copy())
+    timeline = StyleTimeline([StyleCue(0, style)])
+    clip, alone = frames_of(one, one, one, other), frames_of(other)[0]
+    assert len(list(VideoStylizer(photonas, timeline, temporal="smooth").run(clip))) == 4
+    VideoStylizer(photonas, timeline, temporal="smooth")(alone)
+    np.testing.assert_array_equal(clip[3].pixels, alone.pixels)
+
+
+def test_invalid_settings_and_read_only_frames_are_refused(photonas: photostyle.Stylizer) -> None:
+    style = photonas.learn(scene(120, 80))
+    timeline = StyleTimeline([StyleCue(0, style)])
+    with pytest.raises(PhotostyleError, match="working size"):
+        VideoStylizer(photonas, timeline, working_size=0)
+    with pytest.raises(PhotostyleError, match="fade"):
+        StyleTimeline([StyleCue(0, style)], fade=-1)
+    with pytest.raises(PhotostyleError, match="at least one"):
+        StyleTimeline([])
+    frame = frames_of(scene(160, 96))[0]
+    frame.pixels.flags.writeable = False
+    with pytest.raises(PhotostyleError, match="read-only"):
+        VideoStylizer(photonas, timeline, temporal="frame")(frame)

@@ -20,7 +20,8 @@ class Architecture:
     ``wct_level5`` whitens and colours relu5_1 itself, ``wct_dN`` what stage N of the decoder reads,
     ``wct_skipL`` the encoder's features of level L. ``bfaL`` aggregates level L at the
     bottleneck, ``skipL`` concatenates it in the decoder, ``normL`` instance-normalizes that skip
-    link, ``convN`` are the decoder's optional convolutions.
+    link, ``convN`` are the optional convolutions of the decoder; without conv19 or conv23 a 1x1
+    convolution narrows the features.
     """
 
     wct_level5: bool = False
@@ -89,23 +90,6 @@ class Architecture:
     def uses(self, level: int) -> bool:
         """Whether the features of ``level`` are used beyond the encoder."""
         return level == 5 or self.aggregates(level) or self.skips(level)
-
-    @property
-    def first_mapped_stage(self) -> int:
-        """The first stage of the decoder that WCT changes; 0 is the aggregation at the bottleneck.
-
-        Stage N reads what stage N - 1 made and, from 2 on, the skip link of level 6 - N.
-        """
-        if self.wct_level5 or any(
-            self.aggregates(level) and getattr(self, f"wct_skip{level}") for level in (4, 3, 2, 1)
-        ):
-            return 0
-        for stage in (1, 2, 3, 4, 5):
-            level = 6 - stage
-            linked = level < 5 and self.skips(level) and getattr(self, f"wct_skip{level}")
-            if linked or getattr(self, f"wct_d{stage}"):
-                return stage
-        return 5
 
     @property
     def wct_layers(self) -> tuple[str, ...]:

@@ -6,7 +6,8 @@ those of the reference checkpoints; only the layers that an architecture uses ex
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
@@ -253,31 +254,18 @@ class PhotoNet(nn.Module):
     @record_function("decoding")
     def decode(self, levels: dict[int, Tensor], shape: Sequence[int], visitor: Visitor) -> Tensor:
         """Pixels (B, 3, H, W) from the levels of an encoded photo of ``shape`` (..., H, W)."""
-        links = self._links(levels, visitor)
-        return self._finish(1, self._aggregate(links), links, visitor, shape)
+        links = self._link(levels, visitor)
+        x = self._aggregate(links)
+        x = self._stage1(x, visitor)
+        x = self._stage2(x, links, visitor)
+        x = self._stage3(x, links, visitor)
+        x = self._stage4(x, links, visitor)
+        x = self._stage5(x, links, visitor)
+        height, width = shape[-2:]
+        return x.features[..., :height, :width]
 
-    @record_function("decoding")
-    def decode_with_reconstruction(
-        self, levels: dict[int, Tensor], shape: Sequence[int], visitor: Visitor
-    ) -> tuple[Tensor, Tensor]:
-        """`decode` with the visitor's maps and without them; stages before the first map run once.
-
-        In PHOTONAS the first map comes at the last stage, so that the second costs little.
-        """
-        unmapped, first = Unmapped(visitor), self.architecture.first_mapped_stage
-        if first == 0:
-            return self.decode(levels, shape, visitor), self.decode(levels, shape, unmapped)
-        links, plain_links = self._links(levels, visitor), self._links(levels, unmapped)
-        x = self._aggregate(plain_links)
-        for number in range(1, first):
-            x = self._stage(number, x, plain_links, unmapped)
-        return (
-            self._finish(first, x, links, visitor, shape),
-            self._finish(first, x, plain_links, unmapped, shape),
-        )
-
-    def _links(self, levels: dict[int, Tensor], visitor: Visitor) -> Links:
-        """Visit levels 5 to 1 of the encoder."""
+    def _link(self, levels: dict[int, Tensor], visitor: Visitor) -> Links:
+        """WCT and instance normalization (INSL) of levels 5 to 1, as maps still to be applied."""
         links = {}
         for level in sorted(levels, reverse=True):
             features, layer = levels[level], "level5" if level == 5 else f"skip{level}"
@@ -290,15 +278,6 @@ class PhotoNet(nn.Module):
             links[level] = Link(transferred, normalized)
         return links
 
-    def _finish(
-        self, first: int, x: MappedFeatures, links: Links, visitor: Visitor, shape: Sequence[int]
-    ) -> Tensor:
-        """Pixels (B, 3, H, W) for ``shape``, through stages ``first`` to 5."""
-        for number in range(first, 6):
-            x = self._stage(number, x, links, visitor)
-        height, width = shape[-2:]
-        return x.features[..., :height, :width]
-
     def _aggregate(self, links: Links) -> MappedFeatures:
         """BFA: level 5 with the normalized, pooled levels below, through a 1x1 convolution."""
         parts = [links[5].transferred]
@@ -307,28 +286,37 @@ class PhotoNet(nn.Module):
                 parts.append(links[level].max_pool(STRIDE >> (level - 1)))
         return MappedFeatures(self.aggregate(torch.cat([part.resolve() for part in parts], 1)))
 
-    def _stage(
-        self, number: int, x: MappedFeatures, links: Links, visitor: Visitor
-    ) -> MappedFeatures:
-        """A stage of the decoder, 1 to 5: WCT, the skip link of a level, convolutions."""
-        x = replace(x, mapping=self._visit(f"d{number}", x.features, visitor))
-        match number:
-            case 1:
-                x = self._convolve("conv15", x)
-                return self._convolve("conv16", x.enlarge())
-            case 2:
-                x = self._join("conv17", x, links, 4)
-                x = self._convolve("conv19", self._convolve("conv18", x))
-                return self._convolve("conv20", x.enlarge())
-            case 3:
-                x = self._join("conv21", x, links, 3)
-                x = self._convolve("conv23", self._convolve("conv22", x))
-                return self._convolve("conv24", x.enlarge())
-            case 4:
-                x = self._join("conv25", x, links, 2)
-                return self._convolve("conv26", x.enlarge())
-            case _:
-                return self._join("conv27", x, links, 1, activate=False)
+    def _stage1(self, x: MappedFeatures, visitor: Visitor) -> MappedFeatures:
+        x = self._transfer("d1", x, visitor)
+        x = self._convolve("conv15", x)
+        return self._convolve("conv16", x.enlarge())
+
+    def _stage2(self, x: MappedFeatures, links: Links, visitor: Visitor) -> MappedFeatures:
+        x = self._transfer("d2", x, visitor)
+        x = self._join("conv17", x, links, 4)
+        x = self._convolve("conv19", self._convolve("conv18", x))
+        return self._convolve("conv20", x.enlarge())
+
+    def _stage3(self, x: MappedFeatures, links: Links, visitor: Visitor) -> MappedFeatures:
+        x = self._transfer("d3", x, visitor)
+        x = self._join("conv21", x, links, 3)
+        x = self._convolve("conv23", self._convolve("conv22", x))
+        return self._convolve("conv24", x.enlarge())
+
+    def _stage4(self, x: MappedFeatures, links: Links, visitor: Visitor) -> MappedFeatures:
+        x = self._transfer("d4", x, visitor)
+        x = self._join("conv25", x, links, 2)
+        return self._convolve("conv26", x.enlarge())
+
+    def _stage5(self, x: MappedFeatures, links: Links, visitor: Visitor) -> MappedFeatures:
+        x = self._transfer("d5", x, visitor)
+        return self._join("conv27", x, links, 1, activate=False)
+
+    def _transfer(self, layer: str, x: MappedFeatures, visitor: Visitor) -> MappedFeatures:
+        """WCT of what a stage of the decoder reads, as a map still to be applied."""
+        features = x.resolve()
+        mapping = self._visit(layer, features, visitor)
+        return MappedFeatures(features, mapping, x.enlarged)
 
     def _visit(self, layer: str, features: Tensor, visitor: Visitor) -> AffineMap | None:
         return visitor.visit(layer, features) if layer in self.architecture.wct_layers else None
@@ -354,6 +342,23 @@ class PhotoNet(nn.Module):
             link = links[level].normalized if normalizes else links[level].transferred
             result = result.add_(link.convolve(layer.weight[:, own:], None))
         return MappedFeatures(F.relu_(result) if activate else result)
+
+
+@contextmanager
+def full_precision(device: torch.device) -> Iterator[None]:
+    """Convolutions in float32: on a GPU torch would round their factors to the 10 bits of TF32.
+
+    The switch is torch's own, for the whole process.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
 
 
 def pad(pixels: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from photostyle.model.checkpoint import fill
 from photostyle.model.network import Encoder
 from photostyle.model.reference import read_vgg, torchvision_vgg
 
@@ -14,7 +15,7 @@ from photostyle.model.reference import read_vgg, torchvision_vgg
 class VGGFeatures(nn.Module):
     """A frozen VGG-19 up to the deepest reluN_1 that its file holds.
 
-    Pixels are RGB (B, 3, H, W), 0..1; width and height must be at least 2**(levels - 1).
+    Pixels are RGB (B, 3, H, W), 0..1; width and height must be at least 2**levels.
     """
 
     def __init__(self, encoder: Encoder, levels: int):
@@ -26,14 +27,16 @@ class VGGFeatures(nn.Module):
     def load(cls, path: Path | None = None) -> VGGFeatures:
         """Load the weights of a file (see `read_vgg`), or torchvision's for None.
 
-        Raises PhotostyleError when the file cannot be read or torchvision is not installed.
+        Raises PhotostyleError when the file cannot be read or is damaged, or torchvision is missing.
         """
         tensors, padding = read_vgg(path) if path else torchvision_vgg()
         widths: list[int] = []
         while (name := f"conv{len(widths) + 1}_1.weight") in tensors:
             widths.append(len(tensors[name]))
         encoder = Encoder(widths, padding)
-        encoder.load_state_dict({name: tensors[name] for name in encoder.state_dict()})
+        expected = encoder.state_dict()
+        used = {name: tensor for name, tensor in tensors.items() if name in expected}
+        fill(encoder, used, str(path or "VGG-19"))
         return cls(encoder.to(memory_format=torch.channels_last), len(widths))
 
     @property

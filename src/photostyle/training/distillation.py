@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -37,9 +37,7 @@ class Outcome:
 
     def detach(self) -> Outcome:
         """The same without gradients, for use as a teacher's outcome."""
-        moments = {layer: moments.detach() for layer, moments in self.style.moments.items()}
-        style = replace(self.style, moments=moments)
-        return Outcome(style, self.reconstruction.detach(), self.result.detach())
+        return Outcome(self.style.detach(), self.reconstruction.detach(), self.result.detach())
 
 
 def distillation(student: Outcome, teacher: Outcome, layers: tuple[str, ...]) -> dict[str, Tensor]:

@@ -31,11 +31,11 @@ def strip_rows(width: int, device: torch.device) -> int:
 
 
 def map_strips(function: Callable[[Tensor], Tensor], pixels: Tensor) -> Tensor:
-    """``function`` of pixels (B, 3, H, W), which works pixel by pixel.
+    """``function``, which works pixel by pixel, of pixels (B, 3, H, W).
 
-    Without gradients it takes the memory of a strip and the result is written over ``pixels``.
+    It is written over ``pixels``, in the memory of a strip, unless these have a gradient.
     """
-    if torch.is_grad_enabled():
+    if pixels.requires_grad:
         return function(pixels)
     for strip in pixels.split(strip_rows(pixels.shape[3], pixels.device), 2):
         strip.copy_(function(strip))
@@ -66,6 +66,10 @@ class Canvas:
         elif isinstance(photo, np.ndarray):
             self._array = _checked_array(photo)
         elif isinstance(photo, Image.Image):
+            if photo.mode.startswith(("I", "F")):  # which Pillow clips to 8 bits
+                raise PhotostyleError(
+                    f"A PIL image of mode {photo.mode} is not supported; use an array of 16 bits."
+                )
             self._array = _checked_array(np.asarray(photo.convert("RGB")))
         else:
             raise PhotostyleError(

@@ -28,7 +28,7 @@ S = TypeVar("S", bound=Statistic)
 
 
 class ContentMoments:
-    """Statistics of each photo of a batch, measured when first asked for and then kept.
+    """Moments of each photo of a batch, and its colour match: measured once and then kept.
 
     mask: (B, 1, H, W), how much each pixel of the photo counts, 0..1; None if all count.
     """
@@ -63,6 +63,9 @@ class ContentMoments:
 
 class ShotMoments(ContentMoments):
     """Statistics of a shot: its frames, one batch, count as one photo."""
+
+    def __init__(self) -> None:
+        super().__init__()
 
     def population(self, batch: Tensor) -> Tensor:
         return joined(batch)

@@ -85,12 +85,12 @@ def maps_between(content: Tensor, result: Tensor, epsilon: float = EPSILON) -> L
 def project_to_maps(content: Tensor, result: Tensor, epsilon: float = EPSILON) -> Tensor:
     """As much of a result as local affine maps of the content can express; RGB (B, 3, H, W).
 
-    Without gradients it is written over ``result``.
+    It is written over ``result``, unless that has a gradient.
     """
     parts = []
     for photo, target in zip(content, result, strict=True):
         maps = maps_between(photo[None], target[None], epsilon)
-        if torch.is_grad_enabled():
+        if result.requires_grad:
             parts.append(maps(photo, 0))
             continue
         rows = strip_rows(photo.shape[2], photo.device)
@@ -134,7 +134,7 @@ class LocalAffineMaps:
 
     def __call__(self, strip: Tensor, top: int) -> Tensor:
         """Rows of the photo, (3, n, W), from row ``top`` on, each pixel through its own map."""
-        differentiable = torch.is_grad_enabled()
+        differentiable = self.maps.requires_grad or strip.requires_grad
         interpolated = self._interpolated if differentiable else self._interpolated_by_rows
         maps = interpolated(top, *strip.shape[1:])
         result, add = maps[9:], torch.addcmul if differentiable else Tensor.addcmul_

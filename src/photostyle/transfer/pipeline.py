@@ -1,29 +1,41 @@
 """The transfer, from content to result: one pipeline for photos, tiles, frames and training.
 
-`restyle` says what it is: `compose` runs the network with WCT inside and adds what the
-auto-encoder loses; `project_to_maps` keeps what local affine maps of the content can express; the
-colours are matched to the style's. `roll_off` keeps the result from clipping: in `stylize` at once,
-for photos and frames when the local maps are applied at full resolution.
+    compose          the network with WCT inside, plus what the auto-encoder loses
+    project_to_maps  as much of that as local affine colour maps of the content can express
+    color_match      the colours of the style, for what the maps can express
+    project_to_maps  once more, because the match is not affine
+    roll_off         softly towards black and white
+
+`stylize` is the whole, at one size: what training calls. `style_maps` stops at the maps of a
+reduced copy: photos and frames take their pixels through these at full resolution and roll off
+there (`photostyle.transfer.local_maps.apply_maps`).
 
 What differs is where the content's statistics come from: see `photostyle.transfer.content_moments`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from photostyle.model.moments import AffineMap, transfer_map
-from photostyle.model.network import PhotoNet, Visitor, normalize, pad
+from photostyle.model.network import (
+    PhotoNet,
+    Unmapped,
+    Visitor,
+    full_precision,
+    normalize,
+    pad,
+)
 from photostyle.model.transfer_settings import TransferSettings
 from photostyle.transfer.canvas import map_strips
 from photostyle.transfer.color_match import ColorMatch, match_colors, roll_off, sampled
 from photostyle.transfer.content_moments import PIXELS, RESIDUAL, ContentMoments
-from photostyle.transfer.local_maps import project_to_maps
+from photostyle.transfer.local_maps import LocalAffineMaps, maps_between, project_to_maps
 from photostyle.transfer.style import Style
 
 RESIDUAL_DAMPING = 1e-2
@@ -31,10 +43,11 @@ RESIDUAL_DAMPING = 1e-2
 
 
 class StyleTransfer(Visitor):
-    """Maps the features of a content to the moments of a style, at every WCT layer.
+    """Maps the features of one content to the moments of a style, at every WCT layer.
 
-    strength: blends each feature with its transferred self, 0..1. content: the content's
-    statistics; by default those of each photo of the batch.
+    strength: 0..1, blends the features, the residual and the colours each with what they become; as
+    these follow each other, 0.5 is more than half of the change. content: the content's statistics,
+    which it keeps; by default those of each photo of the batch.
     """
 
     def __init__(
@@ -83,30 +96,34 @@ class StyleTransfer(Visitor):
         """What gives a composed result of ``content``, both (B, 3, H, W), the style's colours."""
 
         def measure() -> ColorMatch:
-            mask = self.content.mask
-            found = match_colors(
-                sampled(self.content.population(result)),
-                sampled(self.content.population(content)),
-                self.style.palette.to(content.device),
-                self.settings.method,
-                None if mask is None else sampled(mask.to(content.device)),
-            )
+            made, photo = (self.content.population(batch) for batch in (result, content))
+            mask = self.content.weights(PIXELS, content)
+            if mask is None or sampled(mask).any():  # else only pixels between the samples count
+                made, photo = sampled(made), sampled(photo)
+                mask = None if mask is None else sampled(mask)
+            palette = self.style.palette.to(content.device)
+            found = match_colors(made, photo, palette, self.settings.method, mask)
             return replace(found, strength=self.strength)
 
         return self.content.keep("color match", measure)
 
 
-Compose = Callable[[PhotoNet, Tensor, StyleTransfer], Tensor]
+Compose = Callable[[Tensor, StyleTransfer], Tensor]
 
 
 def compose(network: PhotoNet, pixels: Tensor, transfer: StyleTransfer) -> Tensor:
-    """What the network makes of RGB (B, 3, H, W), 0..1, with what it loses of it, transferred."""
+    """Decoded features after WCT, plus the mapped residual of reconstruction.
+
+    pixels: RGB (B, 3, H, W), 0..1; the result is of that shape and not clamped. Weights whose
+    settings do not ``refine`` give the decoded features alone.
+    """
     settings, strength = transfer.settings, transfer.strength
-    with _full_precision(pixels.device):
+    with full_precision(pixels.device):
         levels = network.encode(pad(pixels))
+        result = network.decode(levels, pixels.shape, transfer)
         if not settings.refine and strength == 1:
-            return network.decode(levels, pixels.shape, transfer)
-        result, reconstruction = network.decode_with_reconstruction(levels, pixels.shape, transfer)
+            return result
+        reconstruction = network.decode(levels, pixels.shape, Unmapped(transfer))
     residual = pixels - reconstruction
     if settings.refine:
         return result + transfer.residual_map(pixels, residual)(residual)
@@ -114,20 +131,14 @@ def compose(network: PhotoNet, pixels: Tensor, transfer: StyleTransfer) -> Tenso
     return result + (1 - strength) * residual
 
 
-def restyle(
-    network: PhotoNet,
-    content: Tensor,
-    transfer: StyleTransfer,
-    epsilon: float | None,
-    compose: Compose = compose,
+def match_style(
+    compose: Compose, content: Tensor, transfer: StyleTransfer, epsilon: float | None
 ) -> Tensor:
-    """RGB (B, 3, H, W), 0..1, in the style, not rolled off yet.
+    """RGB (B, 3, H, W), 0..1, composed and with the colours of the style, before the roll-off.
 
-    epsilon: of the local maps (see `photostyle.transfer.local_maps.fit`) that the result is
-    projected to before its colours are matched; None leaves them out. Weights whose settings do
-    not ``refine`` are composed only.
+    epsilon: of the local maps, see `photostyle.transfer.local_maps.fit`; None leaves them out.
     """
-    result = compose(network, content, transfer)
+    result = compose(content, transfer)
     if not transfer.settings.refine:
         return result
     if epsilon is not None:
@@ -135,23 +146,32 @@ def restyle(
     return map_strips(transfer.color_match(result, content), result)
 
 
+def style_maps(
+    compose: Compose,
+    content: Tensor,
+    transfers: Sequence[tuple[StyleTransfer, float]],
+    epsilon: float,
+) -> LocalAffineMaps:
+    """The local maps from RGB (1, 3, H, W), 0..1, to its result in several styles, by weight.
+
+    The weights add up to 1. The results of the styles are blended before the maps are fitted.
+    """
+    results = [
+        weight * match_style(compose, content, transfer, epsilon) for transfer, weight in transfers
+    ]
+    return maps_between(content, torch.stack(results).sum(0), epsilon)
+
+
 def stylize(
     network: PhotoNet, content: Tensor, transfer: StyleTransfer, epsilon: float | None = None
 ) -> Tensor:
     """The whole transfer of RGB (B, 3, H, W), 0..1, at its own size; differentiable.
 
-    epsilon: as in `restyle`; the default leaves local maps out, as training does.
+    epsilon: as in `match_style`; the default leaves local maps out, as training does.
     """
-    result = restyle(network, content, transfer, epsilon)
+    result = match_style(partial(compose, network), content, transfer, epsilon)
     if not transfer.settings.refine:
         return result
     if epsilon is not None:
         result = project_to_maps(content, result, epsilon)
     return roll_off(result, content)
-
-
-def _full_precision(device: torch.device) -> AbstractContextManager[object]:
-    """Convolutions of a GPU in float32: torch would round their factors to the 10 bits of TF32."""
-    if device.type != "cuda":
-        return nullcontext()
-    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from photostyle.model.moments import AffineMap, Moments
-from photostyle.model.network import PhotoNet, Visitor, normalize
+from photostyle.model.network import PhotoNet, Visitor, full_precision, normalize
 from photostyle.transfer.color_match import Palette, sampled
 from photostyle.transfer.content_moments import PIXELS, RESIDUAL, ContentMoments
 from photostyle.transfer.tone_curves import ToneHistogram
@@ -26,6 +27,15 @@ class Style:
     moments: Mapping[str, Moments]
     tones: ToneHistogram
     digest: str = ""
+
+    def to(self, device: torch.device) -> Style:
+        moments = {layer: moments.to(device) for layer, moments in self.moments.items()}
+        return replace(self, moments=moments, tones=self.tones.to(device))
+
+    def detach(self) -> Style:
+        """The same style without its gradient history."""
+        moments = {layer: moments.detach() for layer, moments in self.moments.items()}
+        return replace(self, moments=moments)
 
     @property
     def palette(self) -> Palette:
@@ -56,7 +66,8 @@ def learn_style(
     mask: (B, 1, H, W), how much each pixel counts, 0..1; None if all count.
     """
     recorder = StyleRecorder(mask)
-    reconstruction = network(pixels, recorder)
+    with full_precision(pixels.device):
+        reconstruction = network(pixels, recorder)
     recorder.visit(PIXELS, pixels)
     recorder.visit(RESIDUAL, pixels - reconstruction)
     tones = ToneHistogram.of(sampled(pixels), None if mask is None else sampled(mask))

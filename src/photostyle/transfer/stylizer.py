@@ -15,12 +15,11 @@ from torch import Tensor
 from photostyle.errors import PhotostyleError
 from photostyle.model import checkpoint as checkpoints
 from photostyle.model.checkpoint import Checkpoint
-from photostyle.model.network import PhotoNet
 from photostyle.transfer.canvas import CPU, Canvas, ImageLike
 from photostyle.transfer.content_moments import ContentMoments
-from photostyle.transfer.local_maps import EPSILON, apply_maps, maps_between
+from photostyle.transfer.local_maps import EPSILON, apply_maps
 from photostyle.transfer.options import TILE, WORKING_SIZE, Mode
-from photostyle.transfer.pipeline import StyleTransfer, compose, restyle
+from photostyle.transfer.pipeline import StyleTransfer, compose, style_maps
 from photostyle.transfer.style import Style, learn_style
 from photostyle.transfer.tiling import OVERLAP, compose_tiled
 
@@ -49,10 +48,10 @@ def choose_device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
-    except RuntimeError:
-        device = torch.device("meta")
-    if device.type not in ("cpu", "cuda"):
-        raise PhotostyleError(f"Unknown device {name!r}; use auto, cpu, cuda or cuda:N.")
+        if device.type not in ("cpu", "cuda"):
+            raise ValueError
+    except (RuntimeError, ValueError):
+        raise PhotostyleError(f"Unknown device {name!r}; use auto, cpu, cuda or cuda:N.") from None
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise PhotostyleError(f"There is no CUDA device {name!r}; use --device cpu.")
     return torch.device("cuda", device.index or 0) if device.type == "cuda" else device
@@ -62,6 +61,7 @@ class Stylizer:
     """Learns the style of one photo and gives it to others.
 
     ``learn`` and ``apply`` take any `ImageLike` of any size, and raise PhotostyleError for others.
+    The network of the checkpoint is moved to the device, not copied.
     """
 
     def __init__(self, checkpoint: Checkpoint, device: torch.device):
@@ -69,16 +69,16 @@ class Stylizer:
         self.device = device
         self.network = checkpoint.network.to(device).to(memory_format=torch.channels_last)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def learn(self, photo: ImageLike, mask: Mask | None = None) -> Style:
         """The style of ``photo``, of a copy with a long side of at most STYLE_SIZE pixels."""
         canvas = Canvas(photo, device=self.device)
         _check_mask(mask, canvas)
-        small, _ = canvas.reduced(STYLE_SIZE)
-        digest = self.checkpoint.digest
-        return learn_style(self.network, self.on_device(small), _resized(mask, small), digest)[0]
+        small, ratio = canvas.reduced(STYLE_SIZE)
+        weights, digest = _reduced_mask(mask, small, ratio), self.checkpoint.digest
+        return learn_style(self.network, self.on_device(small), weights, digest)[0]
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def apply(
         self,
         photo: ImageLike,
@@ -96,9 +96,9 @@ class Stylizer:
 
         A PIL image comes back in RGB, or RGBA with its alpha; a tensor as float32 in 0..1.
 
-        strength: in [0, 1], blends every feature with its transferred self; 0 returns the photo as
-        it is. mode: "exact" runs the network on the photo itself, in tiles of ``tile`` pixels if it
-        is larger; "fast" runs it on a copy with a long side of ``working_size`` pixels and applies
+        strength: in [0, 1]; 0 returns the photo as it is, 0.5 makes more than half of the change.
+        mode: "exact" runs the network on the photo itself, in tiles of ``tile`` pixels if it is
+        larger; "fast" runs it on a copy with a long side of ``working_size`` pixels; both apply
         local affine colour maps to the photo; "auto" is `choose_mode`. in_place: overwrite the
         photo if it is a writable array. progress: told the fraction that is done, in 0..1.
         """
@@ -154,19 +154,21 @@ class Stylizer:
         settings = self.checkpoint.transfer
         composed = 0.5 if ratio > 1 else 0.9  # of the work
 
-        def compose_here(_: PhotoNet, pixels: Tensor, transfer: StyleTransfer) -> Tensor:
+        def compose_here(pixels: Tensor, transfer: StyleTransfer) -> Tensor:
             return self._compose(pixels, transfer, tile, lambda done: progress(composed * done))
 
-        transfer = StyleTransfer(style, settings, strength, ContentMoments(_resized(mask, content)))
-        result = restyle(self.network, content, transfer, EPSILON, compose_here)
-        progress(composed)
-        if ratio == 1 and not settings.refine:
+        statistics = ContentMoments(_reduced_mask(mask, content, ratio))
+        transfer = StyleTransfer(style, settings, strength, statistics)
+        if ratio == 1 and not settings.refine:  # the network's own pixels
+            result = compose_here(content, transfer)
             for top, bottom in canvas.strips():
                 canvas.put(top, result[0, :, top:bottom])
             return
+        maps = style_maps(compose_here, content, [(transfer, 1.0)], EPSILON).enlarged(ratio)
+        progress(composed)
         apply_maps(
             canvas,
-            maps_between(content, result).enlarged(ratio),
+            maps,
             soft=settings.refine,
             progress=lambda done: progress(composed + (1 - composed) * done),
         )
@@ -210,23 +212,23 @@ def check_working_size(size: int) -> None:
 
 
 def _check_mask(mask: Mask | None, photo: Canvas) -> None:
-    """Raises PhotostyleError for a mask that does not fit the photo."""
+    """Raises PhotostyleError for a mask that does not fit the photo, or outside of 0..1."""
     if mask is None:
         return
     if np.shape(mask) != (photo.height, photo.width):
         size = (photo.height, photo.width)
         raise PhotostyleError(f"The mask must be of shape {size}, not {np.shape(mask)}.")
-    if not np.isfinite(mask).all():
-        raise PhotostyleError("The mask contains NaN or infinite values.")
+    if mask.dtype != np.uint8 and not ((mask >= 0) & (mask <= 1)).all():
+        raise PhotostyleError("The mask must contain uint8, or floats between 0 and 1.")
 
 
-def _resized(mask: Mask | None, photo: Tensor) -> Tensor | None:
-    """A mask at the size of a photo (1, 3, H, W): (1, 1, H, W), float32 in 0..1."""
+def _reduced_mask(mask: Mask | None, photo: Tensor, ratio: int) -> Tensor | None:
+    """A mask reduced like the photo (1, 3, h, w): (1, 1, h, w), float32 in 0..1."""
     if mask is None:
         return None
     scale = 255 if mask.dtype == np.uint8 else 1
     weights = torch.from_numpy(np.asarray(mask, np.float32))[None, None] / scale
-    return F.interpolate(weights.to(photo.device), photo.shape[-2:], mode="area")
+    return F.avg_pool2d(weights.to(photo.device), ratio, ceil_mode=True)
 
 
 def _needs_tiles(height: int, width: int, tile: int) -> bool:

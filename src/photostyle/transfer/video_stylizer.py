@@ -1,4 +1,4 @@
-"""Frames in, frames out: `VideoStylizer`, which keeps what is known of the content steady."""
+"""Frames in, frames out: `VideoStylizer`, which keeps the content's statistics steady."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from torch import Tensor
 from photostyle.errors import PhotostyleError
 from photostyle.transfer.canvas import Canvas
 from photostyle.transfer.content_moments import ContentMoments, RunningMoments, ShotMoments
-from photostyle.transfer.local_maps import LocalAffineMaps, apply_maps, maps_between
+from photostyle.transfer.local_maps import LocalAffineMaps, apply_maps
 from photostyle.transfer.options import TEMPORALS, VIDEO_WORKING_SIZE, Temporal
-from photostyle.transfer.pipeline import StyleTransfer, restyle
+from photostyle.transfer.pipeline import StyleTransfer, compose, match_style, style_maps
 from photostyle.transfer.style import Style
 from photostyle.transfer.stylizer import Stylizer, check_strength, check_working_size
 
-EPSILON = 0.1
-"""As `local_maps.EPSILON`: most windows follow the frame as a whole, which steadies them."""
+VIDEO_EPSILON = 0.1
+"""As `local_maps.EPSILON`, but larger: most windows follow the frame as a whole: steadily."""
 
 POOLED = 12
 """Number of frames, at most, whose pooled statistics are those of a shot."""
@@ -62,12 +62,15 @@ class StyleCue:
 
 
 class StyleTimeline:
-    """Which style is shown when; each one takes ``fade`` seconds to replace the one before.
+    """Which style is shown when; each one takes ``fade`` seconds to replace what is shown.
 
-    Raises PhotostyleError for times that are NaN or infinite and for a negative fade.
+    Raises PhotostyleError without any cue, for times that are NaN or infinite and for a negative
+    fade.
     """
 
     def __init__(self, cues: Sequence[StyleCue], fade: float = 0.0) -> None:
+        if not cues:
+            raise PhotostyleError("A timeline needs at least one style.")
         if not 0 <= fade < math.inf:
             raise PhotostyleError(f"The fade must take 0 or more seconds, not {fade}.")
         for cue in cues:
@@ -78,11 +81,15 @@ class StyleTimeline:
 
     def at(self, time: float) -> list[tuple[int, float]]:
         """Indices and weights of the cues at a time; the weights add up to 1."""
-        current = self._current(time)
-        weight = (time - self.cues[current].time) / self.fade if self.fade else 1.0
-        if current == 0 or weight >= 1:
-            return [(current, 1.0)]
-        return [(current - 1, 1 - weight), (current, weight)]
+        shown = [(0, 1.0)]
+        for cue in range(1, self._current(time) + 1):
+            weight = (time - self.cues[cue].time) / self.fade if self.fade else 1.0
+            if weight >= 1:
+                shown = [(cue, 1.0)]
+            else:
+                shown = [(before, (1 - weight) * part) for before, part in shown]
+                shown.append((cue, weight))
+        return shown
 
     def between(self, start: float, end: float) -> range:
         """Indices of the cues that are shown at some time from start to end."""
@@ -131,7 +138,7 @@ class VideoStylizer:
         detector, sample = _CutDetector(), _Sample()
         first = last = 0.0
         for frame in frames:
-            small = self._reduced(frame)
+            small, _ = self._canvas(frame).reduced(self.working_size)
             if detector.is_cut(small):
                 self._pool(sample, first, last)
                 self.cuts.append(frame.number)
@@ -158,7 +165,7 @@ class VideoStylizer:
         before: LocalAffineMaps | None = None
         last: AnyFrame | None = None
         for frame in frames:
-            if last and self._starts_anew(last, frame):
+            if last and self._starts_shot_or_style(last, frame):
                 if waiting:
                     yield from self._interpolate(waiting, before)
                 waiting, before = [], None
@@ -176,7 +183,7 @@ class VideoStylizer:
         for _ in self.run([frame]):
             pass
 
-    def _starts_anew(self, before: Frame, frame: Frame) -> bool:
+    def _starts_shot_or_style(self, before: Frame, frame: Frame) -> bool:
         """Whether a shot or a style starts with ``frame``."""
         cues = (self.timeline.at(one.time)[-1][0] for one in (before, frame))
         return frame.number in self.cuts or len(set(cues)) > 1
@@ -197,30 +204,27 @@ class VideoStylizer:
         soft = self.stylizer.checkpoint.transfer.refine
         for number, frame in enumerate(frames, 1):
             maps = before.lerp(after, number / len(frames)) if before else after
+            if not frame.pixels.flags.writeable:
+                raise PhotostyleError("Frames are stylized in place; their pixels are read-only.")
             apply_maps(self._canvas(frame), maps, soft)
             yield frame
 
     @torch.inference_mode()
     def _maps(self, frame: Frame) -> LocalAffineMaps:
         """The maps from a frame to its stylized self."""
-        small = self._reduced(frame)
+        small, ratio = self._canvas(frame).reduced(self.working_size)
         if self.temporal == "shot":
             self._shot = sum(cut <= frame.number for cut in self.cuts)
         elif self._cut_detector.is_cut(small):
             self._shot += 1
             self._transfers.clear()
-        styled = [
-            (self._restyle(cue, small), weight) for cue, weight in self.timeline.at(frame.time)
-        ]
-        result = torch.stack([weight * pixels for pixels, weight in styled]).sum(0)
-        ratio = self._canvas(frame).ratio(self.working_size)
-        return maps_between(small, result, EPSILON).enlarged(ratio)
+        transfers = [(self._transfer(cue), weight) for cue, weight in self.timeline.at(frame.time)]
+        for transfer, _ in transfers:
+            transfer.content.next_frame()
+        return style_maps(self._compose, small, transfers, VIDEO_EPSILON).enlarged(ratio)
 
-    def _restyle(self, cue: int, small: Tensor) -> Tensor:
-        """A small frame (1, 3, h, w), 0..1, in the style of a cue."""
-        transfer = self._transfer(cue)
-        transfer.content.next_frame()
-        return restyle(self.stylizer.network, self.stylizer.on_device(small), transfer, EPSILON)
+    def _compose(self, pixels: Tensor, transfer: StyleTransfer) -> Tensor:
+        return compose(self.stylizer.network, self.stylizer.on_device(pixels), transfer)
 
     def _transfer(self, cue: int) -> StyleTransfer:
         """The transfer of a cue in the current shot."""
@@ -240,15 +244,12 @@ class VideoStylizer:
         frames = self.stylizer.on_device(sample.frames())
         for cue in self.timeline.between(first, last):
             transfer = self._new_transfer(cue, ShotMoments())
-            restyle(self.stylizer.network, frames, transfer, EPSILON)
+            match_style(self._compose, frames, transfer, VIDEO_EPSILON)
             self._transfers[len(self.cuts), cue] = transfer
 
     def _new_transfer(self, cue: int, content: ContentMoments) -> StyleTransfer:
         settings = self.stylizer.checkpoint.transfer
         return StyleTransfer(self.timeline.cues[cue].style, settings, self.strength, content)
-
-    def _reduced(self, frame: Frame) -> Tensor:
-        return self._canvas(frame).reduced(self.working_size)[0]
 
     def _canvas(self, frame: Frame) -> Canvas:
         return Canvas(frame.pixels, in_place=True, device=self.stylizer.device)
