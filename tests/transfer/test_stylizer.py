@@ -218,7 +218,7 @@ def test_what_is_not_a_photo_is_refused(photo: object, words: str) -> None:
         ({"working_size": float("nan"), "mode": "fast"}, "working size"),
         ({"style": "dusk.jpg"}, "what `learn` returns, not str"),
         ({"mask": np.ones((5, 110))}, r"shape \(75, 110\), not \(5, 110\)"),
-        ({"mask": np.full((75, 110), np.nan)}, "mask contains NaN"),
+        ({"mask": np.full((75, 110), np.nan)}, "between 0 and 1"),
     ],
 )
 def test_what_is_no_option_is_refused(

@@ -27,7 +27,7 @@ class VGGFeatures(nn.Module):
     def load(cls, path: Path | None = None) -> VGGFeatures:
         """Load the weights of a file (see `read_vgg`), or torchvision's for None.
 
-        Raises PhotostyleError when the file cannot be read or is damaged, or torchvision is missing.
+        Raises PhotostyleError for unreadable or damaged files, and if torchvision is missing.
         """
         tensors, padding = read_vgg(path) if path else torchvision_vgg()
         widths: list[int] = []
