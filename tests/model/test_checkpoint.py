@@ -84,13 +84,13 @@ def test_truncated_files_are_refused(file: Path, cut: int) -> None:
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(PhotostyleError, match="no weights file"):
+    with pytest.raises(PhotostyleError, match="does not exist; bundled"):
         checkpoints.load(tmp_path / "missing")
-    with pytest.raises(PhotostyleError, match="no weights file"):
+    with pytest.raises(PhotostyleError, match="does not exist; bundled"):
         checkpoints.load(tmp_path)
     other = tmp_path / "other.safetensors"
     save_file({"a": torch.zeros(2)}, other)
-    with pytest.raises(PhotostyleError, match="another program"):
+    with pytest.raises(PhotostyleError, match="not a photostyle checkpoint"):
         checkpoints.load(other)
     other.write_text("not weights at all")
     with pytest.raises(PhotostyleError, match="not a readable"):

@@ -1,4 +1,4 @@
-"""Which parts of PhotoNet are present, and how wide each level is.
+"""Architectures of PhotoNet: the parts that are present, and the width of each level.
 
 Source: An et al., "Ultrafast Photorealistic Style Transfer via Neural Architecture Search" (AAAI
 2020, arXiv 1912.02398) and its 32-character architecture string.

@@ -1,4 +1,4 @@
-"""Our checkpoints: written, loaded by path or bundled name, recognised by their content.
+"""Our checkpoints: written, loaded by path or bundled name, recognized by their content.
 
 A checkpoint is a safetensors file whose metadata hold everything that its network is built from:
 the architecture string, the five widths, the transfer settings; and how it was made.
@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as serialise
+from safetensors.torch import save as serialize
 from torch import Tensor
 
 from photostyle.errors import PhotostyleError
@@ -110,7 +110,7 @@ def read_metadata(path: Path) -> dict[str, str]:
         metadata = file.metadata() or {}
     if metadata.get("format") != FORMAT:
         raise PhotostyleError(
-            f"{path} is of another program; convert it with `photostyle weights import`."
+            f"{path} is not a photostyle checkpoint; convert one with `photostyle weights import`."
         )
     return metadata
 
@@ -155,7 +155,7 @@ def save(
         for name, tensor in network.state_dict().items()
     }
     with new_file(path, overwrite=overwrite) as file:
-        file.write(serialise(tensors, metadata))
+        file.write(serialize(tensors, metadata))
 
 
 def fill(network: torch.nn.Module, tensors: dict[str, Tensor], origin: str) -> None:
@@ -202,7 +202,7 @@ def _damaged(path: Path, error: Exception) -> PhotostyleError:
 def _open(path: Path) -> Any:
     if not path.is_file():
         names = ", ".join(bundled()) or "none"
-        raise PhotostyleError(f"There is no weights file {path}; bundled by name: {names}.")
+        raise PhotostyleError(f"The weights file {path} does not exist; bundled weights: {names}.")
     try:
         return safe_open(path, "pt")
     except (SafetensorError, OSError) as error:

@@ -60,10 +60,10 @@ class Moments:
         offset, unit = -origin.to(precision), scale.to(precision)
         for start in range(0, size, chunk):
             part = slice(start, start + chunk)
-            centred = torch.addcdiv(offset, pixels[:, part].to(precision), unit)
-            weighted = centred if pixel_weights is None else centred * pixel_weights[:, part]
+            centered = torch.addcdiv(offset, pixels[:, part].to(precision), unit)
+            weighted = centered if pixel_weights is None else centered * pixel_weights[:, part]
             total.append(weighted.sum(1))
-            products.append(weighted.mT @ centred)
+            products.append(weighted.mT @ centered)
         step = torch.stack(total).double().sum(0) / count[:, None]
         second = torch.stack(products).double().sum(0) / count[:, None, None]
         covariance = second - step[:, :, None] * step[:, None, :]

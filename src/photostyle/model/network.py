@@ -29,7 +29,7 @@ MINIMUM_SIZE = 2 * STRIDE
 
 
 class Visitor:
-    """Sees the features at every WCT layer and may map them; this one leaves them as they are.
+    """Receives the features at every WCT layer and may return maps; the base class returns none.
 
     A visitor that records moments learns a style, one that returns maps transfers it.
     """
@@ -66,7 +66,7 @@ class Unmapped(Visitor):
 
 @dataclass(frozen=True)
 class MappedFeatures:
-    """Features, the affine map they are still to go through, and whether to enlarge them 2 x 2.
+    """Features with a pending affine map, and a pending enlargement by 2 x 2.
 
     The convolution that reads them does both: it folds the map into its kernel and computes the
     enlarged result from the small features.
@@ -127,7 +127,7 @@ def _convolve_enlarged(features: Tensor, weight: Tensor, bias: Tensor | None) ->
 
 
 def _even_and_odd(kernels: Tensor, dim: int) -> Tensor:
-    """What 3 weights along a dimension add up to at even and at odd pixels: (2, ...)."""
+    """Sums of the 3 weights along a dimension, for even and for odd pixels: (2, ...)."""
     before, here, after = kernels.unbind(dim)
     even, odd = (before, here + after), (before + here, after)
     return torch.stack([torch.stack(weights, dim) for weights in (even, odd)])
@@ -178,7 +178,7 @@ class Link(NamedTuple):
     normalized: MappedFeatures
 
     def max_pool(self, window: int) -> MappedFeatures:
-        """The normalized features, max-pooled; an increasing map may as well come after pooling."""
+        """The normalized features, max-pooled; an increasing map commutes with pooling."""
         if self.transferred.mapping is None:
             return replace(self.normalized, features=F.max_pool2d(self.normalized.features, window))
         return self.normalized.max_pool(window)

@@ -1,4 +1,4 @@
-"""Checkpoints of the reference implementation and of VGG-19, recognised by their content."""
+"""Checkpoints of the reference implementation and of VGG-19, recognized by their content."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ _CAFFE_MEAN = (103.939, 116.779, 123.68)
 def read_vgg(path: Path) -> tuple[dict[str, Tensor], Padding]:
     """Read VGG-19 weights: (tensors ``convB_I.weight``/``.bias`` and ``conv0``, padding mode).
 
-    Recognised by the names inside: torchvision's ``vgg19`` state dict; the reference encoder
+    Recognized by the names inside: torchvision's ``vgg19`` state dict; the reference encoder
     (``conv1`` to ``conv14``); Caffe names (``conv1_1``; RGB 0..1 becomes BGR 0..255 minus the
     mean); Collaborative Distillation (``conv0``, ``conv11``, ...); the reference's Lua file.
     All tensors become float32. Raises PhotostyleError otherwise.
@@ -199,7 +199,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
 
 def imagenet_conversion() -> dict[str, Tensor]:
-    """torchvision's normalisation of RGB 0..1 as the 1x1 convolution conv0."""
+    """torchvision's normalization of RGB 0..1 as the 1x1 convolution conv0."""
     mean, std = torch.tensor(_IMAGENET_MEAN), torch.tensor(_IMAGENET_STD)
     return {"conv0.weight": torch.diag(1 / std)[..., None, None], "conv0.bias": -mean / std}
 

@@ -1,4 +1,4 @@
-"""Files of Torch 7 (``.t7``): read as data, with every size checked against what is there.
+"""Files of Torch 7 (``.t7``): read as data, with every size checked against the size of the file.
 
 The format is that of torch7's File.lua and generic/Tensor.c on 64-bit machines: little-endian, int
 4 bytes, long 8 bytes. Functions are skipped.
@@ -127,7 +127,7 @@ class _Parser:
         if min(shape) < 1 or min(strides) < 0 or start < 0:
             raise ValueError("it contains a tensor of negative size")
         last = start + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
-        # The product as well: strides of zero would make much of little.
+        # The product as well: strides of zero would turn a small storage into a huge tensor.
         if last >= storage.size or np.prod(shape, dtype=float) > storage.size:
             raise ValueError("it contains a tensor larger than its storage")
         bytes_apart = [stride * storage.itemsize for stride in strides]

@@ -43,11 +43,11 @@ def map_strips(function: Callable[[Tensor], Tensor], pixels: Tensor) -> Tensor:
 
 
 class Canvas:
-    """A photo of any type that is read, and its result that is written, in strips of float32, 0..1.
+    """Reads a photo of any type and writes its result, in strips of float32, 0..1.
 
     The result has the type of the photo, but a PIL image comes back in RGB, or RGBA with its alpha,
     and a tensor as float32 on its device. in_place: let the result overwrite the photo if that is a
-    writable array. device: where strips are computed on. Raises PhotostyleError if it is not a
+    writable array. device: the device of the strips. Raises PhotostyleError if it is not a
     photo: another type, shape or depth, empty, or with NaN or infinite values.
     """
 

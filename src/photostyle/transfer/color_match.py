@@ -22,7 +22,7 @@ SAMPLE = 1 << 16
 """Number of pixels of a photo, roughly, that its colours are matched by."""
 
 KNEE = 0.7
-"""Where `roll_off` starts, as a fraction of the headroom, see there."""
+"""Where `roll_off` starts, as a fraction of the headroom."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def roll_off(result: Tensor, content: Tensor) -> Tensor:
     k and limit 1, to k + (1 - k) u / (1 + u), u = (t - k) / (1 - k). Unchanged values stay.
     """
     soft = 1 - KNEE
-    # What exceeds KNEE + soft content or soft content, which is where t is KNEE.
+    # The excess over the values at which t = KNEE: KNEE + soft content above, soft content below.
     over = F.softshrink(torch.sub(result, content, alpha=soft).sub_(KNEE / 2), KNEE / 2)
     side = over.detach().sign()
     # With o = |over| and s = (1 - k) headroom, the excess of o is o - o s / (o + s). Without

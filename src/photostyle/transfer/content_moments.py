@@ -19,7 +19,7 @@ PIXELS, RESIDUAL = "pixels", "residual"
 
 
 class Statistic(Protocol):
-    """What is measured of a content: `Moments`, `photostyle.transfer.color_match.ColorMatch`."""
+    """A statistic of a content: `Moments`, `photostyle.transfer.color_match.ColorMatch`."""
 
     def lerp(self: S, other: S, fraction: float) -> S: ...
 
@@ -30,7 +30,7 @@ S = TypeVar("S", bound=Statistic)
 class ContentMoments:
     """Moments of each photo of a batch, and its colour match: measured once and then kept.
 
-    mask: (B, 1, H, W), how much each pixel of the photo counts, 0..1; None if all count.
+    mask: (B, 1, H, W), the weight of each pixel of the photo, 0..1; None if all count.
     """
 
     def __init__(self, mask: Tensor | None = None) -> None:
@@ -50,7 +50,7 @@ class ContentMoments:
         )
 
     def population(self, batch: Tensor) -> Tensor:
-        """The pixels of a batch (B, C, h, w) that statistics are taken of, photo by photo."""
+        """The pixels of a batch (B, C, h, w) over which statistics are computed, photo by photo."""
         return batch
 
     def next_frame(self) -> None:

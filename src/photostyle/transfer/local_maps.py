@@ -106,9 +106,9 @@ def apply_maps(
     soft: bool,
     progress: Callable[[float], None] = lambda _: None,
 ) -> None:
-    """Put a photo through maps for its size, strip by strip.
+    """Apply maps to a photo of their size, strip by strip.
 
-    soft: whether to `roll_off` instead of clipping. progress: told the fraction that is done.
+    soft: whether to `roll_off` instead of clipping. progress: called with the fraction done.
     """
     for top, bottom in canvas.strips():
         strip = canvas.rows(top, bottom)
@@ -175,16 +175,16 @@ class LocalAffineMaps:
 def _mean(x: Tensor, radius: int) -> Tensor:
     """Means of x (C, H, W) over windows that are cut off at the edges, by running sums."""
     # Sums of what is centred stay small, and so does their rounding.
-    centre = x.mean((1, 2), keepdim=True)
-    x = x - centre
+    center = x.mean((1, 2), keepdim=True)
+    x = x - center
     for dim, sides in ((1, (0, 0, radius + 1, radius)), (2, (radius + 1, radius))):
         length = x.shape[dim]
         sums = F.pad(x, sides).cumsum(dim)
-        centres = torch.arange(length, device=x.device)
-        first, last = (centres - radius).clamp_min(0), (centres + radius).clamp_max(length - 1)
+        centers = torch.arange(length, device=x.device)
+        first, last = (centers - radius).clamp_min(0), (centers + radius).clamp_max(length - 1)
         count = (last - first + 1).view(-1, *(1,) * (2 - dim)).to(x)
         x = (sums.narrow(dim, 2 * radius + 1, length) - sums.narrow(dim, 0, length)) / count
-    return x + centre
+    return x + center
 
 
 def _ridge(epsilon: float, like: Tensor) -> Tensor:
@@ -193,7 +193,7 @@ def _ridge(epsilon: float, like: Tensor) -> Tensor:
 
 
 def _product(a: Tensor, b: Tensor) -> Tensor:
-    """Of matrices (3, 3, ...)."""
+    """The product of matrices (3, 3, ...)."""
     product = a[:, :1] * b[0]
     for k in (1, 2):
         product = torch.addcmul(product, a[:, k : k + 1], b[k])

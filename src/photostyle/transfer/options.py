@@ -1,4 +1,4 @@
-"""What users choose of a transfer, and its defaults; imports nothing heavy, so that help can."""
+"""Options of a transfer and their defaults; imports nothing heavy, so that --help stays fast."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ TILE = 1024
 """Side of a tile in exact mode, in pixels."""
 
 Temporal = Literal["shot", "smooth", "frame"]
-"""What the moments of the content are taken of: the whole shot, frames with those before them, or
-each frame on its own."""
+"""Where the content's statistics come from: the whole shot, a running mean over frames, or each
+frame separately."""
 
 TEMPORALS = get_args(Temporal)
 

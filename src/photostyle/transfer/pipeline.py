@@ -79,7 +79,7 @@ class StyleTransfer(Visitor):
         return normalize(self.content.moments(layer, features), mapping)
 
     def residual_map(self, pixels: Tensor, residual: Tensor) -> AffineMap:
-        """Maps residuals as the colours of the two photos would be, and their mean exactly.
+        """The map for residuals: the colour map between the two photos, and their means exactly.
 
         The means of the residuals are what reconstruction gets wrong in the colour of each photo.
         """
@@ -93,7 +93,7 @@ class StyleTransfer(Visitor):
         return mapping.blend(self.strength)
 
     def color_match(self, result: Tensor, content: Tensor) -> ColorMatch:
-        """What gives a composed result of ``content``, both (B, 3, H, W), the style's colours."""
+        """The colour match from a composed result of ``content``, both (B, 3, H, W), to the style."""
 
         def measure() -> ColorMatch:
             made, photo = (self.content.population(batch) for batch in (result, content))

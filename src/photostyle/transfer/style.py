@@ -1,4 +1,4 @@
-"""What is learned of a style photo."""
+"""A learned style."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from photostyle.transfer.tone_curves import ToneHistogram
 
 @dataclass(frozen=True)
 class Style:
-    """What is known of a style photo.
+    """The statistics of a style photo.
 
     moments: of its features by WCT layer, of its pixels (PIXELS), and of what the auto-encoder
     loses of them (RESIDUAL). tones: of its pixels. digest: of the weights that it was learned
@@ -63,7 +63,7 @@ def learn_style(
 ) -> tuple[Style, Tensor]:
     """The style of RGB (B, 3, H, W), 0..1, and the network's reconstruction of it.
 
-    mask: (B, 1, H, W), how much each pixel counts, 0..1; None if all count.
+    mask: (B, 1, H, W), the weight of each pixel, 0..1; None if all count.
     """
     recorder = StyleRecorder(mask)
     with full_precision(pixels.device):

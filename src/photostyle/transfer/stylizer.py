@@ -30,13 +30,13 @@ EXACT_PIXELS = 1 << 20
 """Mode "auto" transfers photos of at most this many pixels exactly."""
 
 Mask = npt.NDArray[np.uint8] | npt.NDArray[np.floating]
-"""(H, W), uint8 or floats in 0..1: how much each pixel counts where statistics are taken."""
+"""(H, W), uint8 or floats in 0..1: the weight of each pixel in the statistics."""
 
 
 def load(source: str | os.PathLike[str] = "photonas", device: str = "auto") -> Stylizer:
     """A stylizer with the weights ``source``: a bundled name or a safetensors file.
 
-    device: "cpu", "cuda", "cuda:N", or "auto" for CUDA if there is any. Raises PhotostyleError if
+    device: "cpu", "cuda", "cuda:N", or "auto" for CUDA if available. Raises PhotostyleError if
     the weights or the device are not available.
     """
     return Stylizer(checkpoints.load(source), choose_device(device))
@@ -58,7 +58,7 @@ def choose_device(name: str) -> torch.device:
 
 
 class Stylizer:
-    """Learns the style of one photo and gives it to others.
+    """Learns the style of one photo and applies it to others.
 
     ``learn`` and ``apply`` take any `ImageLike` of any size, and raise PhotostyleError for others.
     The network of the checkpoint is moved to the device, not copied.
@@ -100,7 +100,7 @@ class Stylizer:
         mode: "exact" runs the network on the photo itself, in tiles of ``tile`` pixels if it is
         larger; "fast" runs it on a copy with a long side of ``working_size`` pixels; both apply
         local affine colour maps to the photo; "auto" is `choose_mode`. in_place: overwrite the
-        photo if it is a writable array. progress: told the fraction that is done, in 0..1.
+        photo if it is a writable array. progress: called with the fraction done, 0..1.
         """
         check_strength(strength)
         check_working_size(working_size)

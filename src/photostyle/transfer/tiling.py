@@ -113,7 +113,7 @@ class TiledMoments(ContentMoments):
         return self._of_tile[layer]
 
     def merge(self) -> bool:
-        """End a pass over all tiles: pending moments become known. Whether there were any."""
+        """End a pass over all tiles: merge the pending moments; return whether there were any."""
         found = bool(self._pending)
         self.known |= {layer: Moments.merge(parts) for layer, parts in self._pending.items()}
         self._pending.clear()
@@ -157,8 +157,8 @@ def compose_tiled(
 ) -> Tensor:
     """`photostyle.transfer.pipeline.compose` for RGB (1, 3, H, W) on any device, in tiles.
 
-    size: of what is kept of a tile, in pixels. progress: told the fraction that is done. Raises
-    PhotostyleError for a size smaller than the overlap.
+    size: side of a tile without its overlap, in pixels. progress: called with the fraction done.
+    Raises PhotostyleError for a size smaller than the overlap.
     """
     height, width = content.shape[-2:]
     parts = list(tiles(height, width, size))

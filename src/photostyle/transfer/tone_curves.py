@@ -70,7 +70,7 @@ class ToneHistogram:
 
     def mean(self) -> Tensor:
         """The mean tone, (B, C)."""
-        return (self.counts * _centres(self.counts)).sum(-1) / self.counts.sum(-1)
+        return (self.counts * _centers(self.counts)).sum(-1) / self.counts.sum(-1)
 
     def curves(self, target: ToneHistogram) -> ToneCurves:
         """The curves that map these tones to ``target``'s, as far as they stay gentle.
@@ -132,7 +132,7 @@ def _smoothed(values: Tensor, width: float) -> Tensor:
     return padded.unfold(-1, len(kernel), 1) @ (kernel / kernel.sum())
 
 
-def _centres(like: Tensor) -> Tensor:
+def _centers(like: Tensor) -> Tensor:
     return LOW + (HIGH - LOW) / BINS * (_numbers(BINS, like) + 0.5)
 
 

@@ -55,7 +55,7 @@ AnyFrame = TypeVar("AnyFrame", bound=Frame)
 
 @dataclass(frozen=True)
 class StyleCue:
-    """From ``time`` on, in seconds, the style is ``style``."""
+    """Switches to ``style`` at ``time``, in seconds."""
 
     time: float
     style: Style
@@ -75,7 +75,7 @@ class StyleTimeline:
             raise PhotostyleError(f"The fade must take 0 or more seconds, not {fade}.")
         for cue in cues:
             if not math.isfinite(cue.time):
-                raise PhotostyleError(f"A style must begin at a time in seconds, not {cue.time}.")
+                raise PhotostyleError(f"A style must start at a finite time, not {cue.time}.")
         self.cues = sorted(cues, key=lambda cue: cue.time)
         self.fade = fade
 
@@ -199,7 +199,7 @@ class VideoStylizer:
         before: LocalAffineMaps | None,
         after: LocalAffineMaps | None = None,
     ) -> Iterator[AnyFrame]:
-        """Frames that follow one with the maps ``before``; ``after``: the maps of the last one."""
+        """Apply maps from ``before`` (of the frame before) to ``after`` (of the last of frames)."""
         after = after or self._maps(frames[-1])
         soft = self.stylizer.checkpoint.transfer.refine
         for number, frame in enumerate(frames, 1):
@@ -278,7 +278,7 @@ class _Sample:
 
 
 class _CutDetector:
-    """Tells where one shot ends and the next begins.
+    """Detects cuts between shots.
 
     A cut changes the picture and its colours at once; motion changes one more than the other.
     """
