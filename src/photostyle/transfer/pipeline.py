@@ -93,7 +93,7 @@ class StyleTransfer(Visitor):
         return mapping.blend(self.strength)
 
     def color_match(self, result: Tensor, content: Tensor) -> ColorMatch:
-        """The colour match from a composed result of ``content``, both (B, 3, H, W), to the style."""
+        """The colour match from a composed result of ``content``, (B, 3, H, W), to the style."""
 
         def measure() -> ColorMatch:
             made, photo = (self.content.population(batch) for batch in (result, content))
