@@ -536,8 +536,6 @@ def test_an_interrupted_run_leaves_nothing(folder: Path, number: int, code: int)
         [*COMMAND, "image", "pipe.jpg", "dusk.png"],
         stderr=subprocess.PIPE,
         text=True,
-        # A shell starts what runs in its background with SIGINT ignored, which would be inherited.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     writer = None
     while writer is None:  # until the command reads the other end
