@@ -47,7 +47,7 @@ def interrupted(found: Counter[str]) -> int:
 
 @pytest.mark.parametrize("number", faults.SIGNALS)
 def test_signals_at_random_moments(workspace: faults.Workspace, number: signal.Signals) -> None:
-    assert interrupted(faults.send_signals(workspace, 12, number)) > 0
+    assert interrupted(faults.send_signals(workspace, 8, number)) > 0
 
 
 @pytest.mark.parametrize("number", faults.SIGNALS)

@@ -590,7 +590,7 @@ def test_impossible_searches_are_refused(
         return outcome.stderr
 
     assert "smaller network" in refused(source="photonas")
-    assert "no weights" in refused(source=tmp_path / "missing.safetensors")
+    assert "does not exist" in refused(source=tmp_path / "missing.safetensors")
     assert "cannot be used" in refused("--storage", "nonsense://here")
     assert "cannot be used" in refused("--storage", f"{tmp_path}/no/such.log")
     (tmp_path / "cut.log").write_text('{"op_code": 0}\n{"op_co')

@@ -108,7 +108,7 @@ def test_pooled_moments_are_those_of_all_frames() -> None:
 @pytest.mark.parametrize(
     ("time", "fade", "size", "words"),
     [
-        (float("nan"), 1.0, 288, "begin at a time"),
+        (float("nan"), 1.0, 288, "start at a finite time"),
         (1.0, -1.0, 288, "fade"),
         (1.0, float("nan"), 288, "fade"),
         (1.0, float("inf"), 288, "fade"),
