@@ -9,7 +9,7 @@ from torch import Tensor
 
 from photostyle.model.architecture import FULL_WIDTHS, PHOTONAS, PHOTONET, Architecture
 from photostyle.model.moments import AffineMap
-from photostyle.model.network import MappedFeatures, PhotoNet, Unmapped, Visitor, pad
+from photostyle.model.network import MappedFeatures, PhotoNet, Visitor, pad
 
 WIDTHS = (4, 6, 5, 7, 8)
 
@@ -97,9 +97,10 @@ def test_folded_maps_are_those_applied_to_features(string: str, seed: int) -> No
     }
 
     levels = network.encode(pad(pixels))
-    folded = network.decode(levels, pixels.shape, Mapping(maps))
-    applied = network.decode(levels, pixels.shape, Mapping(each))
-    reconstruction = network.decode(levels, pixels.shape, Unmapped(Mapping(maps)))
+    links, plain = network.link(levels, Mapping(maps))
+    folded = network.decode(links, pixels.shape, Mapping(maps))
+    applied = network(pixels, Mapping(each))
+    reconstruction = network.decode(plain, pixels.shape, Visitor())
     torch.testing.assert_close(folded, applied, rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(reconstruction, network(pixels), rtol=1e-4, atol=1e-5)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -54,16 +54,6 @@ def normalize(moments: Moments, mapping: AffineMap | None) -> AffineMap:
     return mapping.then(normalization(moments.mapped(mapping)))
 
 
-class Unmapped(Visitor):
-    """Normalizes like another visitor, but leaves the features at WCT layers unchanged."""
-
-    def __init__(self, visitor: Visitor) -> None:
-        self._visitor = visitor
-
-    def normalize(self, layer: str, features: Tensor, mapping: AffineMap | None) -> AffineMap:
-        return self._visitor.normalize(layer, features, mapping)
-
-
 @dataclass(frozen=True)
 class MappedFeatures:
     """Features with a pending affine map, and a pending enlargement by 2 x 2.
@@ -84,30 +74,35 @@ class MappedFeatures:
         """The mapped features, not enlarged."""
         return self.features if self.mapping is None else self.mapping(self.features)
 
-    def max_pool(self, window: int) -> MappedFeatures:
+    def max_pool(self, window: int, increasing: bool) -> MappedFeatures:
+        """The mapped features, max-pooled; an increasing map commutes with pooling."""
+        if increasing:
+            return replace(self, features=F.max_pool2d(self.features, window))
         return MappedFeatures(F.max_pool2d(self.resolve(), window))
 
-    def convolve(self, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def convolve(self, weight: Tensor, bias: Tensor) -> Tensor:
         """The convolution of the mapped, enlarged features, with reflection padding."""
-        features, mapping = self.features, self.mapping
-        if mapping is not None and len(mapping.matrix) > 1:  # a map for each photo of the batch
-            features, mapping = self.resolve(), None
-        if mapping is not None:
-            kernel = weight.double()
-            shift = torch.einsum("oiyx,i->o", kernel, mapping.bias[0])
-            bias = (shift if bias is None else bias + shift).to(weight.dtype)
-            weight = torch.einsum("oiyx,ij->ojyx", kernel, mapping.matrix[0]).to(weight.dtype)
         convolution = _convolve_enlarged if self.enlarged else _convolve_reflecting
-        return convolution(features, weight, bias)
+        return convolution(*self.fold(weight, bias))
+
+    def fold(self, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Features, kernel and bias, with the map in the kernel if it is one for all photos."""
+        mapping = self.mapping
+        if mapping is None or len(mapping.matrix) > 1:
+            return self.resolve(), weight, bias
+        kernel = weight.double()
+        bias = bias + torch.einsum("oiyx,i->o", kernel, mapping.bias[0])
+        kernel = torch.einsum("oiyx,ij->ojyx", kernel, mapping.matrix[0])
+        return self.features, kernel.to(weight.dtype), bias.to(weight.dtype)
 
 
-def _convolve_reflecting(features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def _convolve_reflecting(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     if weight.shape[-1] > 1:
         features = F.pad(features, (1, 1, 1, 1), mode="reflect")
     return F.conv2d(features, weight, bias)
 
 
-def _convolve_enlarged(features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def _convolve_enlarged(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """The 3x3 convolution of features enlarged 2 x 2, computed from the small features.
 
     Of the pixels that a row of the kernel covers at least two are the same, and their weights add
@@ -117,7 +112,7 @@ def _convolve_enlarged(features: Tensor, weight: Tensor, bias: Tensor | None) ->
     kernels = _even_and_odd(_even_and_odd(weight, 3), 3).flatten(0, 2)
     # Reflection of an enlarged photo repeats its edge.
     padded = F.pad(features, (1, 1, 1, 1), mode="replicate")
-    parts = F.conv2d(padded, kernels, None if bias is None else bias.repeat(4))
+    parts = F.conv2d(padded, kernels, bias.repeat(4))
     parts = parts.permute(0, 2, 3, 1).unflatten(3, (2, 2, len(weight)))
     result = parts.new_empty(batch, height, 2, width, 2, len(weight))
     for p in range(2):
@@ -171,17 +166,38 @@ class Encoder(nn.Module):
         return F.relu_(self.get_submodule(name)(features))
 
 
-class Link(NamedTuple):
-    """A level of the encoder as the decoder reads it: after WCT, and normalized after that."""
+class Link:
+    """A level of the encoder as the decoder reads it.
 
-    transferred: MappedFeatures
-    normalized: MappedFeatures
+    pooled, joined: what the aggregation and the skip link read, after WCT and normalization.
+    twin: the same link with or without WCT, which reads the same features.
+    """
 
-    def max_pool(self, window: int) -> MappedFeatures:
-        """The normalized features, max-pooled; an increasing map commutes with pooling."""
-        if self.transferred.mapping is None:
-            return replace(self.normalized, features=F.max_pool2d(self.normalized.features, window))
-        return self.normalized.max_pool(window)
+    def __init__(self, pooled: MappedFeatures, joined: MappedFeatures) -> None:
+        self.pooled, self.joined = pooled, joined
+        self.twin: Link | None = None
+        self._convolved: Tensor | None = None
+
+    def convolve(self, weight: Tensor) -> Tensor:
+        """The convolution of the skip link, with the kernel of the one layer that reads it.
+
+        That of the twin is computed along, so that a large level is read once for both.
+        """
+        if self._convolved is None:
+            pair = [self, self.twin] if self.twin else [self]
+            zero = weight.new_zeros(len(weight))
+            folded = [link.joined.fold(weight, zero) for link in pair]
+            if all(features is folded[0][0] for features, _, _ in folded):
+                kernels, biases = (
+                    torch.cat(parts) for parts in list(zip(*folded, strict=True))[1:]
+                )
+                results = _convolve_reflecting(folded[0][0], kernels, biases).split(len(weight), 1)
+            else:
+                results = tuple(_convolve_reflecting(*one) for one in folded)
+            for link, result in zip(pair, results, strict=True):
+                link._convolved = result
+        assert self._convolved is not None
+        return self._convolved
 
 
 Links = dict[int, Link]
@@ -230,7 +246,9 @@ class PhotoNet(nn.Module):
 
         ``visitor`` sees the features at every WCT layer of the architecture.
         """
-        return self.decode(self.encode(pad(pixels)), pixels.shape, visitor or Visitor())
+        visitor = visitor or Visitor()
+        links, _ = self.link(self.encode(pad(pixels)), visitor)
+        return self.decode(links, pixels.shape, visitor)
 
     def channels(self, layer: str) -> int:
         """Channels of the features at a WCT layer."""
@@ -252,9 +270,24 @@ class PhotoNet(nn.Module):
         return levels
 
     @record_function("decoding")
-    def decode(self, levels: dict[int, Tensor], shape: Sequence[int], visitor: Visitor) -> Tensor:
-        """Pixels (B, 3, H, W) from the levels of an encoded photo of ``shape`` (..., H, W)."""
-        links = self._link(levels, visitor)
+    def link(self, levels: dict[int, Tensor], visitor: Visitor) -> tuple[Links, Links]:
+        """The levels as the decoder reads them, with WCT by the visitor's maps and without.
+
+        Levels that WCT leaves unchanged are the same links in both.
+        """
+        links, plain = {}, {}
+        for level in sorted(levels, reverse=True):
+            layer = "level5" if level == 5 else f"skip{level}"
+            mapping = self._visit(layer, levels[level], visitor)
+            links[level] = plain[level] = self._link(level, levels[level], mapping, visitor)
+            if mapping is not None:
+                plain[level] = self._link(level, levels[level], None, visitor)
+                links[level].twin, plain[level].twin = plain[level], links[level]
+        return links, plain
+
+    @record_function("decoding")
+    def decode(self, links: Links, shape: Sequence[int], visitor: Visitor) -> Tensor:
+        """Pixels (B, 3, H, W) from the links of an encoded photo of ``shape`` (..., H, W)."""
         x = self._aggregate(links)
         x = self._stage1(x, visitor)
         x = self._stage2(x, links, visitor)
@@ -264,27 +297,30 @@ class PhotoNet(nn.Module):
         height, width = shape[-2:]
         return x.features[..., :height, :width]
 
-    def _link(self, levels: dict[int, Tensor], visitor: Visitor) -> Links:
-        """WCT and instance normalization (INSL) of levels 5 to 1, as maps still to be applied."""
-        links = {}
-        for level in sorted(levels, reverse=True):
-            features, layer = levels[level], "level5" if level == 5 else f"skip{level}"
-            mapping = self._visit(layer, features, visitor)
-            transferred = normalized = MappedFeatures(features, mapping)
-            if level < 5 and (
-                self.architecture.normalizes(level) or self.architecture.aggregates(level)
-            ):
-                normalized = MappedFeatures(features, visitor.normalize(layer, features, mapping))
-            links[level] = Link(transferred, normalized)
-        return links
+    def _link(
+        self, level: int, features: Tensor, mapping: AffineMap | None, visitor: Visitor
+    ) -> Link:
+        transferred = MappedFeatures(features, mapping)
+        a = self.architecture
+        if level == 5 or not (a.normalizes(level) or a.aggregates(level)):
+            return Link(transferred, transferred)
+        normalized = replace(
+            transferred, mapping=visitor.normalize(f"skip{level}", features, mapping)
+        )
+        if not a.aggregates(level):
+            return Link(transferred, normalized)
+        # Normalization alone is increasing, so that pooling may come first.
+        window = STRIDE >> (level - 1)
+        pooled = normalized.max_pool(window, increasing=mapping is None)
+        return Link(pooled, normalized if a.normalizes(level) else transferred)
 
     def _aggregate(self, links: Links) -> MappedFeatures:
         """BFA: level 5 with the normalized, pooled levels below, through a 1x1 convolution."""
-        parts = [links[5].transferred]
+        parts = [links[5].pooled.resolve()]
         for level in (4, 3, 2, 1):
             if self.architecture.aggregates(level):
-                parts.append(links[level].max_pool(STRIDE >> (level - 1)))
-        return MappedFeatures(self.aggregate(torch.cat([part.resolve() for part in parts], 1)))
+                parts.append(links[level].pooled.resolve())
+        return MappedFeatures(self.aggregate(torch.cat(parts, 1)))
 
     def _stage1(self, x: MappedFeatures, visitor: Visitor) -> MappedFeatures:
         x = self._transfer("d1", x, visitor)
@@ -338,9 +374,7 @@ class PhotoNet(nn.Module):
         layer, own = getattr(self, name), x.features.shape[1]
         result = x.convolve(layer.weight[:, :own], layer.bias)
         if self.architecture.skips(level):
-            normalizes = self.architecture.normalizes(level)
-            link = links[level].normalized if normalizes else links[level].transferred
-            result = result.add_(link.convolve(layer.weight[:, own:], None))
+            result = result.add_(links[level].convolve(layer.weight[:, own:]))
         return MappedFeatures(F.relu_(result) if activate else result)
 
 

@@ -25,7 +25,6 @@ from torch import Tensor
 from photostyle.model.moments import AffineMap, transfer_map
 from photostyle.model.network import (
     PhotoNet,
-    Unmapped,
     Visitor,
     full_precision,
     normalize,
@@ -119,11 +118,11 @@ def compose(network: PhotoNet, pixels: Tensor, transfer: StyleTransfer) -> Tenso
     """
     settings, strength = transfer.settings, transfer.strength
     with full_precision(pixels.device):
-        levels = network.encode(pad(pixels))
-        result = network.decode(levels, pixels.shape, transfer)
+        links, plain = network.link(network.encode(pad(pixels)), transfer)
+        result = network.decode(links, pixels.shape, transfer)
         if not settings.refine and strength == 1:
             return result
-        reconstruction = network.decode(levels, pixels.shape, Unmapped(transfer))
+        reconstruction = network.decode(plain, pixels.shape, Visitor())
     residual = pixels - reconstruction
     if settings.refine:
         return result + transfer.residual_map(pixels, residual)(residual)
