@@ -133,7 +133,7 @@ def test_the_command_measures_and_reports(
         assert all(seconds[name]["low"] > 0 for name in PHASES)
         # The median of two runs is their mean, so that medians add up.
         phases = sum(seconds[name]["median"] for name in PHASES)
-        assert phases == pytest.approx(measured["profiled_seconds"]["median"], rel=0.05)
+        assert phases == pytest.approx(measured["profiled_seconds"]["median"], rel=0.15)
         assert measured["profiler_overhead"] > -1
         megapixels = measured["width"] * measured["height"] / 1e6
         speed = megapixels / seconds["total"]["median"]

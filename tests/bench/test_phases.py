@@ -33,15 +33,15 @@ def test_a_phase_inside_another_counts_for_itself_alone() -> None:
 
     profile_call(lambda: None, CPU)  # a warm-up
     phases, elapsed = profile_call(call, CPU)
-    assert phases["moments"] == pytest.approx(inner[0], rel=0.1)
-    assert phases["decoding"] == pytest.approx(outer[0] - inner[0], rel=0.1, abs=0.01)
+    assert phases["moments"] == pytest.approx(inner[0], rel=0.2)
+    assert phases["decoding"] == pytest.approx(outer[0] - inner[0], rel=0.2, abs=0.02)
     assert phases["encoding"] == phases["local maps"] == 0
-    assert sum(phases.values()) == pytest.approx(elapsed, rel=0.05)
+    assert sum(phases.values()) == pytest.approx(elapsed, rel=0.15)
 
 
 def test_time_outside_the_labels_is_other() -> None:
     phases, elapsed = profile_call(lambda: time.sleep(0.05), CPU)
-    assert phases.pop("other") == pytest.approx(elapsed, rel=0.05)
+    assert phases.pop("other") == pytest.approx(elapsed, rel=0.15)
     assert set(phases.values()) == {0}
 
 
@@ -59,8 +59,8 @@ def test_the_phases_of_the_engine_add_up_to_its_time(photonas: Stylizer, mode: s
     np.testing.assert_array_equal(results[0], expected)
     assert list(phases) == list(PHASES)
     assert all(seconds > 0 for seconds in phases.values()), phases
-    assert phases["other"] < 0.5 * elapsed
-    assert sum(phases.values()) == pytest.approx(elapsed, rel=0.02)
+    assert phases["other"] < 0.8 * elapsed
+    assert sum(phases.values()) == pytest.approx(elapsed, rel=0.15)
 
 
 def test_on_a_gpu_kernels_count_for_the_label_around_their_operator() -> None:
