@@ -188,9 +188,8 @@ class Link:
             zero = weight.new_zeros(len(weight))
             folded = [link.joined.fold(weight, zero) for link in pair]
             if all(features is folded[0][0] for features, _, _ in folded):
-                kernels, biases = (
-                    torch.cat(parts) for parts in list(zip(*folded, strict=True))[1:]
-                )
+                _, *parameters = zip(*folded, strict=True)
+                kernels, biases = (torch.cat(parts) for parts in parameters)
                 results = _convolve_reflecting(folded[0][0], kernels, biases).split(len(weight), 1)
             else:
                 results = tuple(_convolve_reflecting(*one) for one in folded)
@@ -300,6 +299,7 @@ class PhotoNet(nn.Module):
     def _link(
         self, level: int, features: Tensor, mapping: AffineMap | None, visitor: Visitor
     ) -> Link:
+        """INSL, and the pooling for BFA, of a level with its map from WCT, if any."""
         transferred = MappedFeatures(features, mapping)
         a = self.architecture
         if level == 5 or not (a.normalizes(level) or a.aggregates(level)):
