@@ -152,7 +152,7 @@ def test_a_channel_passes_items_until_it_is_closed() -> None:
     consumer = in_thread(lambda: taken.extend(channel))
     assert all(channel.put(number) for number in range(100))
     channel.close()
-    consumer.result(timeout=10)
+    consumer.result()
     assert taken == list(range(100))
     assert not channel.put(100)
 
@@ -163,6 +163,6 @@ def test_closing_a_channel_frees_a_waiting_producer() -> None:
     producer = in_thread(lambda: accepted.extend(channel.put(number) for number in range(3)))
     next(iter(channel))
     channel.close()
-    producer.result(timeout=10)
+    producer.result()
     assert accepted[0]
     assert not accepted[-1]

@@ -5,27 +5,43 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
 
-def in_thread(function: Callable[[], None]) -> Future[None]:
-    """Run a function in a thread; the future waits for it and raises its exception, if any."""
-    future: Future[None] = Future()
+class Worker:
+    """A thread that runs a function and keeps its exception, if any."""
 
-    def run() -> None:
+    def __init__(self, function: Callable[[], None]) -> None:
+        self._function = function
+        self._error: BaseException | None = None
+        # Not an executor, whose threads keep the program from exiting while they wait for ffmpeg.
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def exception(self) -> BaseException | None:
+        """Wait for the thread; its exception, if any."""
+        # Looking again and again: a signal can make a thread miss that it was notified.
+        while self._thread.is_alive():
+            self._thread.join(timeout=0.1)
+        return self._error
+
+    def result(self) -> None:
+        """Wait for the thread and raise its exception, if any."""
+        if error := self.exception():
+            raise error
+
+    def _run(self) -> None:
         try:
-            function()
+            self._function()
         except BaseException as error:
-            future.set_exception(error)
-        else:
-            future.set_result(None)
+            self._error = error
 
-    # Not an executor, whose threads keep the program from exiting while they wait for ffmpeg.
-    threading.Thread(target=run, daemon=True).start()
-    return future
+
+def in_thread(function: Callable[[], None]) -> Worker:
+    """Run a function in a thread."""
+    return Worker(function)
 
 
 class Channel(Generic[T]):
