@@ -14,7 +14,7 @@ from support.clips import make
 
 from photostyle.errors import PhotostyleError
 from photostyle.video import Clip, Reader, Source, ffmpeg, open_writer, probe
-from photostyle.video.threads import Channel, in_thread
+from photostyle.video.threads import Channel, Worker
 
 
 class BugError(RuntimeError):
@@ -149,7 +149,7 @@ def test_errors_are_found_where_threads_write_into_each_others_lines() -> None:
 def test_a_channel_passes_items_until_it_is_closed() -> None:
     channel: Channel[int] = Channel(2)
     taken: list[int] = []
-    consumer = in_thread(lambda: taken.extend(channel))
+    consumer = Worker(lambda: taken.extend(channel))
     assert all(channel.put(number) for number in range(100))
     channel.close()
     consumer.result()
@@ -160,7 +160,7 @@ def test_a_channel_passes_items_until_it_is_closed() -> None:
 def test_closing_a_channel_frees_a_waiting_producer() -> None:
     channel: Channel[int] = Channel(1)
     accepted: list[bool] = []
-    producer = in_thread(lambda: accepted.extend(channel.put(number) for number in range(3)))
+    producer = Worker(lambda: accepted.extend(channel.put(number) for number in range(3)))
     next(iter(channel))
     channel.close()
     producer.result()

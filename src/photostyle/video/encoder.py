@@ -15,7 +15,7 @@ from photostyle.video.clip import Clip
 from photostyle.video.containers import Codec
 from photostyle.video.ffmpeg import FFmpeg
 from photostyle.video.reader import PLANES, VideoFrame
-from photostyle.video.threads import Channel, in_thread
+from photostyle.video.threads import Channel, Worker
 
 WAITING = 3
 """Maximum number of frames that wait to be encoded."""
@@ -47,7 +47,7 @@ class VideoEncoder:
         self._clip = clip
         self._frames: Channel[VideoFrame] = Channel(WAITING)
         self._process = FFmpeg([*_arguments(clip, codec, encoding), *output], stdin=True)
-        self._worker = in_thread(self._write)
+        self._worker = Worker(self._write)
 
     def add(self, frame: VideoFrame) -> None:
         """Take the next frame, whose pixels must not change any more.

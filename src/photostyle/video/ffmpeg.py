@@ -14,7 +14,7 @@ from types import TracebackType
 import imageio_ffmpeg
 
 from photostyle.errors import PhotostyleError
-from photostyle.video.threads import in_thread
+from photostyle.video.threads import Worker
 
 Log = SimpleQueue[str | None]
 """Lines of a log, then None."""
@@ -77,7 +77,7 @@ class FFmpeg:
             start_new_session=True,
         )
         self.stdin, self.stdout = self._process.stdin, self._process.stdout
-        self._listener = in_thread(self._listen)
+        self._listener = Worker(self._listen)
 
     def __enter__(self) -> FFmpeg:
         return self

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from photostyle.errors import PhotostyleError
 from photostyle.video.clip import Clip
 from photostyle.video.ffmpeg import FFmpeg, Log
-from photostyle.video.threads import Channel, in_thread
+from photostyle.video.threads import Channel, Worker
 
 DECODED_AHEAD = 3
 """Maximum number of decoded frames that wait for the caller."""
@@ -71,7 +71,7 @@ class Reader:
         decoded: Channel[Pixels] = Channel(DECODED_AHEAD)
         process = FFmpeg(self._arguments(), log=log, stdout=True)
         assert process.stdout
-        worker = in_thread(partial(self._decode, process.stdout, decoded))
+        worker = Worker(partial(self._decode, process.stdout, decoded))
 
         def stop() -> None:
             decoded.close()

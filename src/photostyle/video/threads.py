@@ -39,11 +39,6 @@ class Worker:
             self._error = error
 
 
-def in_thread(function: Callable[[], None]) -> Worker:
-    """Run a function in a thread."""
-    return Worker(function)
-
-
 class Channel(Generic[T]):
     """A bounded queue between two threads, either of which may close it."""
 
