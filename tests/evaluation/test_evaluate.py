@@ -84,6 +84,46 @@ def test_vgg_adds_gram_and_style(pairs: list[str | Path], teacher: Path) -> None
     assert not outcome.stderr
 
 
+def test_label_maps_add_region_style(pairs: list[str | Path], tmp_path: Path) -> None:
+    masks = {role: tmp_path / f"{role}-masks" for role in ("content", "style")}
+    for folder in masks.values():
+        folder.mkdir()
+        for name in NAMES:
+            labels = np.zeros((50, 40, 3), np.uint8)
+            if name != "swapped":
+                labels[20:] = (0, 255, 0)
+            Image.fromarray(labels).save(folder / f"{name}.png")
+    options: list[str | Path] = [
+        "--content-masks",
+        masks["content"],
+        "--style-masks",
+        masks["style"],
+    ]
+    outcome = evaluate(*pairs, *options, "--json")
+    assert outcome.exit_code == 0, outcome.output
+    report = json.loads(outcome.stdout)
+    plain = json.loads(evaluate(*pairs, "--json").stdout)
+    *measured, swapped = report["photos"]
+    assert "region_style" not in swapped
+    assert "no region_style: swapped" in outcome.stderr
+    figures = [row.pop("region_style") for row in measured]
+    assert all(0 < figure < 1 for figure in figures)
+    assert report["mean"].pop("region_style") == pytest.approx(np.mean(figures))
+    assert report == plain  # nothing else changes
+
+    rows = list(csv.DictReader(evaluate(*pairs, *options, "--csv").stdout.splitlines()))
+    assert [row["region_style"] for row in rows] == [*(str(figure) for figure in figures), ""]
+    table = evaluate(*pairs, *options).stdout.splitlines()
+    assert "region_style" in table[0].split()
+    assert len(table[-1].split()) == len(table[0].split())
+
+    (masks["style"] / "same.png").unlink()
+    refused = evaluate(*pairs, *options)
+    assert refused.exit_code == 1
+    assert "The style mask folder" in refused.stderr
+    assert "no photo named 'same'" in refused.stderr
+
+
 def test_the_sheet_is_sorted_from_worst_to_best(pairs: list[str | Path], tmp_path: Path) -> None:
     sheet = tmp_path / "sheet.png"
     assert evaluate(*pairs, "--sheet", sheet).exit_code == 0
@@ -138,6 +178,8 @@ def test_errors_are_one_sentence(folders: Path, pairs: list[str | Path], tmp_pat
         (["--graded", "photos", "--content", "content"], "--content needs RESULTS"),
         (["results", "--content", "a", "--style", "b", "--reconstruct"], "needs --graded"),
         (["results", "--content", "a", "--style", "b", "--seed", "3"], "needs --graded"),
+        (["r", "--content", "a", "--style", "b", "--style-masks", "m"], "Give both"),
+        (["--graded", "photos", "--style-masks", "m"], "--style-masks needs RESULTS"),
         (["--graded", "photos", "--json", "--csv"], "either --json or --csv"),
     ],
 )

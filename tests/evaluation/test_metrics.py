@@ -107,6 +107,50 @@ def test_bc_of_same_and_of_disjoint_colors() -> None:
     )
 
 
+def test_region_style_by_hand() -> None:
+    result, style = landscape(), landscape(200, 90, seed=3)[..., ::-1]
+    of_result, of_style = np.zeros((128, 160), int), np.zeros((90, 200), int)
+    of_result[:, 40:120], of_style[:, 100:] = 4, 4
+    # Too small in the style photo: such a region neither counts nor has a weight.
+    of_result[:, 120:], of_style[:3, :100] = 7, 7
+    assert (of_style == 7).mean() < 0.02
+
+    def score(a: Pixels, b: Pixels) -> float:
+        return float(np.sqrt(np.exp(-metrics.swd(a, b) / 15) * metrics.bc(a, b)))
+
+    first = score(result[:, :40], style[3:, :100])
+    second = score(result[:, 40:120], style[:, 100:])
+    figure = metrics.region_style(result, style, of_result, of_style)
+    assert figure == pytest.approx(first / 3 + second * 2 / 3)
+
+
+def test_region_style_of_swapped_colors() -> None:
+    """The palette of the whole fits, but not that of the regions."""
+    labels = np.zeros((48, 64), int)
+    labels[:, :32] = 1
+    style = plain(200, 40, 40)
+    style[:, 32:] = (40, 40, 200)
+    swapped = style[:, ::-1]
+    assert metrics.bc(swapped, style) == pytest.approx(1)
+    assert metrics.region_style(style, style, labels, labels) == pytest.approx(1)
+    figure = metrics.region_style(swapped, style, labels, labels)
+    assert figure is not None
+    assert figure < 0.05
+
+
+def test_no_region_style_without_two_regions() -> None:
+    photo, one, two = landscape(), np.zeros((128, 160), int), np.zeros((128, 160), int)
+    two[:64] = 1
+    assert metrics.region_style(photo, photo, two, two) == pytest.approx(1)
+    assert metrics.region_style(photo, photo, one, two) is None
+    assert metrics.region_style(photo, photo, one, one) is None
+    assert metrics.region_style(photo, photo, two, two + 2) is None
+    two[:] = 0
+    two[:2] = 1
+    assert metrics.region_style(photo, photo, two, two) is None
+    assert "region_style" not in metrics.measure(photo, photo, photo, labels=(one, one))
+
+
 @pytest.mark.parametrize("function", TO_CONTENT)
 def test_the_content_itself_scores_perfectly(function: object) -> None:
     assert function(landscape(), landscape()) == pytest.approx(1)  # type: ignore[operator]
@@ -202,6 +246,10 @@ def test_a_worse_result_scores_less() -> None:
         for sigma in (0, 2, 5, 20)
     ]
     assert scores == sorted(scores, reverse=True)
+
+
+def test_mean_leaves_out_what_was_not_measured() -> None:
+    assert metrics.mean([{"bc": 1.0}, {"bc": 2.0, "style": 4.0}]) == {"bc": 1.5, "style": 4}
 
 
 def test_mean_takes_the_median_of_lip() -> None:

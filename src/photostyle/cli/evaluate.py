@@ -27,6 +27,8 @@ _results, _graded = _options.of(evaluate_results), _options.of(evaluate_graded)
 @click.option("--style", type=FILE, help="Folder of the style photos.")
 @_results("--target", type=FILE, help="Folder of the correct results.")
 @_results("--vgg", "--teacher", "vgg", type=FILE, help="VGG-19 weights, for gram and style.")
+@_results("--content-masks", type=FILE, help="Folder of label maps of the content photos.")
+@_results("--style-masks", type=FILE, help="Folder of label maps of the style photos.")
 @click.option("--graded", type=FILE, help="Folder of photos to make graded pairs from.")
 @_graded(
     "--model",
@@ -56,8 +58,11 @@ def evaluate(ctx: click.Context, /, as_json: bool, as_csv: bool, **options: Any)
     extension. photostyle.evaluation.metrics defines the metrics; score combines them. The last
     line shows the mean of each metric (for lip, the median).
 
+    In label maps each colour is a region. With them, region_style says how close the regions of
+    the result are to the same regions of the style photo; it does not enter score.
+
     \b
-    higher is better   score; style, bc; grad, struct; psnr, ssim
+    higher is better   score; style, bc, region_style; grad, struct; psnr, ssim
     lower is better    gram, swd; lip, clip (%), noise, halo (1 is ideal); ciede2000
 
     With --graded instead of RESULTS the command measures a network on pairs with a known answer:
@@ -71,10 +76,16 @@ def evaluate(ctx: click.Context, /, as_json: bool, as_csv: bool, **options: Any)
         click.echo("Without --vgg, gram and style are left out.", err=True)
     with _progress.bar() as progress:
         rows = function(**given, progress=progress)
+    without = [row["name"] for row in rows if "region_style" not in row]
+    if options["content_masks"] and without:
+        click.echo(
+            f"Without two common regions, these pairs have no region_style: {', '.join(without)}.",
+            err=True,
+        )
     if as_json:
         click.echo(json.dumps({"mean": summarize(rows), "photos": rows}, indent=1))
     elif as_csv:
-        writer = csv.DictWriter(sys.stdout, rows[0], lineterminator="\n")
+        writer = csv.DictWriter(sys.stdout, _columns(rows), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
     elif function is evaluate_results:
@@ -98,6 +109,8 @@ def _choose(ctx: click.Context) -> tuple[Callable[..., list[Row]], dict[str, Any
             raise click.UsageError(f"{parameter.opts[0]} needs {other}.")
     if options["results"] and not (options["content"] and options["style"]):
         raise click.UsageError("RESULTS needs --content and --style.")
+    if (options["content_masks"] is None) != (options["style_masks"] is None):
+        raise click.UsageError("Give both --content-masks and --style-masks, or neither.")
     return function, {name: options[name] for name in known if name != "progress"}
 
 
@@ -117,21 +130,27 @@ def _summary(rows: Sequence[Row]) -> list[Row]:
     return table
 
 
+def _columns(rows: Sequence[Row]) -> list[str]:
+    """The names of all figures; a row lacks those that cannot be measured."""
+    return max((list(row) for row in rows), key=len)
+
+
 def _print(rows: Sequence[Row], footer: Row | None = None) -> None:
-    """Print rows as a table with the columns of the first row."""
+    """Print rows, and the footer below them, as a table."""
     from rich.console import Console
     from rich.table import Table
 
+    columns = _columns(rows)
     table = Table(box=None, show_footer=footer is not None, header_style="bold")
-    for number, name in enumerate(rows[0]):
+    for number, name in enumerate(columns):
         table.add_column(
             name,
-            _text(footer[name]) if footer else "",
+            _text(footer.get(name, "")) if footer else "",
             justify="right" if number else "left",
             no_wrap=True,
         )
     for row in rows:
-        table.add_row(*(_text(row.get(name, "")) for name in rows[0]))
+        table.add_row(*(_text(row.get(name, "")) for name in columns))
     # Wide enough that no figure is cut off: a pipe has no width, and a narrow terminal wraps.
     Console(width=1000).print(table)
 

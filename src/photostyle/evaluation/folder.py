@@ -31,6 +31,8 @@ def evaluate_results(
     *,
     target: Path | None = None,
     vgg: Path | None = None,
+    content_masks: Path | None = None,
+    style_masks: Path | None = None,
     device: str = "auto",
     sheet: Path | None = None,
     overwrite: bool = False,
@@ -40,8 +42,10 @@ def evaluate_results(
 
     Each row has the name of a result and its metrics. Photos in the folders ``results``,
     ``content``, ``style`` and ``target`` (the correct results) are matched by their names without
-    extension. vgg: VGG-19 weights, for gram and style. device: as in `photostyle.load`. sheet: a
-    contact sheet to write, with content | style | result by ascending score.
+    extension. vgg: VGG-19 weights, for gram and style. content_masks, style_masks: folders of label
+    maps (see `photostyle.photo.label_map`), for region_style; give both. device: as in
+    `photostyle.load`. sheet: a contact sheet to write, with content | style | result by ascending
+    score.
 
     Raises PhotostyleError if photos are missing, unreadable or cannot be measured, or if the sheet
     exists and ``overwrite`` is False.
@@ -49,6 +53,8 @@ def evaluate_results(
     folders = {"content": content, "style": style, "result": results}
     if target:
         folders["target"] = target
+    if content_masks and style_masks:
+        folders |= {"content mask": content_masks, "style mask": style_masks}
     photos = _matching_photos(folders)
     _check_sheet(sheet, overwrite)
     measured = _measure_results(photos, _load_vgg(vgg, device) if vgg else None)
@@ -103,11 +109,15 @@ def _measure_results(
 ) -> Iterator[Measured]:
     from photostyle import photo
     from photostyle.evaluation import metrics
+    from photostyle.photo.label_map import read_label_maps
 
     for name, paths in photos.items():
+        masks = [paths.pop(role) for role in ("content mask", "style mask") if role in paths]
+        maps = read_label_maps(*masks) if masks else None
+        labels = (maps.content, maps.style) if maps else None
         pixels = {role: photo.read(path, still=True).in_srgb() for role, path in paths.items()}
         try:
-            figures = metrics.measure(**pixels, vgg=vgg)
+            figures = metrics.measure(**pixels, vgg=vgg, labels=labels)
         except PhotostyleError as error:
             raise PhotostyleError(f"{name!r} cannot be measured: {error}") from error
         yield {"name": name, **figures}, [pixels[role] for role in ("content", "style", "result")]

@@ -12,7 +12,7 @@ seed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import exp, prod
+from math import exp, prod, sqrt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +20,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from photostyle.errors import PhotostyleError, needs_extra
+from photostyle.photo.label_map import Labels, resized_labels
 
 with needs_extra("evaluate"):
     from scipy import ndimage
@@ -44,6 +45,7 @@ _VGG_SIDE = 320
 _DIRECTIONS = 64
 _SAMPLE = 20_000
 _PAIRS = 50_000
+_MIN_REGION = 0.02
 _FLOOR = 1e-7
 
 
@@ -53,11 +55,13 @@ def measure(
     result: Pixels,
     target: Pixels | None = None,
     vgg: VGGFeatures | None = None,
+    labels: tuple[Labels, Labels] | None = None,
 ) -> dict[str, float]:
     """All metrics of ``result`` by name, starting with their aggregate `score`.
 
     The content is resized to the size of the result, the style photo to its long side. A target,
-    of the size of the result, adds psnr, ssim and ciede2000; VGG-19 adds gram and style. Raises
+    of the size of the result, adds psnr, ssim and ciede2000; VGG-19 adds gram and style; the
+    labels of content and style, of any size, add region_style, unless it is None. Raises
     PhotostyleError if the aspect ratios of content and result differ by more than rounding, or if
     a photo is smaller than SMALLEST.
     """
@@ -77,6 +81,13 @@ def measure(
     measures["bc"] = bc(result, style)
     if vgg:
         measures["style"] = style_score(measures)
+    if labels:
+        regions = (
+            resized_labels(of_photo, *photo.shape[:2])
+            for of_photo, photo in zip(labels, (result, style), strict=True)
+        )
+        if (figure := region_style(result, style, *regions)) is not None:
+            measures["region_style"] = figure
     for fidelity in (grad, struct, lip, clip, noise, halo):
         measures[fidelity.__name__] = fidelity(content, result)
     if target is not None:
@@ -87,11 +98,14 @@ def measure(
 def mean(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """The mean of each metric over rows; for lip, which has a long tail, the median.
 
-    There must be at least one row, and all rows must have the same metrics.
+    A row without a metric does not count for it.
     """
+    names = dict.fromkeys(name for row in rows for name in row)
     return {
-        name: float((np.median if name == "lip" else np.mean)([row[name] for row in rows]))
-        for name in rows[0]
+        name: float(
+            (np.median if name == "lip" else np.mean)([row[name] for row in rows if name in row])
+        )
+        for name in names
     }
 
 
@@ -180,6 +194,27 @@ def bc(result: Pixels, style: Pixels) -> float:
         return smooth / smooth.sum()
 
     return float(np.sqrt(histogram(result) * histogram(style)).sum())
+
+
+def region_style(
+    result: Pixels, style: Pixels, result_labels: Labels, style_labels: Labels
+) -> float | None:
+    """Closeness to the style region by region, 0..1, higher is closer.
+
+    The mean of sqrt(exp(-swd / 15) bc), each between the pixels of one region in the result and in
+    the style photo, weighted by the region's area in the result. Labels (H, W) hold the region of
+    each pixel. Only regions that cover at least 2 % of both photos count; with fewer than two of
+    them, the figure is None.
+    """
+    scores, areas = [], []
+    for label in np.intersect1d(result_labels, style_labels):
+        regions = (result_labels == label, style_labels == label)
+        if min(region.mean() for region in regions) >= _MIN_REGION:
+            # As a photo with a single column.
+            pixels = result[regions[0]][:, None], style[regions[1]][:, None]
+            scores.append(sqrt(exp(-swd(*pixels) / 15) * bc(*pixels)))
+            areas.append(regions[0].mean())
+    return float(np.average(scores, weights=areas)) if len(scores) >= 2 else None
 
 
 # Fidelity to the content.

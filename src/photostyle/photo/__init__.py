@@ -10,6 +10,7 @@
 - `color`: ICC profiles
 - `metadata`: EXIF, XMP and resolution
 - `photo`: `Photo`, the photo in memory
+- `label_map`: masks, which say where the regions of a photo are
 - `contact_sheet`: many small photos in one file
 """
 

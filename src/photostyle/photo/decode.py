@@ -46,13 +46,16 @@ _BLOCK = 1 << 26
 _MULTIPAGE_NOTE = "The file contains several images; only the first was read."
 
 
-def read(source: str | Path | BinaryIO, *, still: bool = False) -> Photo:
+def read(
+    source: str | Path | BinaryIO, *, still: bool = False, color_managed: bool = True
+) -> Photo:
     """Read a photo from a file or binary stream, in any format of Pillow, tifffile or LibRaw.
 
     The photo is rotated by its EXIF orientation. RGB keeps its profile if that is suitable for
     processing; everything else, including grey, CMYK and Lab, is converted to sRGB. An animation
     is read with all its frames, or with ``still`` only the first; any other file with several
-    images only with the first.
+    images only with the first. With ``color_managed`` False the profile is ignored and dropped, so
+    that grey and RGB values stay as they are in the file.
 
     Libraries may log or warn about odd files, and C libraries may write to stderr; this function
     does not silence them.
@@ -65,7 +68,7 @@ def read(source: str | Path | BinaryIO, *, still: bool = False) -> Photo:
     suffix = Path(source).suffix.lower() if isinstance(source, (str, Path)) else ""
     try:
         with limits.replacing_pillow_limit(), _opened(source) as stream:
-            photo = _decode(stream, suffix, still)
+            photo = _decode(stream, suffix, still, color_managed)
     except limits.TooLargeError as error:
         raise PhotostyleError(f"{name} is too large: {error}") from error
     except UnidentifiedImageError as error:
@@ -80,7 +83,7 @@ def read(source: str | Path | BinaryIO, *, still: bool = False) -> Photo:
     return replace(photo, notes=tuple(f"{name}: {note}" for note in photo.notes))
 
 
-def _decode(stream: BinaryIO, suffix: str, still: bool) -> Photo:
+def _decode(stream: BinaryIO, suffix: str, still: bool, color_managed: bool) -> Photo:
     start = stream.read(32)
     is_tiff = start.startswith(_TIFF_MAGIC)
     if (
@@ -89,7 +92,7 @@ def _decode(stream: BinaryIO, suffix: str, still: bool) -> Photo:
         or (is_tiff and high_bit_depth.is_dng(stream))
     ):
         return _decode_raw(stream)
-    if is_tiff and (photo := _decode_high_bit_depth_tiff(stream)):
+    if is_tiff and (photo := _decode_high_bit_depth_tiff(stream, color_managed)):
         return photo
     if start.startswith(limits.JXL_MAGIC):
         limits.check_jxl(stream)
@@ -111,6 +114,8 @@ def _decode(stream: BinaryIO, suffix: str, still: bool) -> Photo:
             values = raster.from_image(image, profile or _profile_named_in_exif(image))
         if isinstance(image, TiffImageFile) and image.tag_v2.next:
             notes.append(_MULTIPAGE_NOTE)
+        if not color_managed:
+            values = values._replace(profile=None)
         return _to_photo(values, orientation, metadata, format, notes)
 
 
@@ -121,13 +126,15 @@ def _decode_raw(stream: BinaryIO) -> Photo:
     return _to_photo(high_bit_depth.read_raw(stream), upright, metadata, "RAW", notes)
 
 
-def _decode_high_bit_depth_tiff(stream: BinaryIO) -> Photo | None:
+def _decode_high_bit_depth_tiff(stream: BinaryIO, color_managed: bool) -> Photo | None:
     found = high_bit_depth.read_tiff(stream)
     if not found:
         return None
     values, exif, info, multipage = found
     metadata, orientation, notes = read_metadata(exif, info)
     notes += [_MULTIPAGE_NOTE] * multipage
+    if not color_managed:
+        values = values._replace(profile=None)
     return _to_photo(values, orientation, metadata, "TIFF", notes)
 
 
