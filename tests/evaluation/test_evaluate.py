@@ -180,6 +180,8 @@ def test_errors_are_one_sentence(folders: Path, pairs: list[str | Path], tmp_pat
         (["results", "--content", "a", "--style", "b", "--seed", "3"], "needs --graded"),
         (["r", "--content", "a", "--style", "b", "--style-masks", "m"], "Give both"),
         (["--graded", "photos", "--style-masks", "m"], "--style-masks needs RESULTS"),
+        (["r", "--content", "a", "--style", "b", "--crops", "far"], "--crops needs --graded"),
+        (["--graded", "photos", "--crops", "some"], "'some' is not one of"),
         (["--graded", "photos", "--json", "--csv"], "either --json or --csv"),
     ],
 )
@@ -208,17 +210,75 @@ def test_graded_triples(folders: Path, model: str, tmp_path: Path) -> None:
     assert (tmp_path / "sheet.png").stat().st_size
 
 
+def write_inverting_cube(path: Path, strength: float = 1) -> None:
+    """A .cube file that makes negatives, or with less strength moves towards grey."""
+    corners = [(r, g, b) for b in (0, 1) for g in (0, 1) for r in (0, 1)]
+    colors = [[c + strength * (1 - 2 * c) for c in corner] for corner in corners]
+    path.write_text("LUT_3D_SIZE 2\n" + "\n".join(f"{r} {g} {b}" for r, g, b in colors))
+
+
 def test_graded_with_a_cube_that_inverts(folders: Path, model: str, tmp_path: Path) -> None:
-    corners = [(r, g, b) for b in (1, 0) for g in (1, 0) for r in (1, 0)]
-    lines = ["LUT_3D_SIZE 2", *(f"{r} {g} {b}" for r, g, b in corners)]
-    (tmp_path / "inverted.cube").write_text("\n".join(lines))
+    write_inverting_cube(tmp_path / "inverted.cube")
     outcome = evaluate(
         *("--graded", folders / "content", "--model", model, "--device", "cpu"),
         *("--cube", tmp_path / "inverted.cube", "--plain-content", "--reconstruct", "--json"),
     )
     assert outcome.exit_code == 0, outcome.output
     rows = json.loads(outcome.stdout)["photos"]
-    assert [row["grade"] for row in rows] == ["random", "inverted.cube"] * 3
+    assert [row["grade"] for row in rows] == ["inverted.cube"] * 3
     assert all(row["reconstruction"] > 5 for row in rows)
     # A plain content is far from its negative.
-    assert all(row["content_psnr"] < 15 for row in rows[1::2])
+    assert all(row["content_psnr"] < 15 for row in rows)
+
+
+def test_a_folder_of_cubes(folders: Path, model: str, tmp_path: Path) -> None:
+    """Every photo gets one of them, all equally often, and the seed draws which."""
+    cubes = tmp_path / "cubes"
+    cubes.mkdir()
+    graded: list[str | Path] = [
+        "--graded",
+        folders / "content",
+        "--model",
+        model,
+        "--device",
+        "cpu",
+        "--cube",
+        cubes,
+    ]
+    refused = evaluate(*graded)
+    assert refused.exit_code == 1
+    assert "has no .cube files" in refused.stderr
+    for strength in (0.1, 0.2, 0.3):
+        write_inverting_cube(cubes / f"{strength}.cube", strength)
+    (cubes / "readme.txt").write_text("no cube")
+
+    def grades(seed: int) -> list[str]:
+        outcome = evaluate(*graded, "--plain-content", "--seed", str(seed), "--json")
+        assert outcome.exit_code == 0, outcome.output
+        return [row["grade"] for row in json.loads(outcome.stdout)["photos"]]
+
+    drawn = [grades(seed) for seed in (0, 0, 1, 2)]
+    assert drawn[0] == drawn[1]
+    assert len({tuple(names) for names in drawn}) > 1
+    assert all(sorted(names) == ["0.1.cube", "0.2.cube", "0.3.cube"] for names in drawn)
+
+
+@pytest.mark.parametrize("crops", ["near", "far"])
+def test_graded_crops_that_share_little(
+    folders: Path, model: str, tmp_path: Path, crops: str
+) -> None:
+    write_inverting_cube(tmp_path / "weak.cube", 0.1)
+    arguments: list[str | Path] = ["--graded", folders / "content", "--model", model]
+    arguments += ["--device", "cpu", "--cube", tmp_path, "--plain-content"]
+    report = json.loads(evaluate(*arguments, "--crops", crops, "--json").stdout)
+    overlap = json.loads(evaluate(*arguments, "--json").stdout)
+    assert overlap == json.loads(evaluate(*arguments, "--crops", "overlap", "--json").stdout)
+    assert report["mean"]["content_psnr"] != overlap["mean"]["content_psnr"]
+    gains = [row["psnr"] - row["content_psnr"] for row in report["photos"]]
+    assert report["mean"]["worst_tenth"] == pytest.approx(min(gains))
+
+    header, result, unchanged = evaluate(*arguments, "--crops", crops).stdout.splitlines()
+    assert header.split()[-2:] == ["worst_tenth", "improved"]
+    assert f"{min(gains):.3f}" in result
+    assert "of 3" in result
+    assert unchanged.split()[:2] == ["content", "unchanged"]

@@ -14,6 +14,7 @@ from support.photos import landscape
 
 from photostyle import PhotostyleError, lut
 from photostyle.evaluation import graded_pairs, metrics
+from photostyle.evaluation.options import Crops
 from photostyle.photo.contact_sheet import save_sheet
 
 Pixels = npt.NDArray[np.uint8]
@@ -334,6 +335,42 @@ def test_a_triple_is_two_crops_with_two_grades() -> None:
     assert figures["psnr"] == 100
     assert figures["improved"] == 1
     assert graded_pairs.compare(triple, triple.content)["improved"] == 0
+
+
+@pytest.mark.parametrize(("crops", "length"), [("near", 116), ("far", 90)])
+@pytest.mark.parametrize("tall", [False, True])
+def test_crops_from_opposite_ends(crops: Crops, length: int, tall: bool) -> None:
+    photo = np.random.default_rng(0).integers(256, size=(90, 200, 3), dtype=np.uint8)
+    photo = photo.swapaxes(0, 1) if tall else photo
+    contents = set()
+    for seed in range(8):
+        content, style = graded_pairs.crop_pair(photo, np.random.default_rng(seed), crops)
+        if tall:
+            content, style = content.swapaxes(0, 1), style.swapaxes(0, 1)
+        wide = photo.swapaxes(0, 1) if tall else photo
+        ends = [wide[:, :length], wide[:, -length:]]
+        first = np.array_equal(content, ends[0])
+        np.testing.assert_array_equal(content, ends[not first])
+        np.testing.assert_array_equal(style, ends[first])
+        contents.add(first)
+    assert contents == {False, True}
+
+
+def test_overlapping_crops_are_the_default() -> None:
+    photo = landscape()
+    pairs = [
+        graded_pairs.crop_pair(photo, np.random.default_rng(3), *crops)
+        for crops in ((), ("overlap",))
+    ]
+    for one, other in zip(*pairs, strict=True):
+        assert one.shape == (96, 120, 3)
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_worst_tenth() -> None:
+    assert graded_pairs.worst_tenth([3, -2, 5]) == -2
+    assert graded_pairs.worst_tenth([*range(19, -1, -1)]) == 0.5
+    assert graded_pairs.worst_tenth([*range(118)]) == np.mean(range(12))
 
 
 def test_triples_follow_the_seed() -> None:

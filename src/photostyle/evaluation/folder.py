@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from photostyle.errors import PhotostyleError
+from photostyle.evaluation.options import Crops
 from photostyle.jobs.progress import Progress, silent
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from photostyle.evaluation.graded_pairs import Grading
     from photostyle.lut import Lut
     from photostyle.model.vgg import VGGFeatures
 
@@ -66,6 +66,7 @@ def evaluate_graded(
     *,
     model: str = "photonas",
     seed: int = 0,
+    crops: Crops = "overlap",
     cubes: Sequence[Path] = (),
     plain_content: bool = False,
     reconstruct: bool = False,
@@ -79,8 +80,10 @@ def evaluate_graded(
     Each row has the name, the grade ("random" or the name of a .cube file) and the figures of
     `photostyle.evaluation.graded_pairs.compare`.
 
-    model: bundled name or weights file. seed: of crops and grades. cubes: .cube files; each photo
-    is graded once at random and once with the next of these files. plain_content: leave the content
+    model: bundled name or weights file. seed: of crops and grades. crops: how much content and
+    style have in common. cubes: .cube files, or folders of them, that grade the styles instead of
+    random grades; each photo gets one of them, all equally often, in an order that the seed draws.
+    plain_content: leave the content
     ungraded. reconstruct: add the PSNR of each photo stylized with itself. device: as in
     `photostyle.load`. sheet: a contact sheet to write, with content | style | result | target by
     ascending PSNR.
@@ -92,16 +95,27 @@ def evaluate_graded(
 
     photos = _find_photos(graded)
     _check_sheet(sheet, overwrite)
-    luts = [(path.name, lut.read(path)) for path in cubes]
-    measured = _measure_graded(photos, luts, model, device, seed, plain_content, reconstruct)
-    return _collect(measured, len(photos) * (2 if luts else 1), sheet, "psnr", progress)
+    looks = [(path.name, lut.read(path)) for path in _find_cubes(cubes)]
+    measured = _measure_graded(
+        photos, looks, model, device, seed, crops, plain_content, reconstruct
+    )
+    return _collect(measured, len(photos), sheet, "psnr", progress)
 
 
 def summarize(rows: Sequence[Row]) -> dict[str, float]:
-    """The mean of each figure of ``rows``; see `photostyle.evaluation.metrics.mean`."""
+    """The mean of each figure of ``rows``; see `photostyle.evaluation.metrics.mean`.
+
+    Graded pairs also get worst_tenth: the mean PSNR of the result minus that of the unchanged
+    content, in dB, over the tenth of the pairs where this difference is lowest.
+    """
     from photostyle.evaluation import metrics
 
-    return metrics.mean([_figures(row) for row in rows])
+    means = metrics.mean([_figures(row) for row in rows])
+    if "content_psnr" in means:
+        from photostyle.evaluation.graded_pairs import worst_tenth
+
+        means["worst_tenth"] = worst_tenth([row["psnr"] - row["content_psnr"] for row in rows])
+    return means
 
 
 def _measure_results(
@@ -125,10 +139,11 @@ def _measure_results(
 
 def _measure_graded(
     photos: dict[str, Path],
-    luts: list[tuple[str, Lut]],
+    looks: list[tuple[str, Lut]],
     model: str,
     device: str,
     seed: int,
+    crops: Crops,
     plain_content: bool,
     reconstruct: bool,
 ) -> Iterator[Measured]:
@@ -140,22 +155,19 @@ def _measure_graded(
 
     stylizer = load(model, device=device)
     content_grading = graded_pairs.ungraded if plain_content else None
+    order = np.random.default_rng(seed).permutation(len(looks))
     for number, (name, path) in enumerate(photos.items()):
         pixels = photo.read(path, still=True).in_srgb()
-        gradings: list[tuple[str, Grading | None]] = [("random", None)]
-        if luts:
-            gradings.append(luts[number % len(luts)])
-        own = {}
+        grade, grading = looks[order[number % len(looks)]] if looks else ("random", None)
+        rng = np.random.default_rng([seed, number])
+        triple = graded_pairs.triple(pixels, rng, grading, content_grading, crops)
+        result = stylizer.apply(triple.content, stylizer.learn(triple.style))
+        figures = graded_pairs.compare(triple, result)
         if reconstruct:
-            result = stylizer.apply(pixels, stylizer.learn(pixels))
-            own["reconstruction"] = metrics.psnr(pixels, result)
-        for kind, (grade, grading) in enumerate(gradings):
-            rng = np.random.default_rng([seed, number, kind])
-            triple = graded_pairs.triple(pixels, rng, grading, content_grading)
-            result = stylizer.apply(triple.content, stylizer.learn(triple.style))
-            figures = graded_pairs.compare(triple, result) | own
-            shown = [triple.content, triple.style, result, triple.target]
-            yield {"name": name, "grade": grade, **figures}, shown
+            own = stylizer.apply(pixels, stylizer.learn(pixels))
+            figures["reconstruction"] = metrics.psnr(pixels, own)
+        shown = [triple.content, triple.style, result, triple.target]
+        yield {"name": name, "grade": grade, **figures}, shown
 
 
 def _collect(
@@ -210,6 +222,20 @@ def _find_photos(folder: Path) -> dict[str, Path]:
             found[path.stem] = path
     if not found:
         raise PhotostyleError(f"The folder {str(folder)!r} has no photos.")
+    return found
+
+
+def _find_cubes(paths: Iterable[Path]) -> list[Path]:
+    """The .cube files among ``paths`` and in the folders among them."""
+    found: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            found.append(path)
+            continue
+        files = sorted(file for file in path.iterdir() if file.suffix.lower() == ".cube")
+        if not files:
+            raise PhotostyleError(f"The folder {str(path)!r} has no .cube files.")
+        found += files
     return found
 
 
