@@ -81,18 +81,21 @@ def read_label_maps(content: Source, style: Source) -> LabelMaps:
     MAX_LABELS labels.
     """
     sources = (content, style)
-    maps = _with_common_depth([read(s, still=True, color_managed=False).pixels for s in sources])
+    pixels = [read(source, still=True, color_managed=False).pixels for source in sources]
+    maps = [_Map.of(values) for values in _with_common_depth(pixels)]
     colors = _exact_labels(maps)
     if not len(colors):
-        maps = [_to_8_bits(pixels) for pixels in maps]
+        if maps[0].pixels.dtype != np.uint8:
+            maps = [_Map.of(_to_8_bits(of_map.pixels)) for of_map in maps]
         colors = _clustered_labels(maps, sources)
     if len(colors) > MAX_LABELS:
         raise PhotostyleError(
             f"{_name(content)} and {_name(style)} have {len(colors)} regions; a pair of label maps "
             f"can have at most {MAX_LABELS}."
         )
-    names = [_color_name(color, maps[0].dtype) for color in colors.astype(int).tolist()]
-    content_labels, style_labels = (_snapped(pixels, colors) for pixels in maps)
+    depth = maps[0].pixels.dtype
+    names = [_color_name(color, depth) for color in colors.astype(int).tolist()]
+    content_labels, style_labels = (of_map.snapped_to(colors) for of_map in maps)
     return LabelMaps(content_labels, style_labels, names)
 
 
@@ -142,25 +145,24 @@ def _to_8_bits(pixels: Pixels) -> Pixels:
     return result
 
 
-def _exact_labels(maps: Sequence[Pixels]) -> Colors:
+def _exact_labels(maps: Sequence[_Map]) -> Colors:
     """The colours (n, 3) of two maps; none if edges are blended or colours are noisy.
 
     Blending and compression make more colours than there are regions, and most of these colours
     nowhere fill 3 x 3 pixels. A few such colours in a clean map belong to specks.
     """
     found = []
-    for pixels in maps:
-        runs = _Runs.of(pixels)
-        flat = runs.palette[runs.shares(_is_even(pixels, 0)) > 0]
-        if len(runs.palette) > 2 * len(flat):
+    for of_map in maps:
+        flat = of_map.palette[of_map.shares(_is_even(of_map.pixels, 0)) > 0]
+        if len(of_map.palette) > 2 * len(flat):
             return np.empty((0, 3))
         found.append(flat)
     return np.unique(np.concatenate(found), axis=0)
 
 
-def _clustered_labels(maps: Sequence[Pixels], sources: Sequence[Source]) -> Colors:
+def _clustered_labels(maps: Sequence[_Map], sources: Sequence[Source]) -> Colors:
     """The colours (n, 3) of flat areas in either of two 8-bit maps."""
-    histograms = [_Histogram.of(pixels) for pixels in maps]
+    histograms = [_Histogram.of(of_map) for of_map in maps]
     labels = np.empty((0, 3))
     for histogram in histograms:
         labels = _with_peaks(labels, histogram)
@@ -187,10 +189,10 @@ class _Histogram(NamedTuple):
     smooth: Colors
 
     @classmethod
-    def of(cls, pixels: Pixels) -> _Histogram:
-        runs = _Runs.of(pixels)
-        masks = (np.ones(pixels.shape[:2], bool), *(_is_even(pixels, d) for d in (_FLAT, _SMOOTH)))
-        return cls(runs.palette, *(runs.shares(mask) for mask in masks))
+    def of(cls, of_map: _Map) -> _Histogram:
+        everywhere = np.ones(of_map.pixels.shape[:2], bool)
+        flat, smooth = (_is_even(of_map.pixels, difference) for difference in (_FLAT, _SMOOTH))
+        return cls(of_map.palette, *(of_map.shares(mask) for mask in (everywhere, flat, smooth)))
 
 
 def _with_peaks(labels: Colors, histogram: _Histogram) -> Colors:
@@ -223,29 +225,22 @@ def _with_peaks(labels: Colors, histogram: _Histogram) -> Colors:
     return labels
 
 
-def _snapped(pixels: Pixels, labels: Colors) -> Labels:
-    """The number of the nearest label for each pixel (H, W)."""
-    runs = _Runs.of(pixels)
-    numbers = _nearest(runs.palette, labels)[0].astype(np.uint8)
-    return np.repeat(numbers[runs.colors], runs.lengths).reshape(pixels.shape[:2])
+class _Map(NamedTuple):
+    """A map, and its pixels as runs of one colour, of which a label map has few.
 
-
-class _Runs(NamedTuple):
-    """The pixels of a map as runs of one colour, of which a label map has few.
-
+    pixels   (H, W, 3)
     palette  (n, 3): the distinct colours
     starts   (m,): the index of the first pixel of each run
-    lengths  (m,): its number of pixels
     colors   (m,): the index of its colour
     """
 
+    pixels: Pixels
     palette: Colors
     starts: npt.NDArray[np.intp]
-    lengths: npt.NDArray[np.intp]
     colors: npt.NDArray[np.intp]
 
     @classmethod
-    def of(cls, pixels: Pixels) -> _Runs:
+    def of(cls, pixels: Pixels) -> _Map:
         image = np.empty(pixels.shape[:2], np.uint64)
         for rows in strips(pixels):
             red, green, blue = np.moveaxis(pixels[rows].astype(np.uint64), -1, 0)
@@ -254,13 +249,19 @@ class _Runs(NamedTuple):
         starts = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]])
         distinct, colors = np.unique(keys[starts], return_inverse=True)
         palette = np.stack([distinct >> shift & 0xFFFF for shift in (32, 16, 0)], -1)
-        lengths = np.diff(starts, append=len(keys))
-        return cls(palette.astype(np.float64), starts, lengths, colors.ravel())
+        return cls(pixels, palette.astype(np.float64), starts, colors.ravel())
 
     def shares(self, mask: Mask) -> Colors:
         """The share (n,) of the map that each colour covers within a mask (H, W)."""
         counts = np.add.reduceat(mask.ravel(), self.starts, dtype=np.int64)
         return np.bincount(self.colors, counts, len(self.palette)) / mask.size
+
+    def snapped_to(self, labels: Colors) -> Labels:
+        """The number of the nearest label for each pixel (H, W)."""
+        height, width, _ = self.pixels.shape
+        numbers = _nearest(self.palette, labels)[0].astype(np.uint8)[self.colors]
+        lengths = np.diff(self.starts, append=height * width)
+        return np.repeat(numbers, lengths).reshape(height, width)
 
 
 def _is_even(pixels: Pixels, difference: int) -> Mask:
@@ -293,7 +294,8 @@ def _nearest(colors: Colors, labels: Colors) -> tuple[npt.NDArray[np.intp], Colo
 
 
 def _distances(colors: Colors, color: Colors) -> Colors:
-    distances: Colors = np.linalg.norm(colors - color, axis=1)
+    offsets = colors - color
+    distances: Colors = np.sqrt(np.einsum("ij,ij->i", offsets, offsets))
     return distances
 
 
