@@ -25,10 +25,17 @@ from photostyle.errors import PhotostyleError
 from photostyle.files import new_file
 from photostyle.model.architecture import Architecture, Widths, parse_widths
 from photostyle.model.moments import METHODS
-from photostyle.model.network import PhotoNet
+from photostyle.model.matcher import Matcher
+from photostyle.model.network import Passthrough, PhotoNet
 from photostyle.model.transfer_settings import TransferSettings
 
 FORMAT = "photostyle/1"
+
+NONE = "none"
+"""The model without a network: colours alone are transferred."""
+
+MATCHER = "matcher."
+"""What the names of a matcher's weights begin with."""
 
 # A wheel has the weights inside the package, a checkout beside src.
 _BUNDLED = [Path(__file__).parents[1] / "_weights", Path(__file__).parents[3] / "weights"]
@@ -38,21 +45,30 @@ _BUNDLED = [Path(__file__).parents[1] / "_weights", Path(__file__).parents[3] / 
 class Checkpoint:
     """A network, how it transfers, and where it comes from.
 
-    provenance: what was trained or imported, how and on what, as JSON values.
+    provenance: what was trained or imported, how and on what, as JSON values. matcher: finds what
+    two photos have in common, from the encoder of the network; None for networks without one.
     """
 
-    network: PhotoNet
+    network: PhotoNet | Passthrough
     transfer: TransferSettings = field(default_factory=TransferSettings)
     provenance: dict[str, Any] = field(default_factory=dict)
+    matcher: Matcher | None = None
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the weights: styles that were learned with them fit no other weights."""
         digest = hashlib.sha256()
-        for name, tensor in sorted(self.network.state_dict().items()):
+        for name, tensor in sorted(self.tensors().items()):
             digest.update(name.encode() + str(tuple(tensor.shape)).encode())
             digest.update(tensor.cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All weights by the names that they have in a file."""
+        tensors = dict(self.network.state_dict())
+        if self.matcher is not None:
+            tensors |= {MATCHER + name: t for name, t in self.matcher.state_dict().items()}
+        return tensors
 
 
 def bundled() -> dict[str, Path]:
@@ -69,9 +85,13 @@ def load(
 ) -> Checkpoint:
     """Load bundled weights by name, or a safetensors file by path, in float32 on the CPU.
 
+    The name "none" stands for no network.
+
     build: makes the network, without memory, that the weights are for. Raises PhotostyleError if
     there is no such file or it is not a photostyle checkpoint.
     """
+    if str(source) == NONE:
+        return Checkpoint(Passthrough())
     path = bundled().get(str(source), Path(source))
     metadata = read_metadata(path)
     try:
@@ -93,7 +113,16 @@ def load(
     except (KeyError, ValueError, TypeError, RecursionError, PhotostyleError) as error:
         raise _damaged(path, error) from None
     tensors = {name: tensor.float() for name, tensor in read_tensors(path).items()}
+    of_matcher = {
+        name.removeprefix(MATCHER): tensors.pop(name)
+        for name in list(tensors)
+        if name.startswith(MATCHER)
+    }
     fill(checkpoint.network, tensors, str(path))
+    if of_matcher:
+        with torch.device("meta"):
+            checkpoint.matcher = Matcher(widths)
+        fill(checkpoint.matcher, of_matcher, str(path))
     return checkpoint
 
 
@@ -143,6 +172,8 @@ def save(
     Raises PhotostyleError as `photostyle.files.new_file` does.
     """
     network = checkpoint.network
+    if isinstance(network, Passthrough):
+        raise PhotostyleError("The model none has no weights to write.")
     metadata = {
         "format": FORMAT,
         "architecture": str(network.architecture),
@@ -152,7 +183,7 @@ def save(
     }
     tensors = {
         name: tensor.detach().cpu().to(dtype).contiguous()
-        for name, tensor in network.state_dict().items()
+        for name, tensor in checkpoint.tensors().items()
     }
     with new_file(path, overwrite=overwrite) as file:
         file.write(serialize(tensors, metadata))
@@ -201,7 +232,7 @@ def _damaged(path: Path, error: Exception) -> PhotostyleError:
 
 def _open(path: Path) -> Any:
     if not path.is_file():
-        names = ", ".join(bundled()) or "none"
+        names = ", ".join(bundled()) or "no files"
         raise PhotostyleError(f"The weights file {path} does not exist; bundled weights: {names}.")
     try:
         return safe_open(path, "pt")

@@ -6,7 +6,7 @@ All statistics are float64. Every tensor has a leading batch dimension B.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -17,24 +17,32 @@ CHUNK = {"cpu": 1 << 13, "cuda": 1 << 16}
 """Pixels that are multiplied at a time, by type of device: what its caches hold."""
 
 
+TINY_MASS = 1e-6
+"""Pixels that count as none."""
+
+
 @dataclass(frozen=True)
 class Moments:
     """First and second moments of a set of feature vectors.
 
     count: (B,) number of vectors; mean: (B, C); covariance: (B, C, C), the population covariance
-    (divided by count). float64.
+    (divided by count). regions: the mean of each region, if the set has some. float64.
     """
 
     count: Tensor
     mean: Tensor
     covariance: Tensor
+    regions: RegionMeans | None = None
 
     @classmethod
     @record_function("moments")
-    def of(cls, features: Tensor, weights: Tensor | None = None) -> Moments:
+    def of(
+        cls, features: Tensor, weights: Tensor | None = None, regions: Tensor | None = None
+    ) -> Moments:
         """Moments over the pixels of features (B, C, H, W), any floating type.
 
         weights: (B, 1, H, W), 0 or more, how much each pixel counts; all zero counts as all one.
+        regions: (B, K, H, W), 0 or more, how much each pixel belongs to each of K regions.
 
         Features are centred near their mean and scaled to at most 1. Products within a chunk of
         pixels are float32 (float64 for float64 features), sums over chunks float64. Covariances are
@@ -68,7 +76,8 @@ class Moments:
         second = torch.stack(products).double().sum(0) / count[:, None, None]
         covariance = second - step[:, :, None] * step[:, None, :]
         mean = step - offset.double()[:, 0]
-        return cls(count, scale * mean, scale**2 * covariance)
+        means = None if regions is None else RegionMeans.of(features, weights, regions)
+        return cls(count, scale * mean, scale**2 * covariance, means)
 
     @classmethod
     @record_function("moments")
@@ -85,8 +94,21 @@ class Moments:
                 count,
                 merged.mean + fraction * step,
                 torch.lerp(merged.covariance, part.covariance, fraction[..., None]) + between,
+                merged.regions and part.regions and merged.regions.merge(part.regions),
             )
         return merged
+
+    @property
+    def within(self) -> Tensor:
+        """The covariance within regions, (B, C, C): what their means leave of the whole.
+
+        Without regions it is the covariance.
+        """
+        if self.regions is None:
+            return self.covariance
+        fractions = self.regions.mass / self.regions.mass.sum(1, keepdim=True)
+        off = (self.regions.mean - self.mean[:, None]) * fractions[..., None].sqrt()
+        return self.covariance - off.mT @ off
 
     def lerp(self, other: Moments, fraction: float) -> Moments:
         """Linear interpolation of count, mean and covariance: 0 is this, 1 the other."""
@@ -94,11 +116,20 @@ class Moments:
             torch.lerp(self.count, other.count, fraction),
             torch.lerp(self.mean, other.mean, fraction),
             torch.lerp(self.covariance, other.covariance, fraction),
+            self.regions and other.regions and self.regions.lerp(other.regions, fraction),
         )
 
     def mapped(self, mapping: AffineMap) -> Moments:
         """The moments of the same vectors after ``mapping``."""
         matrix = mapping.matrix
+        if mapping.shift is not None and self.regions is not None:
+            # Vectors of a region move with its mean; around it they move as all do.
+            moved = self.regions.mean @ matrix.mT + mapping.shift.biases
+            fractions = (self.regions.mass / self.regions.mass.sum(1, keepdim=True))[..., None]
+            mean = (fractions * moved).sum(1)
+            off = (moved - mean[:, None]) * fractions.sqrt()
+            covariance = matrix @ self.within @ matrix.mT + off.mT @ off
+            return Moments(self.count, mean, covariance, replace(self.regions, mean=moved))
         mean = (matrix @ self.mean[..., None])[..., 0] + mapping.bias
         return Moments(self.count, mean, matrix @ self.covariance @ matrix.mT)
 
@@ -111,11 +142,67 @@ class Moments:
 
 
 @dataclass(frozen=True)
+class RegionMeans:
+    """The means of K regions, which share the pixels of a photo between them.
+
+    mass: (B, K), number of vectors in each; mean: (B, K, C). float64.
+    """
+
+    mass: Tensor
+    mean: Tensor
+
+    @classmethod
+    def of(cls, features: Tensor, weights: Tensor | None, regions: Tensor) -> RegionMeans:
+        """The means of regions (B, K, H, W) over features (B, C, H, W); weights as for Moments."""
+        if weights is not None and weights.any():
+            regions = regions * weights
+        parts = regions.flatten(2).to(features.dtype)
+        mass = parts.double().sum(2)
+        total = (parts @ features.flatten(2).mT).double()
+        whole = features.flatten(2).mean(2).double()[:, None]
+        # A region without pixels has the mean of the photo.
+        return cls(mass, (total + TINY_MASS * whole) / (mass + TINY_MASS)[..., None])
+
+    def merge(self, other: RegionMeans) -> RegionMeans:
+        """The means over the union of two disjoint sets."""
+        mass = self.mass + other.mass
+        fraction = (other.mass / mass.clamp_min(TINY_MASS))[..., None]
+        return RegionMeans(mass, torch.lerp(self.mean, other.mean, fraction))
+
+    def lerp(self, other: RegionMeans, fraction: float) -> RegionMeans:
+        """Linear interpolation: 0 is this, 1 the other."""
+        return RegionMeans(
+            torch.lerp(self.mass, other.mass, fraction), torch.lerp(self.mean, other.mean, fraction)
+        )
+
+
+@dataclass(frozen=True)
+class RegionShift:
+    """A shift of features that differs by region.
+
+    biases: (B, K, C), of each region; weights: (B, K, H, W), how much each pixel of the features
+    belongs to each region, with a sum of 1.
+    """
+
+    biases: Tensor
+    weights: Tensor
+
+    def __call__(self) -> Tensor:
+        """The shift of every pixel, (B, C, H, W)."""
+        biases = self.biases.to(self.weights).expand(len(self.weights), -1, -1)
+        return torch.einsum("bkc,bkhw->bchw", biases, self.weights)
+
+
+@dataclass(frozen=True)
 class AffineMap:
-    """x -> matrix x + bias on feature vectors; matrix: (B, C, C), bias: (B, C)."""
+    """x -> matrix x + bias on feature vectors; matrix: (B, C, C), bias: (B, C).
+
+    shift: added on top, if the map differs by region.
+    """
 
     matrix: Tensor
     bias: Tensor
+    shift: RegionShift | None = None
 
     @classmethod
     def between(cls, source: Tensor, target: Tensor, matrix: Tensor) -> AffineMap:
@@ -128,12 +215,16 @@ class AffineMap:
         pixels = features.permute(0, 2, 3, 1).flatten(1, 2)
         matrix, bias = self.matrix.to(features.dtype), self.bias.to(features.dtype)
         mapped = torch.baddbmm(bias[:, None], pixels, matrix.transpose(1, 2).expand(batch, -1, -1))
-        return mapped.unflatten(1, (height, width)).permute(0, 3, 1, 2)
+        mapped = mapped.unflatten(1, (height, width)).permute(0, 3, 1, 2)
+        return mapped if self.shift is None else mapped + self.shift()
 
     def then(self, after: AffineMap) -> AffineMap:
         """This map, followed by another."""
         bias = (after.matrix @ self.bias[..., None])[..., 0] + after.bias
-        return AffineMap(after.matrix @ self.matrix, bias)
+        shift = self.shift
+        if shift is not None:
+            shift = replace(shift, biases=shift.biases @ after.matrix.mT)
+        return AffineMap(after.matrix @ self.matrix, bias, shift)
 
     def lerp(self, other: AffineMap, fraction: float) -> AffineMap:
         """Linear interpolation: 0 is this map, 1 the other."""
@@ -144,8 +235,10 @@ class AffineMap:
 
     def blend(self, strength: float) -> AffineMap:
         """Interpolation between the identity (strength 0) and this map (strength 1)."""
-        identity = _identity(self.matrix)
-        return AffineMap(torch.lerp(identity, self.matrix, strength), strength * self.bias)
+        identity, shift = _identity(self.matrix), self.shift
+        if shift is not None:
+            shift = replace(shift, biases=strength * shift.biases)
+        return AffineMap(torch.lerp(identity, self.matrix, strength), strength * self.bias, shift)
 
 
 def monge(content: Moments, style: Moments, damping: float) -> Tensor:
@@ -187,13 +280,32 @@ METHODS = {"monge": monge, "classic": classic, "reference": reference}
 
 
 @record_function("moments")
-def transfer_map(content: Moments, style: Moments, method: str, damping: float) -> AffineMap:
+def transfer_map(
+    content: Moments,
+    style: Moments,
+    method: str,
+    damping: float,
+    weights: Tensor | None = None,
+    trust: Tensor | None = None,
+) -> AffineMap:
     """The affine map from features with moments ``content`` to the moments ``style``.
 
-    method: a key of METHODS; damping: fraction of the mean variance, see `classic`.
+    method: a key of METHODS; damping: fraction of the mean variance, see `classic`. weights: of the
+    regions that both have, (B, K, H, W): then the mean of each region becomes the style's, and
+    the matrix is the one between the covariances within regions. trust: (B, K), 0..1, how much of
+    that; the rest of a region moves as the whole photo does.
     """
-    matrix = METHODS[method](content, style, damping)
-    return AffineMap.between(content.mean, style.mean, matrix)
+    if weights is None or content.regions is None or style.regions is None:
+        matrix = METHODS[method](content, style, damping)
+        return AffineMap.between(content.mean, style.mean, matrix)
+    inner = [replace(m, covariance=m.within, regions=None) for m in (content, style)]
+    matrix = METHODS[method](*inner, damping)
+    mapping = AffineMap.between(content.mean, style.mean, matrix)
+    moved = content.regions.mean @ matrix.mT + mapping.bias[:, None]
+    biases = style.regions.mean - moved
+    if trust is not None:
+        biases = biases * trust[..., None]
+    return replace(mapping, shift=RegionShift(biases, weights))
 
 
 def normalization(moments: Moments, epsilon: float = 1e-5) -> AffineMap:

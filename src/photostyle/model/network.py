@@ -88,7 +88,7 @@ class MappedFeatures:
     def fold(self, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Features, kernel and bias, with the map in the kernel if it is one for all photos."""
         mapping = self.mapping
-        if mapping is None or len(mapping.matrix) > 1:
+        if mapping is None or len(mapping.matrix) > 1 or mapping.shift is not None:
             return self.resolve(), weight, bias
         kernel = weight.double()
         bias = bias + torch.einsum("oiyx,i->o", kernel, mapping.bias[0])
@@ -249,6 +249,20 @@ class PhotoNet(nn.Module):
         links, _ = self.link(self.encode(pad(pixels)), visitor)
         return self.decode(links, pixels.shape, visitor)
 
+    @property
+    def wct_layers(self) -> tuple[str, ...]:
+        """The layers with WCT, in the order in which the network reaches them."""
+        return self.architecture.wct_layers
+
+    def describe(self, pixels: Tensor) -> dict[int, Tensor]:
+        """relu1_1 to relu5_1 of RGB (B, 3, H, W), 0..1, by level: all that a matcher reads."""
+        levels: dict[int, Tensor] = {}
+        features = pad(pixels)
+        with full_precision(pixels.device):
+            for number in range(1, 6):
+                levels[number] = features = self.encoder.level(number, features)
+        return levels
+
     def channels(self, layer: str) -> int:
         """Channels of the features at a WCT layer."""
         w1, w2, w3, w4, w5 = self.widths
@@ -376,6 +390,32 @@ class PhotoNet(nn.Module):
         if self.architecture.skips(level):
             result = result.add_(links[level].convolve(layer.weight[:, own:]))
         return MappedFeatures(F.relu_(result) if activate else result)
+
+
+class Passthrough(nn.Module):
+    """No network: pixels pass through unchanged, so that colours alone are transferred."""
+
+    wct_layers: tuple[str, ...] = ()
+
+    def forward(self, pixels: Tensor, visitor: Visitor | None = None) -> Tensor:  # noqa: ARG002
+        return pixels
+
+    def encode(self, pixels: Tensor) -> dict[int, Tensor]:
+        return {0: pixels}
+
+    def link(
+        self,
+        levels: dict[int, Tensor],
+        visitor: Visitor,  # noqa: ARG002
+    ) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
+        return levels, levels
+
+    def decode(self, links: dict[int, Tensor], shape: Sequence[int], visitor: Visitor) -> Tensor:  # noqa: ARG002
+        height, width = shape[-2:]
+        return links[0][..., :height, :width]
+
+
+Network = PhotoNet | Passthrough
 
 
 @contextmanager

@@ -42,6 +42,20 @@ def map_strips(function: Callable[[Tensor], Tensor], pixels: Tensor) -> Tensor:
     return pixels
 
 
+def resized(pixels: Tensor, side: int, multiple: int = 1) -> Tensor:
+    """Pixels (B, C, H, W), reduced to a long side of at most ``side`` pixels.
+
+    multiple: both sides become multiples of it, at least two.
+    """
+    height, width = pixels.shape[-2:]
+    scale = min(1, side / max(height, width)) / multiple
+    least = 1 if multiple == 1 else 2
+    size = [multiple * max(least, round(length * scale)) for length in (height, width)]
+    if size == [height, width]:
+        return pixels
+    return F.interpolate(pixels, size, mode="bilinear", antialias=True)
+
+
 class Canvas:
     """Reads a photo of any type and writes its result, in strips of float32, 0..1.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +13,7 @@ from photostyle.model.moments import AffineMap, Moments, transfer_map
 from photostyle.transfer.tone_curves import ToneCurves, ToneHistogram
 
 DAMPING = 1e-3
-"""Damping of the affine maps of the match, which are near the identity."""
+"""Damping of the affine maps of the match of a whole photo."""
 
 ROUNDS = 3
 """Number of affine maps that make up for the contrast that `roll_off` takes."""
@@ -48,35 +48,37 @@ class ColorMatch:
     before: AffineMap
     curves: ToneCurves
     after: AffineMap
-    strength: float = 1.0
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """Match RGB (B, 3, H, W)."""
-        matched = self.after(self.curves(self.before(pixels)))
-        return matched if self.strength == 1 else torch.lerp(pixels, matched, self.strength)
+        return self.after(self.curves(self.before(pixels)))
 
     def lerp(self, other: ColorMatch, fraction: float) -> ColorMatch:
         """Linear interpolation: 0 is this match, 1 the other."""
-        return replace(
-            self,
-            before=self.before.lerp(other.before, fraction),
-            curves=ToneCurves(torch.lerp(self.curves.shift, other.curves.shift, fraction)),
-            after=self.after.lerp(other.after, fraction),
+        return ColorMatch(
+            self.before.lerp(other.before, fraction),
+            ToneCurves(torch.lerp(self.curves.shift, other.curves.shift, fraction)),
+            self.after.lerp(other.after, fraction),
         )
 
 
 def match_colors(
-    result: Tensor, content: Tensor, style: Palette, method: str, weights: Tensor | None = None
+    result: Tensor,
+    content: Tensor,
+    style: Palette,
+    method: str,
+    weights: Tensor | None = None,
+    damping: float = DAMPING,
 ) -> ColorMatch:
     """The match of a result to the palette of the style, which it has after `roll_off`.
 
     result: as composed, content: the photo itself, both RGB (B, 3, H, W); a sample (`sampled`) is
-    enough. An affine map matches means and covariances, curves match the tones; then, ROUNDS times,
+    enough. damping: of the affine maps, see `photostyle.model.moments.classic`. An affine map matches means and covariances, curves match the tones; then, ROUNDS times,
     an affine map makes up for what `roll_off` changes.
     """
 
     def affine(pixels: Tensor) -> AffineMap:
-        return transfer_map(Moments.of(pixels, weights), style.moments, method, DAMPING)
+        return transfer_map(Moments.of(pixels, weights), style.moments, method, damping)
 
     before = affine(result.clamp(0, 1))
     curves = ToneHistogram.of(before(result), weights).curves(style.tones)
@@ -87,10 +89,10 @@ def match_colors(
     return ColorMatch(before, curves, after)
 
 
-def sampled(pixels: Tensor) -> Tensor:
-    """Every nth row and column of (B, C, H, W), so that about SAMPLE pixels are left."""
+def sampled(pixels: Tensor, count: int = SAMPLE) -> Tensor:
+    """Every nth row and column of (B, C, H, W), so that about ``count`` pixels are left."""
     height, width = pixels.shape[-2:]
-    step = max(1, math.floor(math.sqrt(height * width / SAMPLE)))
+    step = max(1, math.floor(math.sqrt(height * width / count)))
     return pixels[..., step // 2 :: step, step // 2 :: step]
 
 

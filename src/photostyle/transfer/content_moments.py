@@ -13,6 +13,7 @@ from torch import Tensor
 
 from photostyle.model.moments import Moments
 from photostyle.model.network import pad
+from photostyle.transfer.regions import Box, RegionMasks
 
 PIXELS, RESIDUAL = "pixels", "residual"
 """Beside the WCT layers of the network: the photo itself, and what the auto-encoder loses of it."""
@@ -30,11 +31,12 @@ S = TypeVar("S", bound=Statistic)
 class ContentMoments:
     """Moments of each photo of a batch, and its colour match: measured once and then kept.
 
-    mask: (B, 1, H, W), the weight of each pixel of the photo, 0..1; None if all count.
+    mask: (B, 1, H, W), the weight of each pixel of the photo, 0..1; None if all count. regions: of
+    each photo; None if there are none.
     """
 
-    def __init__(self, mask: Tensor | None = None) -> None:
-        self.mask = mask
+    def __init__(self, mask: Tensor | None = None, regions: RegionMasks | None = None) -> None:
+        self.mask, self.regions = mask, regions
         self.known: dict[str, Statistic] = {}
 
     def keep(self, name: str, measure: Callable[[], S]) -> S:
@@ -45,9 +47,16 @@ class ContentMoments:
 
     def moments(self, layer: str, features: Tensor) -> Moments:
         """The moments at a layer, whose features (B, C, h, w) are at hand."""
-        return self.keep(
-            layer, lambda: Moments.of(self.population(features), self.weights(layer, features))
-        )
+
+        def measure() -> Moments:
+            regions = self.region_weights(layer, features)
+            return Moments.of(
+                self.population(features),
+                self.weights(layer, features),
+                None if regions is None else self.population(regions),
+            )
+
+        return self.keep(layer, measure)
 
     def population(self, batch: Tensor) -> Tensor:
         """The pixels of a batch (B, C, h, w) over which statistics are computed, photo by photo."""
@@ -60,12 +69,19 @@ class ContentMoments:
         """The mask at the size of the features (B, C, h, w) of a layer."""
         return resized_mask(self.mask, layer, features)
 
+    def region_weights(self, layer: str, features: Tensor) -> Tensor | None:  # noqa: ARG002
+        """The masks of regions, (B, K, h, w), at the pixels of features (B, C, h, w)."""
+        if self.regions is None:
+            return None
+        box = Box(0, self.regions.height, 0, self.regions.width)
+        return self.regions.at(features, box)
+
 
 class ShotMoments(ContentMoments):
     """Statistics of a shot: its frames, one batch, count as one photo."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, regions: RegionMasks | None = None) -> None:
+        super().__init__(regions=regions)
 
     def population(self, batch: Tensor) -> Tensor:
         return joined(batch)

@@ -10,24 +10,27 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.profiler import record_function
 
 from photostyle.model.moments import Moments
-from photostyle.transfer.canvas import Canvas, strip_rows
+from photostyle.transfer.canvas import Canvas
 from photostyle.transfer.color_match import roll_off
 
 BLOCK = 2
-"""Side of the blocks of the reduced copy whose means are fitted, in pixels."""
+"""Least side of the blocks of a photo whose means are fitted, in pixels."""
 
 REACH = 0.05
 """Half the size of the windows of a fit, as a fraction of the photo's long side."""
 
-FIT_SIZE = 768
-"""Long side of the photos that are fitted, in pixels; larger ones are reduced to it."""
+FIT_SIZE = 384
+"""Long side of the copies that are fitted, in pixels."""
 
 EPSILON = 5e-3
 """Variance of colours, on 0..1, under which a window is flat and follows the photo as a whole."""
@@ -36,32 +39,59 @@ RIDGE = 2e-3
 """The same, under which the photo as a whole is flat and keeps its contrast."""
 
 
+def fit_ratio(height: int, width: int) -> int:
+    """How many times smaller than a photo the copy is that its maps are fitted on."""
+    return max(BLOCK, math.ceil(max(height, width) / FIT_SIZE))
+
+
 def fit(content: Tensor, result: Tensor, epsilon: float = EPSILON) -> Tensor:
     """The local affine maps from content to result, both RGB (1, 3, H, W).
 
-    Returns (12, H / BLOCK, W / BLOCK): matrix by rows, then bias. In each window the map is the
-    ridge regression
+    Returns (12, H, W): matrix by rows, then bias. In each window the map is the ridge regression
 
         A = G + (Cov(r, c) - G Cov(c, c)) (Cov(c, c) + epsilon I)^-1,  b = mean(r) - A mean(c)
 
     (He, Sun and Tang, Guided Image Filtering, 2013, eq. 14, with the photo's own regression G in
     place of 0, so that flat windows keep their faint detail); maps are averaged over windows.
     """
-    whole = _regression(content, result)[..., None, None]
-    radius = math.ceil(REACH * max(content.shape[2:]) / BLOCK)
-    c, r = (
-        F.avg_pool2d(photo, BLOCK, ceil_mode=True)[0].contiguous() for photo in (content, result)
-    )
-    # Matrices are (3, 3, h, w): a plane for each entry.
+    whole = _regression(content, result)
+    radius = math.ceil(REACH * max(content.shape[2:]))
+    return _regressions(content[0], result[0], radius, epsilon, whole)
+
+
+def guided_filter(guide: Tensor, values: Tensor, radius: int, epsilon: float) -> Tensor:
+    """Values (K, H, W) smoothed, but following the edges of a photo (3, H, W).
+
+    He, Sun and Tang, Guided Image Filtering, 2013, eq. 14 to 17. epsilon: variance of colours on
+    0..1 under which there is no edge.
+    """
+    count = len(values)
+    maps = _regressions(guide, values, radius, epsilon, guide.new_zeros(count, 3))
+    return _applied(maps, guide, count)
+
+
+def _regressions(c: Tensor, r: Tensor, radius: int, epsilon: float, whole: Tensor) -> Tensor:
+    """Ridge regressions (4 K, H, W) from c (3, H, W) to r (K, H, W), drawn to whole (K, 3)."""
+    count, whole = len(r), whole[..., None, None]
+    c, r = c.contiguous(), r.contiguous()
+    # Matrices are (K, 3, h, w): a plane for each entry.
     cc, rc = c[:, None] * c, r[:, None] * c
     means = _mean(torch.cat([c, r, cc.flatten(0, 1), rc.flatten(0, 1)]), radius)
-    mean_c, mean_r, cc, rc = means.split([3, 3, 9, 9])
+    mean_c, mean_r, cc, rc = means.split([3, count, 9, 3 * count])
     cc = cc.unflatten(0, (3, 3)) - mean_c[:, None] * mean_c
-    rc = rc.unflatten(0, (3, 3)) - mean_r[:, None] * mean_c
+    rc = rc.unflatten(0, (count, 3)) - mean_r[:, None] * mean_c
     ridge = _ridge(epsilon, cc)[..., None, None]
     matrix = whole + _product(rc - _product(whole, cc), _inverse(cc + ridge))
     bias = mean_r - (matrix * mean_c).sum(1)
     return _mean(torch.cat([matrix.flatten(0, 1), bias]), radius)
+
+
+def _applied(maps: Tensor, pixels: Tensor, count: int = 3) -> Tensor:
+    """Pixels (3, H, W), each through its own map of maps (4 count, H, W): (count, H, W)."""
+    result = maps[3 * count :]
+    for column in range(3):
+        result = torch.addcmul(result, maps[column : 3 * count : 3], pixels[column])
+    return result
 
 
 def _regression(content: Tensor, result: Tensor) -> Tensor:
@@ -73,30 +103,13 @@ def _regression(content: Tensor, result: Tensor) -> Tensor:
 
 
 @record_function("local maps")
-def maps_between(content: Tensor, result: Tensor, epsilon: float = EPSILON) -> LocalAffineMaps:
-    """The maps from content to result, both RGB (1, 3, H, W), at their size; see `fit`."""
-    ratio = math.ceil(max(content.shape[2:]) / FIT_SIZE)
-    if ratio > 1:
-        content, result = (F.avg_pool2d(p, ratio, ceil_mode=True) for p in (content, result))
-    return LocalAffineMaps(fit(content, result, epsilon), ratio)
-
-
-@record_function("local maps")
 def project_to_maps(content: Tensor, result: Tensor, epsilon: float = EPSILON) -> Tensor:
-    """As much of a result as local affine maps of the content can express; RGB (B, 3, H, W).
-
-    It is written over ``result``, unless that has a gradient.
-    """
-    parts = []
-    for photo, target in zip(content, result, strict=True):
-        maps = maps_between(photo[None], target[None], epsilon)
-        if result.requires_grad:
-            parts.append(maps(photo, 0))
-            continue
-        rows = strip_rows(photo.shape[2], photo.device)
-        for top in range(0, photo.shape[1], rows):
-            target[:, top : top + rows] = maps(photo[:, top : top + rows], top)
-    return torch.stack(parts) if parts else result
+    """As much of a result as local affine maps of the content can express; RGB (B, 3, H, W)."""
+    parts = [
+        _applied(fit(photo[None], target[None], epsilon), photo)
+        for photo, target in zip(content, result, strict=True)
+    ]
+    return torch.stack(parts)
 
 
 @record_function("local maps")
@@ -104,16 +117,22 @@ def apply_maps(
     canvas: Canvas,
     maps: LocalAffineMaps,
     soft: bool,
+    only: npt.NDArray[Any] | None = None,
     progress: Callable[[float], None] = lambda _: None,
 ) -> None:
     """Apply maps to a photo of their size, strip by strip.
 
-    soft: whether to `roll_off` instead of clipping. progress: called with the fraction done.
+    soft: whether to `roll_off` instead of clipping. only: (H, W), uint8 or floats in 0..1, how much
+    of the change each pixel takes. progress: called with the fraction done.
     """
     for top, bottom in canvas.strips():
         strip = canvas.rows(top, bottom)
         mapped = maps(strip, top)
-        canvas.put(top, roll_off(mapped, strip) if soft else mapped)
+        mapped = roll_off(mapped, strip) if soft else mapped
+        if only is not None:
+            part = torch.from_numpy(np.ascontiguousarray(only[top:bottom])).to(strip)
+            mapped = torch.lerp(strip, mapped, part / 255 if only.dtype == np.uint8 else part)
+        canvas.put(top, mapped)
         progress(bottom / canvas.height)
 
 
@@ -122,7 +141,6 @@ class LocalAffineMaps:
 
     def __init__(self, maps: Tensor, ratio: int) -> None:
         self.maps, self.ratio = maps, ratio
-        self._step = BLOCK * ratio
 
     def enlarged(self, ratio: int) -> LocalAffineMaps:
         """The same maps for a photo that is ``ratio`` times as large again."""
@@ -144,13 +162,13 @@ class LocalAffineMaps:
 
     def _interpolated(self, top: int, count: int, width: int) -> Tensor:
         """The maps of ``count`` rows of the photo: (12, count, width); differentiable."""
-        size = [self._step * length for length in self.maps.shape[1:]]
+        size = [self.ratio * length for length in self.maps.shape[1:]]
         maps = F.interpolate(self.maps[None], size=size, mode="bilinear")[0]
         return maps[:, top : top + count, :width]
 
     def _interpolated_by_rows(self, top: int, count: int, width: int) -> Tensor:
         """The same, faster: all rows of the photo between two rows of maps at once."""
-        step, highest = self._step, self.maps.shape[1] - 1
+        step, highest = self.ratio, self.maps.shape[1] - 1
         # The centre of the k-th row of maps lies at (k + 1/2) step.
         position = (np.arange(top, top + count) + 0.5) / step - 0.5
         below = np.floor(position).astype(int)

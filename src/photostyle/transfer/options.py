@@ -13,6 +13,12 @@ WORKING_SIZE = 768
 TILE = 1024
 """Side of a tile in exact mode, in pixels."""
 
+Match = Literal["auto", "regions", "global", "none"]
+"""How colours are matched: by region, or by the look where both photos show the same scene; always
+by region; to the palette of the whole style photo; or not at all beyond what the network does."""
+
+MATCHES = get_args(Match)
+
 Temporal = Literal["shot", "smooth", "frame"]
 """Where the content's statistics come from: the whole shot, a running mean over frames, or each
 frame separately."""

@@ -1,14 +1,14 @@
 """The transfer, from content to result: one pipeline for photos, tiles, frames and training.
 
+    find             the regions that content and style share, and the look (`correspondence`)
     compose          the network with WCT inside, plus what the auto-encoder loses
     project_to_maps  as much of that as local affine colour maps of the content can express
-    color_match      the colours of the style, for what the maps can express
-    project_to_maps  once more, because the match is not affine
+    match            the colours of the style, region by region, or its look
+    fit              local affine maps once more, because the match is not affine
     roll_off         softly towards black and white
 
-`stylize` is the whole, at one size: what training calls. `style_maps` stops at the maps of a
-reduced copy: photos and frames take their pixels through these at full resolution and roll off
-there (`photostyle.transfer.local_maps.apply_maps`).
+After `compose` all works on small copies; photos and frames take their pixels through the maps at
+full resolution and roll off there (`photostyle.transfer.local_maps.apply_maps`).
 
 What differs is where the content's statistics come from: see `photostyle.transfer.content_moments`.
 """
@@ -20,25 +20,38 @@ from dataclasses import replace
 from functools import partial
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from photostyle.model.moments import AffineMap, transfer_map
+from photostyle.model.moments import AffineMap, Moments, transfer_map
 from photostyle.model.network import (
-    PhotoNet,
+    Network,
     Visitor,
     full_precision,
     normalize,
     pad,
 )
 from photostyle.model.transfer_settings import TransferSettings
-from photostyle.transfer.canvas import map_strips
 from photostyle.transfer.color_match import ColorMatch, match_colors, roll_off, sampled
 from photostyle.transfer.content_moments import PIXELS, RESIDUAL, ContentMoments
-from photostyle.transfer.local_maps import LocalAffineMaps, maps_between, project_to_maps
+from photostyle.transfer.correspondence import WHOLE, Correspondence, resized_to
+from photostyle.transfer.local_maps import (
+    EPSILON,
+    LocalAffineMaps,
+    fit,
+    fit_ratio,
+    project_to_maps,
+)
 from photostyle.transfer.style import Style
 
 RESIDUAL_DAMPING = 1e-2
 """Damping of the residual's map: a grey photo holds faint colour noise, which must stay faint."""
+
+REGION_DAMPING = 1e-2
+"""Damping of the colour match of a region, which may be even."""
+
+REGION_SAMPLE = 1 << 14
+"""Number of pixels of a photo, roughly, that the colours of its regions are matched by."""
 
 
 class StyleTransfer(Visitor):
@@ -46,7 +59,8 @@ class StyleTransfer(Visitor):
 
     strength: 0..1, blends the features, the residual and the colours each with what they become; as
     these follow each other, 0.5 is more than half of the change. content: the content's statistics,
-    which it keeps; by default those of each photo of the batch.
+    which it keeps; by default those of each photo of the batch. correspondence: what content and
+    style have in common; by default all of both.
     """
 
     def __init__(
@@ -55,24 +69,38 @@ class StyleTransfer(Visitor):
         settings: TransferSettings,
         strength: float = 1.0,
         content: ContentMoments | None = None,
+        correspondence: Correspondence = WHOLE,
     ) -> None:
         self.style, self.settings, self.strength = style, settings, strength
         self.content = content or ContentMoments()
+        self.correspondence = correspondence
         self._maps: dict[str, tuple[object, AffineMap]] = {}
 
     def with_content(self, content: ContentMoments) -> StyleTransfer:
         """The same transfer with the content's statistics from elsewhere."""
-        return StyleTransfer(self.style, self.settings, self.strength, content)
+        return StyleTransfer(
+            self.style, self.settings, self.strength, content, self.correspondence
+        )
 
     def visit(self, layer: str, features: Tensor) -> AffineMap:
         moments = self.content.moments(layer, features)
         known, mapping = self._maps.get(layer, (None, None))
+        weights = self.content.region_weights(layer, features)
         if mapping is None or known is not moments:
-            target = self.style.moments[layer].to(features.device)
-            mapping = transfer_map(moments, target, self.settings.method, self.settings.damping)
-            mapping = mapping.blend(self.strength)
+            mapping = self._map(layer, moments, weights).blend(self.strength)
             self._maps[layer] = moments, mapping
+        if mapping.shift is not None and weights is not None:  # those of this frame or tile
+            mapping = replace(mapping, shift=replace(mapping.shift, weights=weights))
         return mapping
+
+    def _map(self, layer: str, moments: Moments, weights: Tensor | None) -> AffineMap:
+        settings, masks = self.settings, self.correspondence.style_masks
+        if masks is None or moments.regions is None:
+            target = self.style.moments[layer].to(moments.mean.device)
+            return transfer_map(moments, target, settings.method, settings.damping)
+        target = self.style.with_regions(layer, masks)
+        trust = self.correspondence.trust
+        return transfer_map(moments, target, settings.method, settings.damping, weights, trust)
 
     def normalize(self, layer: str, features: Tensor, mapping: AffineMap | None) -> AffineMap:
         return normalize(self.content.moments(layer, features), mapping)
@@ -91,26 +119,76 @@ class StyleTransfer(Visitor):
         mapping = AffineMap.between(of_residual.mean, target_residual.mean, colors.matrix)
         return mapping.blend(self.strength)
 
-    def color_match(self, result: Tensor, content: Tensor) -> ColorMatch:
-        """The colour match from a composed result of ``content``, (B, 3, H, W), to the style."""
+    def match(self, result: Tensor, content: Tensor) -> Tensor:
+        """A composed result with the colours of the style; both RGB (B, 3, H, W), 0..1."""
+        found = self.correspondence
+        if found.match == "none":
+            return result
+        if found.style_masks is None:
+            matched = self._matched(result, content)
+        else:
+            matched = self._matched_by_region(result, content)
+        if found.look is not None:
+            look = found.look(content)
+            matched = torch.lerp(matched, look, found.same_scene.to(look).view(-1, 1, 1, 1))
+        return torch.lerp(result, matched, self.strength)
+
+    def _matched(self, result: Tensor, content: Tensor) -> Tensor:
+        """Matched to the style's palette as a whole."""
 
         def measure() -> ColorMatch:
             made, photo = (self.content.population(batch) for batch in (result, content))
-            mask = self.content.weights(PIXELS, content)
+            mask = resized_to(self.content.mask, content)
             if mask is None or sampled(mask).any():  # else only pixels between the samples count
                 made, photo = sampled(made), sampled(photo)
                 mask = None if mask is None else sampled(mask)
             palette = self.style.palette.to(content.device)
-            found = match_colors(made, photo, palette, self.settings.method, mask)
-            return replace(found, strength=self.strength)
+            return match_colors(made, photo, palette, self.settings.method, mask)
 
-        return self.content.keep("color match", measure)
+        return self.content.keep("color match", measure)(result)
+
+    def _matched_by_region(self, result: Tensor, content: Tensor) -> Tensor:
+        """Matched region by region; a region without a counterpart has the look of the photo."""
+        found, regions = self.correspondence, self.content.regions
+        assert regions is not None and found.style_masks is not None
+        masks = resized_to(regions.masks, content)
+        assert masks is not None
+        count = masks.shape[1]
+
+        def for_each_region(pixels: Tensor) -> Tensor:
+            return pixels.repeat_interleave(count, 0)
+
+        def measure() -> ColorMatch:
+            parts = [self.content.population(batch) for batch in (result, content, masks)]
+            mask = resized_to(self.content.mask, content)
+            if mask is not None:
+                parts[2] = parts[2] * mask
+            made, photo, weights = (sampled(part, REGION_SAMPLE) for part in parts)
+            palette = found.palettes(self.style.thumbnail, self.style.mask)
+            return match_colors(
+                for_each_region(made),
+                for_each_region(photo),
+                palette.to(content.device),
+                self.settings.method,
+                weights.flatten(0, 1)[:, None],
+                REGION_DAMPING,
+            )
+
+        matches = self.content.keep("color match by region", measure)
+        matched = matches(for_each_region(result)).unflatten(0, (-1, count))
+        trust = found.trust.to(content)[:, :, None, None, None]
+        if found.look is not None:
+            fallback = found.look(content)
+        else:
+            fallback = self._matched(result, content)
+        matched = torch.lerp(fallback[:, None], matched, trust)
+        return (masks[:, :, None] * matched).sum(1)
 
 
 Compose = Callable[[Tensor, StyleTransfer], Tensor]
 
 
-def compose(network: PhotoNet, pixels: Tensor, transfer: StyleTransfer) -> Tensor:
+def compose(network: Network, pixels: Tensor, transfer: StyleTransfer) -> Tensor:
     """Decoded features after WCT, plus the mapped residual of reconstruction.
 
     pixels: RGB (B, 3, H, W), 0..1; the result is of that shape and not clamped. Weights whose
@@ -131,18 +209,18 @@ def compose(network: PhotoNet, pixels: Tensor, transfer: StyleTransfer) -> Tenso
 
 
 def match_style(
-    compose: Compose, content: Tensor, transfer: StyleTransfer, epsilon: float | None
-) -> Tensor:
-    """RGB (B, 3, H, W), 0..1, composed and with the colours of the style, before the roll-off.
+    compose: Compose, content: Tensor, transfer: StyleTransfer, epsilon: float
+) -> tuple[Tensor, Tensor]:
+    """The content and its result before the roll-off, both as the small copies that maps lead from.
 
-    epsilon: of the local maps, see `photostyle.transfer.local_maps.fit`; None leaves them out.
+    content: RGB (B, 3, H, W), 0..1. epsilon: of the maps, see `photostyle.transfer.local_maps.fit`.
     """
     result = compose(content, transfer)
+    ratio = fit_ratio(*content.shape[2:])
+    content, result = (F.avg_pool2d(photo, ratio, ceil_mode=True) for photo in (content, result))
     if not transfer.settings.refine:
-        return result
-    if epsilon is not None:
-        result = project_to_maps(content, result, epsilon)
-    return map_strips(transfer.color_match(result, content), result)
+        return content, result
+    return content, transfer.match(project_to_maps(content, result, epsilon), content)
 
 
 def style_maps(
@@ -155,22 +233,29 @@ def style_maps(
 
     The weights add up to 1. The results of the styles are blended before the maps are fitted.
     """
-    results = [
-        weight * match_style(compose, content, transfer, epsilon) for transfer, weight in transfers
+    matched = [
+        (*match_style(compose, content, transfer, epsilon), weight)
+        for transfer, weight in transfers
     ]
-    return maps_between(content, torch.stack(results).sum(0), epsilon)
+    small = matched[0][0]
+    result = torch.stack([weight * result for _, result, weight in matched]).sum(0)
+    return LocalAffineMaps(fit(small, result, epsilon), fit_ratio(*content.shape[2:]))
 
 
 def stylize(
-    network: PhotoNet, content: Tensor, transfer: StyleTransfer, epsilon: float | None = None
+    network: Network, content: Tensor, transfer: StyleTransfer, epsilon: float = EPSILON
 ) -> Tensor:
     """The whole transfer of RGB (B, 3, H, W), 0..1, at its own size; differentiable.
 
-    epsilon: as in `match_style`; the default leaves local maps out, as training does.
+    epsilon: as in `match_style`.
     """
-    result = match_style(partial(compose, network), content, transfer, epsilon)
+    composing = partial(compose, network)
     if not transfer.settings.refine:
-        return result
-    if epsilon is not None:
-        result = project_to_maps(content, result, epsilon)
-    return roll_off(result, content)
+        return composing(content, transfer)
+    ratio = fit_ratio(*content.shape[2:])
+    small, result = match_style(composing, content, transfer, epsilon)
+    parts = [
+        LocalAffineMaps(fit(copy[None], made[None], epsilon), ratio)(photo, 0)
+        for photo, copy, made in zip(content, small, result, strict=True)
+    ]
+    return roll_off(torch.stack(parts), content)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Literal, cast
+from dataclasses import replace
+from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +16,15 @@ from torch import Tensor
 from photostyle.errors import PhotostyleError
 from photostyle.model import checkpoint as checkpoints
 from photostyle.model.checkpoint import Checkpoint
-from photostyle.transfer.canvas import CPU, Canvas, ImageLike
+from photostyle.model.matcher import ANALYSIS_SIZE, Blocks
+from photostyle.model.network import STRIDE, Passthrough
+from photostyle.transfer.canvas import CPU, Canvas, ImageLike, resized
 from photostyle.transfer.content_moments import ContentMoments
+from photostyle.transfer.correspondence import Correspondence, by_hand, find
 from photostyle.transfer.local_maps import EPSILON, apply_maps
-from photostyle.transfer.options import TILE, WORKING_SIZE, Mode
+from photostyle.transfer.options import MATCHES, TILE, WORKING_SIZE, Match, Mode
 from photostyle.transfer.pipeline import StyleTransfer, compose, style_maps
+from photostyle.transfer.regions import RegionMasks
 from photostyle.transfer.style import Style, learn_style
 from photostyle.transfer.tiling import OVERLAP, compose_tiled
 
@@ -31,6 +36,9 @@ EXACT_PIXELS = 1 << 20
 
 Mask = npt.NDArray[np.uint8] | npt.NDArray[np.floating]
 """(H, W), uint8 or floats in 0..1: the weight of each pixel in the statistics."""
+
+Labels = npt.NDArray[np.integer[Any]]
+"""(H, W), integers in 0..255: the number of the region of each pixel."""
 
 
 def load(source: str | os.PathLike[str] = "photonas", device: str = "auto") -> Stylizer:
@@ -68,15 +76,51 @@ class Stylizer:
         self.checkpoint = checkpoint
         self.device = device
         self.network = checkpoint.network.to(device).to(memory_format=torch.channels_last)
+        if checkpoint.matcher is not None:
+            checkpoint.matcher.to(device)
 
     @torch.no_grad()
-    def learn(self, photo: ImageLike, mask: Mask | None = None) -> Style:
-        """The style of ``photo``, of a copy with a long side of at most STYLE_SIZE pixels."""
+    def learn(
+        self, photo: ImageLike, mask: Mask | None = None, labels: Labels | None = None
+    ) -> Style:
+        """The style of ``photo``, of a copy with a long side of at most STYLE_SIZE pixels.
+
+        labels: the number of the region of each pixel, for `apply` with labels of the same numbers.
+        """
         canvas = Canvas(photo, device=self.device)
         _check_mask(mask, canvas)
         small, ratio = canvas.reduced(STYLE_SIZE)
+        small = self.on_device(small)
         weights, digest = _reduced_mask(mask, small, ratio), self.checkpoint.digest
-        return learn_style(self.network, self.on_device(small), weights, digest)[0]
+        style, _ = learn_style(self.network, small, weights, digest)
+        numbers = None if labels is None else _checked_labels(labels, canvas)
+        return replace(style, blocks=self.blocks(small), labels=numbers)
+
+    def blocks(self, pixels: Tensor) -> Blocks | None:
+        """What the matcher reads of RGB (B, 3, H, W), 0..1; None without a matcher."""
+        matcher, network = self.checkpoint.matcher, self.network
+        if matcher is None or isinstance(network, Passthrough):
+            return None
+        small = self.on_device(resized(pixels, ANALYSIS_SIZE, STRIDE))
+        return matcher.blocks(network.describe(small), small)
+
+    def correspond(
+        self, content: Tensor, style: Style, match: Match, labels: Tensor | None = None
+    ) -> tuple[Correspondence, RegionMasks | None]:
+        """What photos of one content, RGB (B, 3, H, W), and a style have in common.
+
+        labels: (1, H, W), the regions of the content given by hand. Returns the masks of the
+        content's regions, too, if there are any.
+        """
+        height, width = content.shape[2:]
+        small = resized(content, ANALYSIS_SIZE)
+        if labels is not None:
+            return by_hand(labels, style, small, height, width)
+        blocks = None if match in ("global", "none") else self.blocks(content)
+        if blocks is None or style.blocks is None or self.checkpoint.matcher is None:
+            return Correspondence(match), None
+        found = find(self.checkpoint.matcher, blocks, style, match)
+        return found, found.regions(blocks, small, height, width)
 
     @torch.no_grad()
     def apply(
@@ -85,10 +129,13 @@ class Stylizer:
         style: Style,
         strength: float = 1.0,
         *,
+        match: Match = "auto",
         mode: Mode = "auto",
         working_size: int = WORKING_SIZE,
         tile: int = TILE,
         mask: Mask | None = None,
+        labels: Labels | None = None,
+        only: Mask | None = None,
         in_place: bool = False,
         progress: Callable[[float], None] = lambda _: None,
     ) -> ImageLike:
@@ -97,6 +144,9 @@ class Stylizer:
         A PIL image comes back in RGB, or RGBA with its alpha; a tensor as float32 in 0..1.
 
         strength: in [0, 1]; 0 returns the photo as it is, 0.5 makes more than half of the change.
+        match: see `Match`. labels: the number of the region of each pixel; each region takes the
+        colours of the region of that number in the style photo, which needs labels as well. only:
+        how much of the change each pixel takes.
         mode: "exact" runs the network on the photo itself, in tiles of ``tile`` pixels if it is
         larger; "fast" runs it on a copy with a long side of ``working_size`` pixels; both apply
         local affine colour maps to the photo; "auto" is `choose_mode`. in_place: overwrite the
@@ -104,9 +154,14 @@ class Stylizer:
         """
         check_strength(strength)
         check_working_size(working_size)
+        check_match(match)
         self.check_style(style)
         canvas = Canvas(photo, in_place, self.device)
         _check_mask(mask, canvas)
+        _check_mask(only, canvas)
+        numbers = None if labels is None else _checked_labels(labels, canvas)
+        if numbers is not None and style.labels is None:
+            raise PhotostyleError("The style photo needs a mask of regions as well.")
         fast = self.choose_mode(mode, canvas.height, canvas.width) == "fast"
         if not fast and _needs_tiles(canvas.height, canvas.width, tile):
             canvas.device = CPU  # whose memory holds all of it
@@ -115,7 +170,8 @@ class Stylizer:
                 canvas.put(top, canvas.rows(top, bottom))
         else:
             side = working_size if fast else max(canvas.height, canvas.width)
-            self._stylize(canvas, style, strength, side, tile, mask, progress)
+            transfer = _Transfer(style, strength, match, mask, numbers, only)
+            self._stylize(canvas, transfer, side, tile, progress)
         progress(1.0)
         return cast(ImageLike, canvas.result())
 
@@ -142,11 +198,9 @@ class Stylizer:
     def _stylize(
         self,
         canvas: Canvas,
-        style: Style,
-        strength: float,
+        options: _Transfer,
         side: int,
         tile: int,
-        mask: Mask | None,
         progress: Callable[[float], None],
     ) -> None:
         """The pipeline on a copy with a long side of ``side`` pixels, its maps on the photo."""
@@ -157,8 +211,14 @@ class Stylizer:
         def compose_here(pixels: Tensor, transfer: StyleTransfer) -> Tensor:
             return self._compose(pixels, transfer, tile, lambda done: progress(composed * done))
 
-        statistics = ContentMoments(_reduced_mask(mask, content, ratio))
-        transfer = StyleTransfer(style, settings, strength, statistics)
+        style = options.style
+        found, regions = self.correspond(
+            self.on_device(resized(content, WORKING_SIZE)), style, options.match, options.labels
+        )
+        if regions is not None:
+            regions = replace(regions, height=content.shape[2], width=content.shape[3])
+        statistics = ContentMoments(_reduced_mask(options.mask, content, ratio), regions)
+        transfer = StyleTransfer(style, settings, options.strength, statistics, found)
         if ratio == 1 and not settings.refine:  # the network's own pixels
             result = compose_here(content, transfer)
             for top, bottom in canvas.strips():
@@ -170,6 +230,7 @@ class Stylizer:
             canvas,
             maps,
             soft=settings.refine,
+            only=options.only,
             progress=lambda done: progress(composed + (1 - composed) * done),
         )
 
@@ -195,7 +256,9 @@ class Stylizer:
                     "--working-size or --device cpu."
                 ) from None
         torch.cuda.empty_cache()
-        fresh = transfer.with_content(ContentMoments(transfer.content.mask))
+        fresh = transfer.with_content(
+            ContentMoments(transfer.content.mask, transfer.content.regions)
+        )
         return self._compose(content, fresh, smaller, progress)
 
 
@@ -205,10 +268,43 @@ def check_strength(strength: float) -> None:
         raise PhotostyleError(f"The strength must be between 0 and 1, not {strength}.")
 
 
+def check_match(match: str) -> None:
+    """Raises PhotostyleError for an unknown match."""
+    if match not in MATCHES:
+        raise PhotostyleError(f"Unknown match {match!r}; use {', '.join(MATCHES)}.")
+
+
 def check_working_size(size: int) -> None:
     """Raises PhotostyleError for a size below 1 pixel."""
     if not size >= 1:
         raise PhotostyleError(f"The working size must be at least 1 pixel, not {size}.")
+
+
+class _Transfer(NamedTuple):
+    """What `Stylizer.apply` is to do to a photo."""
+
+    style: Style
+    strength: float
+    match: Match
+    mask: Mask | None
+    labels: Tensor | None
+    only: Mask | None
+
+
+def _checked_labels(labels: Labels, photo: Canvas) -> Tensor:
+    """Labels as (1, h, w), reduced to the nearest; raises PhotostyleError if they do not fit."""
+    size = (photo.height, photo.width)
+    if np.shape(labels) != size or not np.issubdtype(labels.dtype, np.integer):
+        raise PhotostyleError(
+            f"Labels must be integers of shape {size}, not {labels.dtype} of {np.shape(labels)}."
+        )
+    step = photo.ratio(2 * ANALYSIS_SIZE)
+    numbers = np.ascontiguousarray(labels[step // 2 :: step, step // 2 :: step])
+    if not numbers.size:
+        numbers = np.ascontiguousarray(labels)
+    if not 0 <= numbers.min() <= numbers.max() < 256:
+        raise PhotostyleError("Labels must be between 0 and 255.")
+    return torch.from_numpy(numbers.astype(np.uint8))[None].to(photo.device)
 
 
 def _check_mask(mask: Mask | None, photo: Canvas) -> None:

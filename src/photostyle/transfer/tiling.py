@@ -6,7 +6,6 @@ gathered first: each pass over the tiles adds the moments that the passes before
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -16,9 +15,10 @@ from torch import Tensor
 
 from photostyle.errors import PhotostyleError
 from photostyle.model.moments import Moments
-from photostyle.model.network import STRIDE, PhotoNet
+from photostyle.model.network import STRIDE, Network
 from photostyle.transfer.content_moments import PIXELS, RESIDUAL, ContentMoments, resized_mask
 from photostyle.transfer.pipeline import StyleTransfer, compose
+from photostyle.transfer.regions import Box, RegionMasks
 
 OVERLAP = 176
 """Pixels around a tile that its result depends on, a multiple of the network's stride.
@@ -26,24 +26,6 @@ OVERLAP = 176
 Each 3x3 convolution reaches one pixel of its own resolution: 70 pixels in all in the encoder, 70 in
 the decoder; poolings and enlargements add up to 15 each.
 """
-
-
-class Box(NamedTuple):
-    """A part of a photo, in pixels; bottom and right are the first ones outside."""
-
-    top: int
-    bottom: int
-    left: int
-    right: int
-
-    def of(self, pixels: Tensor) -> Tensor:
-        """That part of pixels (..., H, W)."""
-        return pixels[..., self.top : self.bottom, self.left : self.right]
-
-    def within(self, other: Box) -> Box:
-        """The same part in the coordinates of a box that contains it."""
-        rows, columns = (edge - other.top for edge in self[:2]), (e - other.left for e in self[2:])
-        return Box(*rows, *columns)
 
 
 class Tile(NamedTuple):
@@ -82,11 +64,17 @@ class TiledMoments(ContentMoments):
 
     While some are pending, a tile goes on with its own up to the first layer whose features depend
     on pending ones, where `moments` raises MomentsPending. height, width: of the photo; mask: as
-    for ContentMoments, of the whole photo.
+    for ContentMoments, of the whole photo; so are the regions.
     """
 
-    def __init__(self, height: int, width: int, mask: Tensor | None) -> None:
-        super().__init__(mask if mask is not None and mask.any() else None)
+    def __init__(
+        self,
+        height: int,
+        width: int,
+        mask: Tensor | None,
+        regions: RegionMasks | None = None,
+    ) -> None:
+        super().__init__(mask if mask is not None and mask.any() else None, regions)
         self._photo = Box(0, height, 0, width)
         self._tile = Tile(self._photo, self._photo)
         self._of_tile: dict[str, Moments] = {}
@@ -105,7 +93,9 @@ class TiledMoments(ContentMoments):
             raise MomentsPending
         kept, weights = self._kept(features), self.weights(layer, features)
         weights = None if weights is None else kept.of(weights)
-        self._of_tile[layer] = Moments.of(kept.of(features), weights)
+        regions = self.region_weights(layer, features)
+        regions = None if regions is None else kept.of(regions)
+        self._of_tile[layer] = Moments.of(kept.of(features), weights, regions)
         gathered = self._pending[layer]
         # If no pixel counts, Moments.of lets all count: right for a photo, wrong for a tile.
         if weights is None or weights.any():
@@ -123,14 +113,15 @@ class TiledMoments(ContentMoments):
         mask = None if self.mask is None else self._tile.outer.of(self.mask)
         return resized_mask(mask, layer, features)
 
+    def region_weights(self, layer: str, features: Tensor) -> Tensor | None:  # noqa: ARG002
+        return None if self.regions is None else self.regions.at(features, self._tile.outer)
+
     def _kept(self, features: Tensor) -> Box:
         """The kept part in the pixels of features, with their padding at the photo's far edges."""
         height, width = features.shape[-2:]
         outer = self._tile.outer
         kept = self._tile.kept.within(outer)
-        # Features are a power of 2 smaller, and a little larger than that through padding.
-        ratio = max((outer.bottom - outer.top) / height, (outer.right - outer.left) / width)
-        scale = 1 << (math.ceil(ratio) - 1).bit_length()
+        scale = outer.scale(features)
         return Box(
             kept.top // scale,
             height if self._tile.kept.bottom == self._photo.bottom else kept.bottom // scale,
@@ -149,7 +140,7 @@ def _depends(layer: str, other: str) -> bool:
 
 
 def compose_tiled(
-    network: PhotoNet,
+    network: Network,
     content: Tensor,
     transfer: StyleTransfer,
     size: int,
@@ -162,11 +153,11 @@ def compose_tiled(
     """
     height, width = content.shape[-2:]
     parts = list(tiles(height, width, size))
-    moments = TiledMoments(height, width, transfer.content.mask)
+    moments = TiledMoments(height, width, transfer.content.mask, transfer.content.regions)
     transfer = transfer.with_content(moments)
-    device = next(network.parameters()).device
+    device = next(network.parameters(), content).device
     result = torch.empty_like(content)
-    stages = sum(layer.startswith("d") for layer in network.architecture.wct_layers)
+    stages = sum(layer.startswith("d") for layer in network.wct_layers)
     total, done = (stages + 2) * len(parts), 0
     pending = True
     while pending:

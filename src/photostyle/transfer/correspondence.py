@@ -1,0 +1,111 @@
+"""What content and style have in common: regions, and the look that leads from one to the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from photostyle.model.matcher import Blocks, Look, Matcher
+from photostyle.transfer.color_match import Palette
+from photostyle.transfer.options import Match
+from photostyle.transfer.regions import (
+    Clusters,
+    RegionMasks,
+    evidence,
+    normalized,
+    sharpened,
+)
+from photostyle.transfer.style import Style
+
+
+@dataclass(frozen=True)
+class Correspondence:
+    """What B contents and B styles have in common.
+
+    match: how colours are matched. style_masks: (B, K, h, w), the regions of the styles at their
+    thumbnails; None for all of the photo. trust: (B, K), 0..1, how far to go in each region. look:
+    the look that leads from content to style, if known; same_scene: (B,), 0..1, how far to apply
+    that instead of matching. clusters: of the descriptors, if regions were found.
+    """
+
+    match: Match = "auto"
+    style_masks: Tensor | None = None
+    trust: Tensor = field(default_factory=lambda: torch.ones(1, 1))
+    look: Look | None = None
+    same_scene: Tensor = field(default_factory=lambda: torch.zeros(1))
+    clusters: Clusters | None = None
+
+    def palettes(self, thumbnail: Tensor, mask: Tensor | None) -> Palette:
+        """The palettes of the regions of styles, one after the other, (B K, ...)."""
+        assert self.style_masks is not None
+        masks = self.style_masks if mask is None else self.style_masks * mask.to(self.style_masks)
+        count = masks.shape[1]
+        pixels = thumbnail.to(masks).repeat_interleave(count, 0)
+        return Palette.of(pixels, masks.flatten(0, 1)[:, None])
+
+    def regions(self, blocks: Blocks, pixels: Tensor, height: int, width: int) -> RegionMasks:
+        """The found regions of photos; pixels: small copies of those of height x width."""
+        assert self.clusters is not None
+        masks = sharpened(self.clusters.weights(blocks.descriptors), pixels)
+        return RegionMasks(masks, height, width)
+
+
+WHOLE = Correspondence("global")
+"""All of the content corresponds to all of the style."""
+
+
+def find(matcher: Matcher, contents: Blocks, style: Style, match: Match) -> Correspondence:
+    """What photos of one content (a photo, or frames of a shot) have in common with a style.
+
+    Raises nothing; a style without blocks corresponds as a whole.
+    """
+    blocks = style.blocks
+    if blocks is None or match in ("global", "none"):
+        return Correspondence(match)
+    count = len(contents.colors)
+    repeated = Blocks(*(part.expand(count, *part.shape[1:]) for part in blocks))
+    found = matcher(contents, repeated)
+    look = Look(found.look.coefficients.mean(0, keepdim=True))
+    same = scene_weight(found.same_scene.mean(0, keepdim=True))
+    # Side by side, so that the heights of blocks stay.
+    joined = torch.cat(list(contents.descriptors[:, None]), 3)
+    clusters = Clusters.of([joined, blocks.descriptors])
+    thumbnail = style.thumbnail.to(joined)
+    masks = sharpened(clusters.weights(blocks.descriptors), thumbnail)
+    trust = evidence(clusters.weights(joined), masks)
+    if match == "regions":
+        same = torch.zeros_like(same)
+    return Correspondence(match, masks, trust, look, same, clusters)
+
+
+def scene_weight(logit: Tensor) -> Tensor:
+    """How far to apply the look instead of matching, from the logit that it is the same scene."""
+    return torch.sigmoid(4 * (logit - 1.5))
+
+
+def by_hand(
+    content_labels: Tensor, style: Style, pixels: Tensor, height: int, width: int
+) -> tuple[Correspondence, RegionMasks]:
+    """The regions of label maps: content_labels (1, h, w) and the style's own."""
+    assert style.labels is not None
+    count = int(max(content_labels.max(), style.labels.max())) + 1
+    ours, theirs = (one_hot(labels, count) for labels in (content_labels, style.labels))
+    small = F.interpolate(ours, pixels.shape[2:], mode="bilinear", antialias=True)
+    masks = F.interpolate(theirs, style.thumbnail.shape[2:], mode="bilinear", antialias=True)
+    trust = evidence(small, masks)
+    return Correspondence("auto", masks, trust), RegionMasks(normalized(small), height, width)
+
+
+def one_hot(labels: Tensor, count: int) -> Tensor:
+    """Labels (B, h, w) as masks (B, count, h, w)."""
+    return F.one_hot(labels.long(), count).permute(0, 3, 1, 2).float()
+
+
+def resized_to(masks: Tensor | None, photo: Tensor) -> Tensor | None:
+    """Masks (B, K, h, w) at the size of a copy (B, C, H, W) of the same photo."""
+    if masks is None or masks.shape[2:] == photo.shape[2:]:
+        return masks
+    return F.interpolate(masks.to(photo), photo.shape[2:], mode="bilinear", antialias=True)

@@ -1,0 +1,164 @@
+"""Regions that content and style have in common.
+
+Found by the network, they are clusters of the descriptors of both photos (`photostyle.model.matcher`),
+sharpened at the edges of each photo; given by hand, they are the labels of two maps. Either way a
+region is a soft mask, and all masks of a photo add up to 1 at every pixel.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from photostyle.transfer.local_maps import guided_filter
+
+COUNT = 6
+"""Number of regions that are found."""
+
+HEIGHT = 0.8
+"""Weight of the vertical position in a descriptor, whose own length is about 1."""
+
+SOFTNESS = 0.15
+"""Temperature of the assignment to regions, relative to the mean squared distance to the nearest."""
+
+REACH, EDGES = 0.025, 1e-3
+"""Radius of the guided filter that sharpens masks, as a fraction of the long side, and the variance
+of colours that counts as an edge."""
+
+RARE = 0.01
+"""Fraction of a photo under which a region is too rare to be trusted."""
+
+_RESTARTS, _STEPS = 4, 15
+
+
+class Box(NamedTuple):
+    """A part of a photo, in pixels; bottom and right are the first ones outside."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    def of(self, pixels: Tensor) -> Tensor:
+        """That part of pixels (..., H, W)."""
+        return pixels[..., self.top : self.bottom, self.left : self.right]
+
+    def within(self, other: Box) -> Box:
+        """The same part in the coordinates of a box that contains it."""
+        rows, columns = (edge - other.top for edge in self[:2]), (e - other.left for e in self[2:])
+        return Box(*rows, *columns)
+
+    def scale(self, features: Tensor) -> int:
+        """How many pixels of the box a side of a pixel of its features (..., h, w) covers.
+
+        Features are a power of 2 smaller, and a little larger than that through padding.
+        """
+        height, width = features.shape[-2:]
+        ratio = max((self.bottom - self.top) / height, (self.right - self.left) / width)
+        return 1 << (math.ceil(ratio) - 1).bit_length()
+
+
+@dataclass(frozen=True)
+class RegionMasks:
+    """Soft masks (B, K, h, w) of the regions of photos of any size; they add up to 1."""
+
+    masks: Tensor
+    height: int
+    width: int
+
+    def at(self, features: Tensor, box: Box) -> Tensor:
+        """The masks (B, K, h, w) at the pixels of features (B, C, h, w) of a part of the photos."""
+        scale, (high, wide) = box.scale(features), features.shape[-2:]
+        options = {"device": features.device, "dtype": torch.float32}
+        y = ((torch.arange(high, **options) + 0.5) * scale + box.top) / self.height * 2 - 1
+        x = ((torch.arange(wide, **options) + 0.5) * scale + box.left) / self.width * 2 - 1
+        grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)
+        masks = self.masks.to(features.device)
+        grid = grid.expand(len(masks), -1, -1, -1)
+        return F.grid_sample(masks, grid, padding_mode="border", align_corners=False)
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """Soft clusters of descriptors; centers: (K, D + 1); softness: the temperature, a distance."""
+
+    centers: Tensor
+    softness: float
+
+    @classmethod
+    def of(cls, photos: Sequence[Tensor], count: int = COUNT) -> Clusters:
+        """Clusters of the descriptors of several photos, each (1, D, h, w): k-means.
+
+        Lloyd 1982, from the start of Arthur and Vassilvitskii (k-means++, 2007); the best of a few
+        starts. Photos count the same, whatever their size.
+        """
+        points = [_points(photo) for photo in photos]
+        step = [max(1, len(p) // 1536) for p in points]
+        joint = torch.cat([p[:: s] for p, s in zip(points, step, strict=True)]).cpu()
+        generator = torch.Generator().manual_seed(0)
+        tries = [_kmeans(joint, count, generator) for _ in range(_RESTARTS)]
+        error, centers = min(tries, key=lambda one: one[0])
+        return cls(centers.to(points[0].device), SOFTNESS * error + 1e-12)
+
+    def weights(self, descriptors: Tensor) -> Tensor:
+        """How much each block (B, D, h, w) belongs to each cluster: (B, K, h, w)."""
+        rows = []
+        for photo in descriptors:
+            distance = torch.cdist(_points(photo[None]), self.centers) ** 2
+            weights = (-distance / self.softness).softmax(1)
+            rows.append(weights.T.unflatten(1, descriptors.shape[2:]))
+        return torch.stack(rows)
+
+
+def sharpened(weights: Tensor, pixels: Tensor) -> Tensor:
+    """Masks (B, K, h, w) at the size of the photo (B, 3, H, W), following its edges."""
+    size = pixels.shape[2:]
+    masks = F.interpolate(weights, size, mode="bilinear", align_corners=False)
+    radius = max(2, round(REACH * max(size)))
+    rows = [
+        guided_filter(photo, mask, radius, EDGES) for photo, mask in zip(pixels, masks, strict=True)
+    ]
+    return normalized(torch.stack(rows))
+
+
+def normalized(masks: Tensor) -> Tensor:
+    """Masks (B, K, H, W) without negative values and with a sum of 1."""
+    masks = masks.clamp_min(0)
+    return masks / masks.sum(1, keepdim=True).clamp_min(1e-6)
+
+
+def evidence(content: Tensor, style: Tensor) -> Tensor:
+    """How far to trust each region, (B, K), 0..1, by its fraction of both photos' masks."""
+    ours, theirs = (masks.mean((2, 3)) for masks in (content, style))
+    return theirs / (theirs + RARE) * ours / (ours + RARE / 2)
+
+
+def _points(descriptors: Tensor) -> Tensor:
+    """Descriptors (1, D, h, w) with their height in the photo: (h w, D + 1)."""
+    _, _, height, width = descriptors.shape
+    y = torch.linspace(-HEIGHT, HEIGHT, height, device=descriptors.device)
+    y = y[:, None].expand(height, width)[None]
+    return torch.cat([descriptors[0], y]).flatten(1).T
+
+
+def _kmeans(points: Tensor, count: int, generator: torch.Generator) -> tuple[float, Tensor]:
+    """Mean squared distance to the nearest center, and the centers (count, D)."""
+    count = min(count, len(points))
+    chosen = [int(torch.randint(len(points), (1,), generator=generator))]
+    nearest = torch.full((len(points),), torch.inf)
+    for _ in range(count - 1):
+        nearest = torch.minimum(nearest, ((points - points[chosen[-1]]) ** 2).sum(1))
+        chosen.append(int(torch.multinomial(nearest + 1e-12, 1, generator=generator)))
+    centers = points[chosen]
+    for _ in range(_STEPS):
+        nearest_center = torch.cdist(points, centers).argmin(1)
+        member = F.one_hot(nearest_center, count).to(points)
+        mass = member.sum(0)[:, None]
+        centers = torch.where(mass > 0, member.T @ points / mass.clamp_min(1), centers)
+    return float((torch.cdist(points, centers) ** 2).amin(1).mean()), centers
