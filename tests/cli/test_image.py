@@ -207,7 +207,7 @@ def test_metadata_are_kept_and_stamped_or_stripped(folder: Path, model: str) -> 
         assert kept.get_ifd(ExifTags.IFD.GPSInfo)
         software = kept[ExifTags.Base.Software]
         assert software.startswith("photostyle ")
-        assert software.endswith("(model tiny, mode exact, strength 0.5)")
+        assert software.endswith("(model tiny, mode exact, strength 0.5, match auto)")
         assert b"Rating" in image.info["xmp"]
         assert image.info["dpi"] == (300, 300)
         assert image.size == (40, 60)
@@ -347,6 +347,7 @@ def test_json_is_one_line(folder: Path, model: str) -> None:
         "device": "cpu",
         "mode": "exact",
         "strength": 0.25,
+        "match": "auto",
         "notes": [],
     }
     assert {summary["output"], summary["compare"]} < set(names(folder))

@@ -182,6 +182,8 @@ def test_errors_are_one_sentence(folders: Path, pairs: list[str | Path], tmp_pat
         (["--graded", "photos", "--style-masks", "m"], "--style-masks needs RESULTS"),
         (["r", "--content", "a", "--style", "b", "--crops", "far"], "--crops needs --graded"),
         (["--graded", "photos", "--crops", "some"], "'some' is not one of"),
+        (["--graded", "photos", "--match", "some"], "'some' is not one of"),
+        (["r", "--content", "a", "--style", "b", "--match", "none"], "--match needs --graded"),
         (["--graded", "photos", "--json", "--csv"], "either --json or --csv"),
     ],
 )
@@ -208,6 +210,16 @@ def test_graded_triples(folders: Path, model: str, tmp_path: Path) -> None:
     assert "content unchanged" in table.stdout
     assert "of 3" in table.stdout
     assert (tmp_path / "sheet.png").stat().st_size
+
+
+def test_graded_without_a_network_or_a_match(folders: Path) -> None:
+    arguments: list[str | Path] = ["--graded", folders / "content", "--model", "none", "--json"]
+    matched, unmatched = (
+        json.loads(evaluate(*arguments, "--match", match).stdout) for match in ("global", "none")
+    )
+    assert matched["mean"]["improved"] > 0
+    for row in unmatched["photos"]:
+        assert row["psnr"] == pytest.approx(row["content_psnr"], abs=0.2)
 
 
 def write_inverting_cube(path: Path, strength: float = 1) -> None:

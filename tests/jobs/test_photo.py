@@ -130,9 +130,48 @@ def test_progress_reports_the_phases_in_order(model: str) -> None:
     assert {detail for phase, _, _, detail in calls if phase == "apply"} == {"exact"}
 
 
+def test_masks(folder: Path) -> None:
+    Image.fromarray(np.array([[1, 1, 2]], np.uint8)).resize((90, 61), 0).save("regions.png")
+    Image.fromarray(np.array([[2], [1]], np.uint8)).resize((40, 70), 0).save("style-regions.png")
+    Image.fromarray(np.array([[0, 0, 255]], np.uint8)).resize((90, 61), 0).save("only.png")
+    masks: dict[str, Any] = {
+        "content_mask": Path("regions.png"),
+        "style_mask": "style-regions.png",
+        "only": "only.png",
+    }
+    report = photostyle.stylize_photo("day.jpg", "dusk.png", "a.png", model="none", **masks)
+    assert (report.match, report.notes) == ("auto", ())
+    before, after = (photo.read(name).pixels for name in ("day.jpg", "a.png"))
+    assert np.array_equal(before[:, :60], after[:, :60])
+    assert np.abs(before[:, 60:].astype(float) - after[:, 60:]).mean() > 5
+
+    # What `Stylizer` makes of the same masks, and streams.
+    stylizer = photostyle.load("none", device="cpu")
+    regions = np.array([1, 1, 2])[np.arange(90) // 30] * np.ones((61, 1), int)
+    style_regions = np.array([2, 1])[np.arange(70) // 35][:, None] * np.ones(40, int)
+    style = stylizer.learn(photo.read("dusk.png").pixels, labels=style_regions)
+    direct = stylizer.apply(before, style, labels=regions)
+    assert np.abs(direct[:, 60:].astype(int) - after[:, 60:]).max() <= 1
+    streams: dict[str, Any] = {
+        name: BytesIO((folder / file).read_bytes()) for name, file in masks.items()
+    }
+    photostyle.stylize_photo("day.jpg", "dusk.png", "b.png", model=stylizer, **streams)
+    assert np.array_equal(photo.read("b.png").pixels, after)
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
+        ({"match": "some"}, "Unknown match 'some'; use auto, regions, global, none"),
+        ({"content_mask": "dusk.png"}, "Give a content mask and a style mask, or neither"),
+        ({"style_mask": "dusk.png"}, "Give a content mask and a style mask, or neither"),
+        (
+            {"content_mask": "day.jpg", "style_mask": "dusk.png", "match": "global"},
+            "cannot be used with the match 'global'",
+        ),
+        ({"only": "dusk.png"}, "'dusk.png' is 40x70 pixels, .* the content photo, 90x61"),
+        ({"only": BytesIO(b"none")}, "^The photo is not a photo"),
+        ({"only": ""}, "file name must not be empty"),
         ({"depth": "12"}, "Unknown depth '12'; use 8, 16, auto"),
         ({"profile": "wide"}, "Unknown profile 'wide'; use keep, srgb"),
         ({"quality": 0}, "quality must be between 1 and 100"),
@@ -161,7 +200,14 @@ def test_errors_leave_everything_as_it_was(
 
 @pytest.mark.parametrize(
     "options",
-    [{"content": None}, {"style": 5}, {"output": ["a.jpg"]}, {"style": StringIO()}, {"model": 5}],
+    [
+        {"content": None},
+        {"style": 5},
+        {"output": ["a.jpg"]},
+        {"style": StringIO()},
+        {"model": 5},
+        {"only": 5},
+    ],
 )
 def test_a_wrong_type_is_a_type_error(folder: Path, model: str, options: dict[str, Any]) -> None:
     before = names(folder)

@@ -15,7 +15,7 @@ from typing import Any, TypeVar, get_args
 import click
 
 from photostyle.jobs.photo import stylize_photo
-from photostyle.transfer.options import Mode
+from photostyle.transfer.options import MATCHES, Mode
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Command], Command]
@@ -70,10 +70,21 @@ force = click.option(
 _photo = of(stylize_photo)
 
 model = _photo(
-    "--model", metavar="NAME|FILE", help="Network: photonas, photonet or a weights file."
+    "--model",
+    metavar="NAME|FILE",
+    help="Network: photonas, photonet, none (colours only) or a weights file.",
 )
 
 device = _photo("--device", metavar="NAME", help="auto, cpu, cuda or cuda:N.")
+
+
+match = _photo(
+    "--match",
+    type=click.Choice(MATCHES),
+    help="auto matches colours region by region, or recovers the grade where both photos show the "
+    "same scene; regions always matches region by region, global the palette of the whole photo; "
+    "none leaves the colours to the network.",
+)
 
 
 def transfer(command: Command) -> Command:

@@ -16,6 +16,7 @@ from click.core import ParameterSource
 from photostyle.cli import _options, _progress
 from photostyle.evaluation.folder import Row, evaluate_graded, evaluate_results, summarize
 from photostyle.evaluation.options import Crops
+from photostyle.transfer.options import MATCHES
 
 FILE = click.Path(path_type=Path, readable=False)
 
@@ -34,7 +35,10 @@ _results, _graded = _options.of(evaluate_results), _options.of(evaluate_graded)
 @_graded(
     "--model",
     metavar="NAME|FILE",
-    help="With --graded: the network, photonas, photonet or a weights file.",
+    help="With --graded: the network, photonas, photonet, none (colours only) or a weights file.",
+)
+@_graded(
+    "--match", type=click.Choice(MATCHES), help="With --graded: as in `photostyle image --match`."
 )
 @_graded("--seed", type=click.IntRange(0), help="With --graded: seed of crops and grades.")
 @_graded(

@@ -36,6 +36,19 @@ option = _options.of(stylize_photo)
     type=click.FloatRange(0, 1),
     help="Strength of the transfer; 0 leaves CONTENT unchanged.",
 )
+@_options.match
+@option(
+    "--content-mask",
+    type=_options.FILE,
+    help="Regions of CONTENT, each in a colour of its own. A region takes the colours of the "
+    "region of the same colour in --style-mask.",
+)
+@option("--style-mask", type=_options.FILE, help="Regions of STYLE, in the same colours.")
+@option(
+    "--only",
+    type=_options.FILE,
+    help="Mask of CONTENT: the effect where it is white, none where it is black.",
+)
 @_options.transfer
 @_options.threads
 @option(
@@ -66,6 +79,8 @@ def image(content: str, style: str, output: str | None, as_json: bool, **options
     """
     if content == style == "-":
         raise click.UsageError("Only one photo can come from standard input.")
+    if (options["content_mask"] is None) != (options["style_mask"] is None):
+        raise click.UsageError("Give both --content-mask and --style-mask, or neither.")
     to_stdout = output == "-" or (output is None and content == "-")
     if to_stdout and (as_json or options["compare"]):
         raise click.UsageError("--json and --compare need an output file (-o).")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from photostyle.lut import Lut
     from photostyle.model.vgg import VGGFeatures
+    from photostyle.transfer.options import Match
 
     Measured = tuple[dict[str, Any], list[npt.NDArray[np.uint8]]]
     """A row of figures, and photos (H, W, 3) for the contact sheet."""
@@ -65,6 +66,7 @@ def evaluate_graded(
     graded: Path,
     *,
     model: str = "photonas",
+    match: Match = "auto",
     seed: int = 0,
     crops: Crops = "overlap",
     cubes: Sequence[Path] = (),
@@ -80,13 +82,12 @@ def evaluate_graded(
     Each row has the name, the grade ("random" or the name of a .cube file) and the figures of
     `photostyle.evaluation.graded_pairs.compare`.
 
-    model: bundled name or weights file. seed: of crops and grades. crops: how much content and
-    style have in common. cubes: .cube files, or folders of them, that grade the styles instead of
-    random grades; each photo gets one of them, all equally often, in an order that the seed draws.
-    plain_content: leave the content
-    ungraded. reconstruct: add the PSNR of each photo stylized with itself. device: as in
-    `photostyle.load`. sheet: a contact sheet to write, with content | style | result | target by
-    ascending PSNR.
+    model: bundled name or weights file. match: as in `Stylizer.apply`. seed: of crops and grades.
+    crops: how much content and style have in common. cubes: .cube files, or folders of them, that
+    grade the styles instead of random grades; each photo gets one of them, all equally often, in an
+    order that the seed draws. plain_content: leave the content ungraded. reconstruct: add the PSNR
+    of each photo stylized with itself. device: as in `photostyle.load`. sheet: a contact sheet to
+    write, with content | style | result | target by ascending PSNR.
 
     Raises PhotostyleError if files are missing or unreadable, or if the sheet exists and
     ``overwrite`` is False.
@@ -97,7 +98,7 @@ def evaluate_graded(
     _check_sheet(sheet, overwrite)
     looks = [(path.name, lut.read(path)) for path in _find_cubes(cubes)]
     measured = _measure_graded(
-        photos, looks, model, device, seed, crops, plain_content, reconstruct
+        photos, looks, model, match, device, seed, crops, plain_content, reconstruct
     )
     return _collect(measured, len(photos), sheet, "psnr", progress)
 
@@ -141,6 +142,7 @@ def _measure_graded(
     photos: dict[str, Path],
     looks: list[tuple[str, Lut]],
     model: str,
+    match: Match,
     device: str,
     seed: int,
     crops: Crops,
@@ -161,10 +163,10 @@ def _measure_graded(
         grade, grading = looks[order[number % len(looks)]] if looks else ("random", None)
         rng = np.random.default_rng([seed, number])
         triple = graded_pairs.triple(pixels, rng, grading, content_grading, crops)
-        result = stylizer.apply(triple.content, stylizer.learn(triple.style))
+        result = stylizer.apply(triple.content, stylizer.learn(triple.style), match=match)
         figures = graded_pairs.compare(triple, result)
         if reconstruct:
-            own = stylizer.apply(pixels, stylizer.learn(pixels))
+            own = stylizer.apply(pixels, stylizer.learn(pixels), match=match)
             figures["reconstruction"] = metrics.psnr(pixels, own)
         shown = [triple.content, triple.style, result, triple.target]
         yield {"name": name, "grade": grade, **figures}, shown

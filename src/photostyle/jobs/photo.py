@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, get_args
 
 from photostyle.errors import PhotostyleError
 from photostyle.files import as_path
+from photostyle.jobs.masks import Masks
 from photostyle.jobs.models import load_stylizer, model_name
 from photostyle.jobs.progress import Progress, Stopwatch, silent
-from photostyle.transfer.options import TILE, WORKING_SIZE, Mode
+from photostyle.transfer.options import MATCHES, TILE, WORKING_SIZE, Match, Mode
 from photostyle.version import __version__
 
 if TYPE_CHECKING:
@@ -33,9 +34,9 @@ class PhotoReport:
 
     output: the file written; None for a stream. compare: the file with content, style and result
     side by side, if any. content_size, style_size: width and height in pixels. model: name or path;
-    None for a loaded `Stylizer`. mode: "fast" or "exact". strength: 0 to 1. seconds: wall-clock
-    time of the phases read, load, learn, apply and write. notes: sentences on parts of the files
-    that were not read or kept.
+    None for a loaded `Stylizer`. mode: "fast" or "exact". strength: 0 to 1. match: see `Match`.
+    seconds: wall-clock time of the phases read, load, learn, apply and write. notes: sentences on
+    parts of the files that were not read or kept, and on regions without a counterpart.
     """
 
     output: Path | None
@@ -46,6 +47,7 @@ class PhotoReport:
     device: str
     mode: str
     strength: float
+    match: Match
     seconds: dict[str, float]
     notes: tuple[str, ...]
 
@@ -58,6 +60,10 @@ def stylize_photo(
     model: Model = "photonas",
     device: str = "auto",
     strength: float = 1.0,
+    match: Match = "auto",
+    content_mask: File | None = None,
+    style_mask: File | None = None,
+    only: File | None = None,
     mode: Mode = "auto",
     working_size: int = WORKING_SIZE,
     tile: int = TILE,
@@ -80,33 +86,44 @@ def stylize_photo(
     output: a file whose extension names the format; a binary stream, which gets the format of the
     content; or None for CONTENT-STYLE with the extension of the content in the current folder.
     model: a bundled name, a weights file, or a loaded `Stylizer`, which can be reused and has its
-    own device. device: as in `photostyle.load`. strength, mode, working_size, tile: as in
-    `Stylizer.apply`. depth: see `Depth`. profile: see `ProfileChoice`. quality: 1 to 100, for lossy
+    own device. device: as in `photostyle.load`. strength, match, mode, working_size, tile: as in
+    `Stylizer.apply`. content_mask, style_mask: label maps, in which each colour is a region (see
+    `photostyle.photo.label_map`); each region of the content takes the colours of the region of the
+    same colour in the style. only: a mask of the content; all of the change where it is white, none
+    where it is black. Masks are upright, of any size and format, and serve all frames of an
+    animation. depth: see `Depth`. profile: see `ProfileChoice`. quality: 1 to 100, for lossy
     formats; None is 95, for AVIF and HEIC 90. strip_metadata: leave out all metadata except the
     resolution. still: use only the first frame of an animation. compare: also write content, style
     and result side by side to OUTPUT-compare. overwrite: replace existing files, but never an
     input. progress: a `Progress`, called with the phases of `PhotoReport`.
 
-    Raises PhotostyleError if a photo cannot be read, the model or the device cannot be used, an
+    Raises PhotostyleError if a photo or a mask cannot be read, a mask has another shape than its
+    photo, only one of the two label maps is given, the model or the device cannot be used, an
     option is invalid, or the result cannot be written; TypeError if a file or the model has a wrong
     type.
     """
-    _check_options(depth, profile, quality)
+    _check_options(depth, profile, quality, match)
+    _check_label_maps(content_mask, style_mask, match)
     # Imports no torch, which another thread may import while the photos are read.
     from photostyle import photo
 
     watch, sources = Stopwatch(progress), (_source(content), _source(style))
+    mask_sources = [
+        None if file is None else _source(file) for file in (content_mask, style_mask, only)
+    ]
     with watch("read"):
         content_photo = photo.read(sources[0], still=still)
         style_photo = photo.read(sources[1], still=True)
         target = _Target.choose(output, _default_output(content_photo, *sources), compare)
         photo.check_depth(target.format, depth)
-        target.check([path for path in sources if isinstance(path, Path)], overwrite)
+        inputs = [path for path in (*sources, *mask_sources) if isinstance(path, Path)]
+        target.check(inputs, overwrite)
+        masks = Masks.read(mask_sources, content_photo.size, style_photo.size)
     with watch("load"):
         stylizer = load_stylizer(model, device)
     with watch("learn"):
         style_photo = style_photo.in_profile(content_photo.profile).with_depth(8)
-        learned = stylizer.learn(*style_photo.visible())
+        learned = stylizer.learn(*style_photo.visible(), labels=masks.style)
     width, height = content_photo.size
     chosen = stylizer.choose_mode(mode, height, width)
     with watch("apply", chosen):
@@ -116,17 +133,20 @@ def stylize_photo(
                 pixels,
                 learned,
                 strength,
+                match=match,
                 mode=chosen,
                 working_size=working_size,
                 tile=tile,
                 mask=mask,
+                labels=masks.content,
+                only=masks.only,
                 in_place=not compare,
                 progress=lambda done: progress("apply", done, 1, chosen),
             )
         )
     name = model_name(model)
     with watch("write"):
-        software = None if strip_metadata else _software(name, chosen, strength)
+        software = None if strip_metadata else _software(name, chosen, strength, match)
         result = _finished(result, depth, profile, software)
         target.write(result, (content_photo, style_photo), overwrite, quality)
     unsupported = photo.unsupported_features(result, target.format)
@@ -139,20 +159,29 @@ def stylize_photo(
         device=str(stylizer.device),
         mode=chosen,
         strength=strength,
+        match=match,
         seconds=watch.seconds,
-        notes=(*content_photo.notes, *style_photo.notes, *unsupported),
+        notes=(*content_photo.notes, *style_photo.notes, *masks.notes(), *unsupported),
     )
 
 
-def _check_options(depth: str, profile: str, quality: int | None) -> None:
+def _check_options(depth: str, profile: str, quality: int | None, match: str) -> None:
     for name, value, known in (
         ("depth", depth, get_args(Depth)),
         ("profile", profile, get_args(ProfileChoice)),
+        ("match", match, MATCHES),
     ):
         if value not in known:
             raise PhotostyleError(f"Unknown {name} {value!r}; use {', '.join(known)}.")
     if quality is not None and not 1 <= quality <= 100:
         raise PhotostyleError(f"The quality must be between 1 and 100, not {quality}.")
+
+
+def _check_label_maps(content_mask: object, style_mask: object, match: str) -> None:
+    if (content_mask is None) != (style_mask is None):
+        raise PhotostyleError("Give a content mask and a style mask, or neither.")
+    if content_mask is not None and match in ("global", "none"):
+        raise PhotostyleError(f"Masks of regions cannot be used with the match {match!r}.")
 
 
 @dataclass(frozen=True)
@@ -211,10 +240,10 @@ def _finished(result: Photo, depth: Depth, profile: ProfileChoice, software: str
     return result.stripped() if software is None else result.stamped(software)
 
 
-def _software(model: str | None, mode: str, strength: float) -> str:
+def _software(model: str | None, mode: str, strength: float, match: str) -> str:
     """The program and its settings, for the metadata."""
     known = f"model {Path(model).stem}, " if model else ""
-    return f"photostyle {__version__} ({known}mode {mode}, strength {strength:g})"
+    return f"photostyle {__version__} ({known}mode {mode}, strength {strength:g}, match {match})"
 
 
 def _source(file: File) -> Path | BinaryIO:

@@ -173,7 +173,7 @@ def save(
     """
     network = checkpoint.network
     if isinstance(network, Passthrough):
-        raise PhotostyleError("The model none has no weights to write.")
+        raise PhotostyleError(f"The model {NONE} has no weights to write.")
     metadata = {
         "format": FORMAT,
         "architecture": str(network.architecture),
@@ -231,8 +231,10 @@ def _damaged(path: Path, error: Exception) -> PhotostyleError:
 
 
 def _open(path: Path) -> Any:
+    names = ", ".join(bundled()) or "no files"
+    if str(path) == NONE:
+        raise PhotostyleError(f"The model {NONE} has no weights; bundled weights: {names}.")
     if not path.is_file():
-        names = ", ".join(bundled()) or "no files"
         raise PhotostyleError(f"The weights file {path} does not exist; bundled weights: {names}.")
     try:
         return safe_open(path, "pt")
