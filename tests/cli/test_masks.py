@@ -10,12 +10,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 from click.testing import CliRunner, Result
 from PIL import ExifTags, Image
+from support.models import TINY_WIDTHS
 from support.photos import clouds
 
 from photostyle import photo
 from photostyle.cli import cli
+from photostyle.model.architecture import PHOTONAS
+from photostyle.model.checkpoint import Checkpoint, save
+from photostyle.model.network import PhotoNet
+from photostyle.model.transfer_settings import REFERENCE
 
 MASKS = ["--content-mask", "left-right.png", "--style-mask", "top-bottom.png"]
 SIZE = 96, 72
@@ -247,6 +253,19 @@ def test_only_where_the_mask_is_white(model: str, scale: int) -> None:
         assert np.abs(whole[:, -31:] - before[:, -31:]).mean() > 5
         middle = np.s_[:, 34:62]
         assert np.abs(result - (before + whole) / 2)[middle].max() < 2
+
+
+def test_only_with_weights_of_the_reference(pair: Path) -> None:
+    """These are not refined: in exact mode the result has the network's own pixels."""
+    torch.manual_seed(0)
+    weights = pair / "reference.safetensors"
+    save(Checkpoint(PhotoNet(PHOTONAS, TINY_WIDTHS), REFERENCE), weights, torch.float16)
+    Image.fromarray(halves(0, 255)).save("only.png")
+    before = photo.read("content.png").pixels
+    whole = stylized("content.png", "style.png", model=str(weights))
+    result = stylized("content.png", "style.png", "--only", "only.png", model=str(weights))
+    assert np.array_equal(result[:, :48], before[:, :48])
+    assert np.array_equal(result[:, 48:], whole[:, 48:])
 
 
 @pytest.mark.usefixtures("pair")

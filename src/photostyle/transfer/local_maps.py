@@ -129,11 +129,19 @@ def apply_maps(
         strip = canvas.rows(top, bottom)
         mapped = maps(strip, top)
         mapped = roll_off(mapped, strip) if soft else mapped
-        if only is not None:
-            part = torch.from_numpy(np.ascontiguousarray(only[top:bottom])).to(strip)
-            mapped = torch.lerp(strip, mapped, part / 255 if only.dtype == np.uint8 else part)
-        canvas.put(top, mapped)
+        canvas.put(top, limited(mapped, strip, only, top))
         progress(bottom / canvas.height)
+
+
+def limited(result: Tensor, strip: Tensor, only: npt.NDArray[Any] | None, top: int) -> Tensor:
+    """The result (3, n, W) of rows of a photo from row ``top`` on, where ``only`` lets it through.
+
+    only: (H, W), uint8 or floats in 0..1; None for all of the result.
+    """
+    if only is None:
+        return result
+    part = torch.from_numpy(np.ascontiguousarray(only[top : top + strip.shape[1]])).to(strip)
+    return torch.lerp(strip, result, part / 255 if only.dtype == np.uint8 else part)
 
 
 class LocalAffineMaps:

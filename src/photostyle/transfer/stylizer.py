@@ -21,7 +21,7 @@ from photostyle.model.network import STRIDE, Passthrough
 from photostyle.transfer.canvas import CPU, Canvas, ImageLike, resized
 from photostyle.transfer.content_moments import ContentMoments
 from photostyle.transfer.correspondence import Correspondence, by_hand, find
-from photostyle.transfer.local_maps import EPSILON, apply_maps
+from photostyle.transfer.local_maps import EPSILON, apply_maps, limited
 from photostyle.transfer.options import MATCHES, TILE, WORKING_SIZE, Match, Mode
 from photostyle.transfer.pipeline import StyleTransfer, compose, style_maps
 from photostyle.transfer.regions import RegionMasks
@@ -222,7 +222,8 @@ class Stylizer:
         if ratio == 1 and not settings.refine:  # the network's own pixels
             result = compose_here(content, transfer)
             for top, bottom in canvas.strips():
-                canvas.put(top, result[0, :, top:bottom])
+                strip = canvas.rows(top, bottom)
+                canvas.put(top, limited(result[0, :, top:bottom], strip, options.only, top))
             return
         maps = style_maps(compose_here, content, [(transfer, 1.0)], EPSILON).enlarged(ratio)
         progress(composed)
