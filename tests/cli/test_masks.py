@@ -174,6 +174,15 @@ def test_without_any_counterpart_the_photo_follows_as_a_whole() -> None:
     assert np.abs(by_region - stylized("content.png", "style.png", "--match", "global")).mean() < 2
 
 
+@pytest.mark.usefixtures("pair")
+def test_one_region_is_the_whole_photo() -> None:
+    for name in ("left-right.png", "top-bottom.png"):
+        Image.new("L", SIZE).save(name)
+    by_region = stylized("content.png", "style.png", *MASKS, model="photonas").astype(int)
+    whole = stylized("content.png", "style.png", "--match", "global", model="photonas")
+    assert np.abs(by_region - whole).mean() < 3
+
+
 def write_noise(path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (SIZE[1], SIZE[0], 3), np.uint8)
     Image.fromarray(noise).save(path)

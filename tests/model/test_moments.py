@@ -140,6 +140,22 @@ def test_a_batch_is_mapped_sample_by_sample() -> None:
         torch.testing.assert_close(together[i : i + 1], alone, rtol=1e-4, atol=1e-4)
 
 
+def test_mapped_moments_are_those_of_mapped_features_also_by_region() -> None:
+    content, style = features(6, 20, 30).double(), features(6, 25, 20, seed=1).double()
+    regions = [torch.zeros(1, 3, *x.shape[2:], dtype=x.dtype) for x in (content, style)]
+    for masks in regions:
+        masks[:, 0, :5], masks[:, 1, 5:, :11], masks[:, 2, 5:, 11:] = 1, 1, 1
+    ours, theirs = (Moments.of(x, None, m) for x, m in zip((content, style), regions, strict=True))
+    for trust in (None, torch.tensor([[1.0, 0.5, 0.0]])):
+        mapping = transfer_map(ours, theirs, "monge", 1e-3, regions[0], trust)
+        mapped, expected = ours.mapped(mapping), Moments.of(mapping(content), None, regions[0])
+        torch.testing.assert_close(mapped.mean, expected.mean)
+        torch.testing.assert_close(mapped.covariance, expected.covariance)
+        assert mapped.regions is not None
+        assert expected.regions is not None
+        torch.testing.assert_close(mapped.regions.mean, expected.regions.mean)
+
+
 def test_instance_norm_equals_torchs() -> None:
     x = features(7, 12, 11, batch=2) * 4 + 3
     expected = torch.nn.functional.instance_norm(x)

@@ -124,7 +124,7 @@ class Moments:
         matrix = mapping.matrix
         if mapping.shift is not None and self.regions is not None:
             # Vectors of a region move with its mean; around it they move as all do.
-            moved = self.regions.mean @ matrix.mT + mapping.shift.biases
+            moved = self.regions.mean @ matrix.mT + mapping.bias[:, None] + mapping.shift.biases
             fractions = (self.regions.mass / self.regions.mass.sum(1, keepdim=True))[..., None]
             mean = (fractions * moved).sum(1)
             off = (moved - mean[:, None]) * fractions.sqrt()
