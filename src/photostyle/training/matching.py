@@ -41,9 +41,38 @@ class PhotoStack:
             row[:, : photo.shape[0], : photo.shape[1]] = torch.from_numpy(photo).permute(2, 0, 1)
         self.pixels = self.pixels.to(device)
         self.sizes = np.array([photo.shape[:2] for photo in photos])
+        self.alike: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.sizes)
+
+    @torch.no_grad()
+    def find_alike(self, encoder: Encoder, matcher: Matcher, count: int = 24) -> None:
+        """Find the photos most like each photo, by the means of their descriptors."""
+        rows = []
+        for start in range(0, len(self), 64):
+            numbers = np.arange(start, min(len(self), start + 64))
+            whole = np.concatenate([np.zeros((len(numbers), 2)), self.sizes[numbers]], 1)
+            photos = self.crops(numbers, whole, (224, 224), np.zeros(len(numbers), bool))
+            found = blocks(encoder, matcher, photos)
+            squares = found.descriptors.flatten(2) @ found.descriptors.flatten(2).mT
+            tones = found.colors.flatten(2)
+            rows.append(
+                torch.cat(
+                    [
+                        F.normalize(found.statistics, dim=1) * 4,
+                        F.normalize(squares.flatten(1), dim=1) * 4,
+                        tones.mean(2),
+                        tones.std(2),
+                    ],
+                    1,
+                )
+            )
+        points = torch.cat(rows)
+        points = (points - points.mean(0)) / (points.std(0).mean() + 1e-6)
+        distance = torch.cdist(points, points)
+        distance.fill_diagonal_(torch.inf)
+        self.alike = distance.topk(min(count, len(self) - 1), largest=False).indices.cpu().numpy()
 
     def crops(
         self, numbers: np.ndarray, boxes: np.ndarray, size: tuple[int, int], flip: np.ndarray
@@ -182,6 +211,9 @@ def make_pairs(
     """Random pairs of a mode."""
     numbers = rng.integers(len(stack), size=count)
     others = rng.integers(len(stack), size=count) if mode == "different" else numbers
+    if mode == "different" and stack.alike is not None:
+        column = rng.integers(stack.alike.shape[1], size=count)
+        others = np.where(rng.uniform(size=count) < 0.75, stack.alike[numbers, column], others)
     first, _ = boxes(rng, stack.sizes[numbers], mode)
     second = boxes(rng, stack.sizes[others], mode)[1] if mode == "different" else None
     if second is None:
