@@ -25,7 +25,6 @@ from photostyle.errors import PhotostyleError
 from photostyle.files import new_file
 from photostyle.model.architecture import Architecture, Widths, parse_widths
 from photostyle.model.moments import METHODS
-from photostyle.model.matcher import Matcher
 from photostyle.model.network import Passthrough, PhotoNet
 from photostyle.model.transfer_settings import TransferSettings
 
@@ -34,8 +33,8 @@ FORMAT = "photostyle/1"
 NONE = "none"
 """The model without a network: colours alone are transferred."""
 
-MATCHER = "matcher."
-"""What the names of a matcher's weights begin with."""
+MATCHER = "matcher"
+"""The bundled file that is no network, see `photostyle.model.matcher`."""
 
 # A wheel has the weights inside the package, a checkout beside src.
 _BUNDLED = [Path(__file__).parents[1] / "_weights", Path(__file__).parents[3] / "weights"]
@@ -45,34 +44,36 @@ _BUNDLED = [Path(__file__).parents[1] / "_weights", Path(__file__).parents[3] / 
 class Checkpoint:
     """A network, how it transfers, and where it comes from.
 
-    provenance: what was trained or imported, how and on what, as JSON values. matcher: finds what
-    two photos have in common, from the encoder of the network; None for networks without one.
+    provenance: what was trained or imported, how and on what, as JSON values.
     """
 
     network: PhotoNet | Passthrough
     transfer: TransferSettings = field(default_factory=TransferSettings)
     provenance: dict[str, Any] = field(default_factory=dict)
-    matcher: Matcher | None = None
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the weights: styles that were learned with them fit no other weights."""
         digest = hashlib.sha256()
-        for name, tensor in sorted(self.tensors().items()):
+        for name, tensor in sorted(self.network.state_dict().items()):
             digest.update(name.encode() + str(tuple(tensor.shape)).encode())
             digest.update(tensor.cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
 
-    def tensors(self) -> dict[str, Tensor]:
-        """All weights by the names that they have in a file."""
-        tensors = dict(self.network.state_dict())
-        if self.matcher is not None:
-            tensors |= {MATCHER + name: t for name, t in self.matcher.state_dict().items()}
-        return tensors
-
 
 def bundled() -> dict[str, Path]:
-    """The weights that come with photostyle: files by name."""
+    """The networks that come with photostyle: files by name."""
+    files = _bundled_files()
+    files.pop(MATCHER, None)
+    return files
+
+
+def bundled_matcher() -> Path:
+    """The file of the matcher that comes with photostyle."""
+    return _bundled_files().get(MATCHER, _BUNDLED[-1] / f"{MATCHER}.safetensors")
+
+
+def _bundled_files() -> dict[str, Path]:
     return {
         path.stem: path
         for folder in reversed(_BUNDLED)
@@ -113,16 +114,7 @@ def load(
     except (KeyError, ValueError, TypeError, RecursionError, PhotostyleError) as error:
         raise _damaged(path, error) from None
     tensors = {name: tensor.float() for name, tensor in read_tensors(path).items()}
-    of_matcher = {
-        name.removeprefix(MATCHER): tensors.pop(name)
-        for name in list(tensors)
-        if name.startswith(MATCHER)
-    }
     fill(checkpoint.network, tensors, str(path))
-    if of_matcher:
-        with torch.device("meta"):
-            checkpoint.matcher = Matcher(widths)
-        fill(checkpoint.matcher, of_matcher, str(path))
     return checkpoint
 
 
@@ -135,13 +127,18 @@ def identify(source: str | os.PathLike[str]) -> str:
 
 def read_metadata(path: Path) -> dict[str, str]:
     """The metadata of a photostyle checkpoint; raises PhotostyleError for any other file."""
-    with _open(path) as file:
-        metadata = file.metadata() or {}
+    metadata = read_file(path)
     if metadata.get("format") != FORMAT:
         raise PhotostyleError(
             f"{path} is not a photostyle checkpoint; convert one with `photostyle weights import`."
         )
     return metadata
+
+
+def read_file(path: Path) -> dict[str, str]:
+    """The metadata of a safetensors file; raises PhotostyleError if it is not one."""
+    with _open(path) as file:
+        return file.metadata() or {}
 
 
 def describe(path: Path) -> dict[str, str]:
@@ -183,7 +180,7 @@ def save(
     }
     tensors = {
         name: tensor.detach().cpu().to(dtype).contiguous()
-        for name, tensor in checkpoint.tensors().items()
+        for name, tensor in network.state_dict().items()
     }
     with new_file(path, overwrite=overwrite) as file:
         file.write(serialize(tensors, metadata))

@@ -1,22 +1,35 @@
 """What corresponds in two photos, and the colour look that leads from one to the other.
 
-A `Matcher` reads descriptors: what the encoder's levels 3 to 5 say about each block of a photo,
-whatever its grade. It finds for each block of the content what the style photo shows of the same
-kind, how far that is to be trusted, and the look: the colour map of the whole photo that these
-matches, and what is known of looks in general, make most likely. Matching by attention: Liu et al.,
-AdaAttN (ICCV 2021), eq. 3 to 6; the look without matches: Ke et al., Neural Preset (CVPR 2023).
+A `Matcher` has an encoder of its own, for a network must see colours and a matcher must not. It
+reads descriptors: what levels 3 to 5 say about each block of a photo, whatever its grade. It finds
+for each block of the content what the style photo shows of the same kind, how far that is to be
+trusted, and the look: the colour map of the whole photo that these matches, and what is known of
+looks in general, make most likely.
+
+Matching by attention: Liu et al., AdaAttN (ICCV 2021), eq. 3 to 6; the look without matches: Ke et
+al., Neural Preset (CVPR 2023).
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save as serialize
 from torch import Tensor, nn
 
-from photostyle.model.architecture import Widths
+from photostyle.errors import PhotostyleError
+from photostyle.files import new_file
+from photostyle.model.architecture import Widths, parse_widths
+from photostyle.model.checkpoint import bundled_matcher, fill, read_file, read_tensors
+from photostyle.model.network import Encoder, full_precision
+
+FORMAT = "photostyle-matcher/1"
 
 ANALYSIS_SIZE = 384
 """Long side of the copies of photos that are compared, in pixels."""
@@ -38,7 +51,7 @@ class Look:
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """The colours of RGB (B, 3, H, W), 0..1, after the look; not clamped."""
-        batch, _, height, width = pixels.shape
+        height, width = pixels.shape[2:]
         colors = pixels.flatten(2).mT
         mapped = basis(colors) @ self.coefficients.to(colors)
         return mapped.mT.unflatten(2, (height, width))
@@ -97,10 +110,12 @@ def _standardized(features: Tensor) -> Tensor:
 
 
 class Matcher(nn.Module):
-    """Descriptors, matches and looks, for an encoder of any widths."""
+    """Descriptors, matches and looks. widths: channels of the encoder's levels."""
 
     def __init__(self, widths: Widths):
         super().__init__()
+        self.widths = widths
+        self.encoder = Encoder(widths)
         self.describe = nn.Conv2d(sum(widths[2:]), DESCRIPTOR, 1)
         self.embed = nn.Linear(DESCRIPTOR + 8, _WIDTH)
         self.of_style = nn.Parameter(torch.zeros(_WIDTH))
@@ -122,7 +137,7 @@ class Matcher(nn.Module):
         nn.init.zeros_(self.to_prior.bias)
 
     def descriptors(self, levels: dict[int, Tensor]) -> Tensor:
-        """Descriptors (B, DESCRIPTOR, h, w) from relu3_1, relu4_1, relu5_1 of the encoder.
+        """Descriptors (B, DESCRIPTOR, h, w) from relu3_1, relu4_1, relu5_1.
 
         h, w: those of level 4. Every channel is standardized over the photo first, which takes
         most of a grade away.
@@ -135,11 +150,16 @@ class Matcher(nn.Module):
         ]
         return self.describe(torch.cat(parts, 1))
 
-    def blocks(self, levels: dict[int, Tensor], pixels: Tensor) -> Blocks:
-        """The blocks of photos (B, 3, H, W) from relu1_1 to relu5_1 of the encoder."""
+    def blocks(self, pixels: Tensor) -> Blocks:
+        """The blocks of RGB (B, 3, H, W), 0..1; H, W: multiples of 16, 32 at least."""
+        levels: dict[int, Tensor] = {}
+        features = pixels
+        with full_precision(pixels.device):
+            for number in range(1, len(self.widths) + 1):
+                levels[number] = features = self.encoder.level(number, features)
         moments = []
-        for number in sorted(levels):
-            flat = levels[number].flatten(2)
+        for features in levels.values():
+            flat = features.flatten(2)
             moments += [flat.mean(2), flat.std(2)]
         statistics = torch.cat(moments, 1).clamp_min(1e-3).log()
         return Blocks(self.descriptors(levels), F.avg_pool2d(pixels, 8), statistics)
@@ -287,10 +307,43 @@ def _summary(context: tuple[Tensor, ...], colors: Tensor) -> Tensor:
     flat = colors.flatten(2)
     mean = flat.mean(2)
     off = flat - mean[..., None]
-    covariance = (off @ off.mT / flat.shape[2])[:, *torch.triu_indices(3, 3)]
+    rows, columns = torch.triu_indices(3, 3)
+    covariance = (off @ off.mT / flat.shape[2])[:, rows, columns]
     luma = flat.mean(1)
     levels = torch.linspace(0.01, 0.99, 16, device=luma.device)
     tones = luma.quantile(levels, dim=1).mT
     return torch.cat(
         [vectors.mean(1), vectors.amax(1), 2 * mean - 1, 10 * covariance, 2 * tones - 1], 1
     )
+
+
+def load_matcher(path: Path | None = None) -> Matcher:
+    """The matcher of a file, None for the bundled one, in float32 on the CPU.
+
+    Raises PhotostyleError if there is no such file or it is not a matcher.
+    """
+    path = path or bundled_matcher()
+    metadata = read_file(path)
+    if metadata.get("format") != FORMAT:
+        raise PhotostyleError(f"{path} is not a matcher; make one with `photostyle train-matcher`.")
+    with torch.device("meta"):
+        matcher = Matcher(parse_widths(metadata["widths"]))
+    fill(matcher, {name: tensor.float() for name, tensor in read_tensors(path).items()}, str(path))
+    return matcher
+
+
+def save_matcher(
+    matcher: Matcher, path: Path, provenance: Mapping[str, Any], *, overwrite: bool = False
+) -> None:
+    """Write a matcher as safetensors, in float16; raises PhotostyleError as `new_file` does."""
+    metadata = {
+        "format": FORMAT,
+        "widths": ",".join(map(str, matcher.widths)),
+        "provenance": json.dumps(provenance),
+    }
+    tensors = {
+        name: tensor.detach().cpu().half().contiguous()
+        for name, tensor in matcher.state_dict().items()
+    }
+    with new_file(path, overwrite=overwrite) as file:
+        file.write(serialize(tensors, metadata))

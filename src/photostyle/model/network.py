@@ -254,15 +254,6 @@ class PhotoNet(nn.Module):
         """The layers with WCT, in the order in which the network reaches them."""
         return self.architecture.wct_layers
 
-    def describe(self, pixels: Tensor) -> dict[int, Tensor]:
-        """relu1_1 to relu5_1 of RGB (B, 3, H, W), 0..1, by level: all that a matcher reads."""
-        levels: dict[int, Tensor] = {}
-        features = pad(pixels)
-        with full_precision(pixels.device):
-            for number in range(1, 6):
-                levels[number] = features = self.encoder.level(number, features)
-        return levels
-
     def channels(self, layer: str) -> int:
         """Channels of the features at a WCT layer."""
         w1, w2, w3, w4, w5 = self.widths

@@ -16,8 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from photostyle.evaluation import grades
-from photostyle.model.matcher import ANALYSIS_SIZE, DESCRIPTOR, Blocks, Matcher, Matches
-from photostyle.model.network import Encoder
+from photostyle.model.matcher import ANALYSIS_SIZE, DESCRIPTOR, Matcher, Matches
 from photostyle.model.vgg import VGGFeatures
 
 GRID = 17
@@ -47,14 +46,14 @@ class PhotoStack:
         return len(self.sizes)
 
     @torch.no_grad()
-    def find_alike(self, encoder: Encoder, matcher: Matcher, count: int = 24) -> None:
+    def find_alike(self, matcher: Matcher, count: int = 24) -> None:
         """Find the photos most like each photo, by the means of their descriptors."""
         rows = []
         for start in range(0, len(self), 64):
             numbers = np.arange(start, min(len(self), start + 64))
             whole = np.concatenate([np.zeros((len(numbers), 2)), self.sizes[numbers]], 1)
             photos = self.crops(numbers, whole, (224, 224), np.zeros(len(numbers), bool))
-            found = blocks(encoder, matcher, photos)
+            found = matcher.blocks(photos)
             squares = found.descriptors.flatten(2) @ found.descriptors.flatten(2).mT
             tones = found.colors.flatten(2)
             rows.append(
@@ -110,7 +109,9 @@ class Grades:
         of_look = torch.from_numpy(rng.uniform(size=count) < looks)
         look = self.looks[torch.from_numpy(rng.integers(len(self.looks), size=count)).to(device)]
         other = self.random[torch.from_numpy(rng.integers(len(self.random), size=count)).to(device)]
-        second = self.random[torch.from_numpy(rng.integers(len(self.random), size=count)).to(device)]
+        second = self.random[
+            torch.from_numpy(rng.integers(len(self.random), size=count)).to(device)
+        ]
         strength = torch.from_numpy(rng.uniform(0.5, 1.15, count)).float().to(device)
         mild = torch.from_numpy(
             np.where(rng.uniform(size=count) < 0.4, rng.uniform(0, 0.5, count), 0)
@@ -201,7 +202,9 @@ def boxes(
         for _ in range(2):
             part = rng.uniform(0.45, 0.9, (count, 1))
             extent = sizes * part
-            both.append(np.concatenate([rng.uniform(size=(count, 2)) * (sizes - extent), extent], 1))
+            both.append(
+                np.concatenate([rng.uniform(size=(count, 2)) * (sizes - extent), extent], 1)
+            )
     return both[0], both[1]
 
 
@@ -236,25 +239,14 @@ def make_pairs(
     )
 
 
-def blocks(encoder: Encoder, matcher: Matcher, pixels: Tensor) -> Blocks:
-    """The blocks of photos (B, 3, H, W), 0..1, of sizes that are multiples of 16."""
-    levels, features = {}, pixels.contiguous(memory_format=torch.channels_last)
-    for number in range(1, 6):
-        features = encoder.level(number, features)
-        levels[number] = features
-    return matcher.blocks(levels, pixels)
-
-
 def log_error(found: Tensor, target: Tensor) -> Tensor:
     """The mean over photos of the log of their mean squared error: minus PSNR, softly bounded."""
     return ((found - target) ** 2).mean((1, 2, 3)).add(3e-4).log().mean()
 
 
-def terms(
-    encoder: Encoder, matcher: Matcher, teacher: Descriptors, pairs: Pairs
-) -> dict[str, Tensor]:
+def terms(matcher: Matcher, teacher: Descriptors, pairs: Pairs) -> dict[str, Tensor]:
     """The weighted terms of the loss."""
-    content, style = (blocks(encoder, matcher, photo) for photo in (pairs.content, pairs.style))
+    content, style = (matcher.blocks(photo) for photo in (pairs.content, pairs.style))
     distil = sum(
         ((made.descriptors - teacher(plain)) ** 2).sum(1).mean()
         for made, plain in ((content, pairs.plain), (style, pairs.style_plain))
@@ -268,9 +260,7 @@ def terms(
 
 
 @torch.no_grad()
-def validate(
-    encoder: Encoder, matcher: Matcher, stack: PhotoStack, looks: Tensor
-) -> dict[str, float]:
+def validate(matcher: Matcher, stack: PhotoStack, looks: Tensor) -> dict[str, float]:
     """PSNR of looks and unchanged contents on near, far and different pairs; scene logits."""
     figures: dict[str, float] = {}
     for mode in ("near", "far", "different"):
@@ -294,7 +284,7 @@ def validate(
             table = looks[[start % len(looks)]]
             style = apply_table(table, stack.crops(others, second, sizes[1], flip))
             target = apply_table(table, content)
-            found = matcher(blocks(encoder, matcher, content), blocks(encoder, matcher, style))
+            found = matcher(matcher.blocks(content), matcher.blocks(style))
 
             def psnr(made: Tensor, target: Tensor = target) -> float:
                 return float(-10 * ((made.clamp(0, 1) - target) ** 2).mean().log10())

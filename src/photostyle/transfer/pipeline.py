@@ -78,9 +78,7 @@ class StyleTransfer(Visitor):
 
     def with_content(self, content: ContentMoments) -> StyleTransfer:
         """The same transfer with the content's statistics from elsewhere."""
-        return StyleTransfer(
-            self.style, self.settings, self.strength, content, self.correspondence
-        )
+        return StyleTransfer(self.style, self.settings, self.strength, content, self.correspondence)
 
     def visit(self, layer: str, features: Tensor) -> AffineMap:
         moments = self.content.moments(layer, features)
@@ -150,7 +148,8 @@ class StyleTransfer(Visitor):
     def _matched_by_region(self, result: Tensor, content: Tensor) -> Tensor:
         """Matched region by region; a region without a counterpart has the look of the photo."""
         found, regions = self.correspondence, self.content.regions
-        assert regions is not None and found.style_masks is not None
+        assert regions is not None
+        assert found.style_masks is not None
         masks = resized_to(regions.masks, content)
         assert masks is not None
         count = masks.shape[1]
@@ -177,10 +176,8 @@ class StyleTransfer(Visitor):
         matches = self.content.keep("color match by region", measure)
         matched = matches(for_each_region(result)).unflatten(0, (-1, count))
         trust = found.trust.to(content)[:, :, None, None, None]
-        if found.look is not None:
-            fallback = found.look(content)
-        else:
-            fallback = self._matched(result, content)
+        look = found.look
+        fallback = look(content) if look else self._matched(result, content)
         matched = torch.lerp(fallback[:, None], matched, trust)
         return (masks[:, :, None] * matched).sum(1)
 

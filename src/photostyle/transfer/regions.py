@@ -1,8 +1,8 @@
 """Regions that content and style have in common.
 
-Found by the network, they are clusters of the descriptors of both photos (`photostyle.model.matcher`),
-sharpened at the edges of each photo; given by hand, they are the labels of two maps. Either way a
-region is a soft mask, and all masks of a photo add up to 1 at every pixel.
+Found by the network, they are clusters of the descriptors of both photos (see
+`photostyle.model.matcher`), sharpened at the edges of each photo; given by hand, they are the
+labels of two maps. Either way a region is a soft mask, and all masks add up to 1 at every pixel.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ HEIGHT = 0.8
 """Weight of the vertical position in a descriptor, whose own length is about 1."""
 
 SOFTNESS = 0.15
-"""Temperature of the assignment to regions, relative to the mean squared distance to the nearest."""
+"""Temperature of soft assignments, relative to the mean squared distance to the nearest center."""
 
 REACH, EDGES = 0.025, 1e-3
 """Radius of the guided filter that sharpens masks, as a fraction of the long side, and the variance
@@ -100,7 +100,7 @@ class Clusters:
         """
         points = [_points(photo) for photo in photos]
         step = [max(1, len(p) // 1536) for p in points]
-        joint = torch.cat([p[:: s] for p, s in zip(points, step, strict=True)]).cpu()
+        joint = torch.cat([p[::s] for p, s in zip(points, step, strict=True)]).cpu()
         generator = torch.Generator().manual_seed(0)
         tries = [_kmeans(joint, count, generator) for _ in range(_RESTARTS)]
         error, centers = min(tries, key=lambda one: one[0])

@@ -17,7 +17,6 @@ from photostyle.transfer.color_match import Palette, sampled
 from photostyle.transfer.content_moments import PIXELS, RESIDUAL, ContentMoments
 from photostyle.transfer.tone_curves import ToneHistogram
 
-
 THUMBNAIL = 256
 """Long side of the copy of a style photo that it keeps, in pixels."""
 

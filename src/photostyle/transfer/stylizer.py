@@ -16,7 +16,7 @@ from torch import Tensor
 from photostyle.errors import PhotostyleError
 from photostyle.model import checkpoint as checkpoints
 from photostyle.model.checkpoint import Checkpoint
-from photostyle.model.matcher import ANALYSIS_SIZE, Blocks
+from photostyle.model.matcher import ANALYSIS_SIZE, Blocks, Matcher, load_matcher
 from photostyle.model.network import STRIDE, Passthrough
 from photostyle.transfer.canvas import CPU, Canvas, ImageLike, resized
 from photostyle.transfer.content_moments import ContentMoments
@@ -47,7 +47,10 @@ def load(source: str | os.PathLike[str] = "photonas", device: str = "auto") -> S
     device: "cpu", "cuda", "cuda:N", or "auto" for CUDA if available. Raises PhotostyleError if
     the weights or the device are not available.
     """
-    return Stylizer(checkpoints.load(source), choose_device(device))
+    checkpoint = checkpoints.load(source)
+    # Weights that do not refine reproduce other programs, which know no regions.
+    compares = checkpoint.transfer.refine and not isinstance(checkpoint.network, Passthrough)
+    return Stylizer(checkpoint, choose_device(device), load_matcher() if compares else None)
 
 
 def choose_device(name: str) -> torch.device:
@@ -69,15 +72,16 @@ class Stylizer:
     """Learns the style of one photo and applies it to others.
 
     ``learn`` and ``apply`` take any `ImageLike` of any size, and raise PhotostyleError for others.
-    The network of the checkpoint is moved to the device, not copied.
+    The network of the checkpoint and the matcher are moved to the device, not copied. Without a
+    matcher a style is transferred as a whole, or by labels.
     """
 
-    def __init__(self, checkpoint: Checkpoint, device: torch.device):
-        self.checkpoint = checkpoint
-        self.device = device
+    def __init__(
+        self, checkpoint: Checkpoint, device: torch.device, matcher: Matcher | None = None
+    ) -> None:
+        self.checkpoint, self.device = checkpoint, device
+        self.matcher = None if matcher is None else matcher.to(device)
         self.network = checkpoint.network.to(device).to(memory_format=torch.channels_last)
-        if checkpoint.matcher is not None:
-            checkpoint.matcher.to(device)
 
     @torch.no_grad()
     def learn(
@@ -98,11 +102,9 @@ class Stylizer:
 
     def blocks(self, pixels: Tensor) -> Blocks | None:
         """What the matcher reads of RGB (B, 3, H, W), 0..1; None without a matcher."""
-        matcher, network = self.checkpoint.matcher, self.network
-        if matcher is None or isinstance(network, Passthrough):
+        if self.matcher is None:
             return None
-        small = self.on_device(resized(pixels, ANALYSIS_SIZE, STRIDE))
-        return matcher.blocks(network.describe(small), small)
+        return self.matcher.blocks(self.on_device(resized(pixels, ANALYSIS_SIZE, STRIDE)))
 
     def correspond(
         self, content: Tensor, style: Style, match: Match, labels: Tensor | None = None
@@ -117,9 +119,9 @@ class Stylizer:
         if labels is not None:
             return by_hand(labels, style, small, height, width)
         blocks = None if match in ("global", "none") else self.blocks(content)
-        if blocks is None or style.blocks is None or self.checkpoint.matcher is None:
+        if blocks is None or style.blocks is None or self.matcher is None:
             return Correspondence(match), None
-        found = find(self.checkpoint.matcher, blocks, style, match)
+        found = find(self.matcher, blocks, style, match)
         return found, found.regions(blocks, small, height, width)
 
     @torch.no_grad()
