@@ -174,7 +174,9 @@ class StyleTransfer(Visitor):
             )
 
         matches = self.content.keep("color match by region", measure)
-        matched = matches(for_each_region(result)).unflatten(0, (-1, count))
+        # Frames of a shot have the matches of the shot.
+        parts = for_each_region(result).split(len(matches.before.matrix))
+        matched = torch.cat([matches(part) for part in parts]).unflatten(0, (-1, count))
         trust = found.trust.to(content)[:, :, None, None, None]
         look = found.look
         fallback = look(content) if look else self._matched(result, content)

@@ -17,10 +17,15 @@ from photostyle.errors import PhotostyleError
 from photostyle.transfer.canvas import Canvas
 from photostyle.transfer.content_moments import ContentMoments, RunningMoments, ShotMoments
 from photostyle.transfer.local_maps import LocalAffineMaps, apply_maps
-from photostyle.transfer.options import TEMPORALS, VIDEO_WORKING_SIZE, Temporal
+from photostyle.transfer.options import TEMPORALS, VIDEO_WORKING_SIZE, Match, Temporal
 from photostyle.transfer.pipeline import StyleTransfer, compose, match_style, style_maps
 from photostyle.transfer.style import Style
-from photostyle.transfer.stylizer import Stylizer, check_strength, check_working_size
+from photostyle.transfer.stylizer import (
+    Stylizer,
+    check_match,
+    check_strength,
+    check_working_size,
+)
 
 VIDEO_EPSILON = 0.1
 """As `local_maps.EPSILON`, but larger: most windows follow the frame as a whole: steadily."""
@@ -102,9 +107,9 @@ class StyleTimeline:
 class VideoStylizer:
     """Gives the styles of a timeline to the frames of a clip, one after the other.
 
-    temporal: see `Temporal`; "shot" needs `analyze_shots` before `run`. working_size: long side of
-    the copy of a frame that the network sees, in pixels. Raises PhotostyleError for invalid
-    settings and for styles that were learned with other weights.
+    match: see `Match`. temporal: see `Temporal`; "shot" needs `analyze_shots` before `run`.
+    working_size: long side of the copy of a frame that the network sees, in pixels. Raises
+    PhotostyleError for invalid settings and for styles that were learned with other weights.
     """
 
     def __init__(
@@ -113,17 +118,19 @@ class VideoStylizer:
         timeline: StyleTimeline,
         *,
         temporal: Temporal = "shot",
+        match: Match = "auto",
         strength: float = 1.0,
         working_size: int = VIDEO_WORKING_SIZE,
     ) -> None:
         if temporal not in TEMPORALS:
             raise PhotostyleError(f"Unknown temporal mode {temporal!r}; use shot, smooth or frame.")
+        check_match(match)
         check_strength(strength)
         check_working_size(working_size)
         for cue in timeline.cues:
             stylizer.check_style(cue.style)
         self.stylizer, self.timeline, self.temporal = stylizer, timeline, temporal
-        self.strength, self.working_size = strength, working_size
+        self.match, self.strength, self.working_size = match, strength, working_size
         self.cuts: list[int] = []
         self._transfers: dict[tuple[int, int], StyleTransfer] = {}
         self._cut_detector = _CutDetector()
@@ -218,16 +225,23 @@ class VideoStylizer:
         elif self._cut_detector.is_cut(small):
             self._shot += 1
             self._transfers.clear()
-        transfers = [(self._transfer(cue), weight) for cue, weight in self.timeline.at(frame.time)]
+        blocks = None if self.match in ("global", "none") else self.stylizer.blocks(small)
+        transfers = [
+            (self._transfer(cue, small), weight) for cue, weight in self.timeline.at(frame.time)
+        ]
         for transfer, _ in transfers:
             transfer.content.next_frame()
+            if blocks is not None and transfer.correspondence.clusters is not None:
+                transfer.content.regions = transfer.correspondence.regions(
+                    blocks, small, *small.shape[2:]
+                )
         return style_maps(self._compose, small, transfers, VIDEO_EPSILON).enlarged(ratio)
 
     def _compose(self, pixels: Tensor, transfer: StyleTransfer) -> Tensor:
         return compose(self.stylizer.network, self.stylizer.on_device(pixels), transfer)
 
-    def _transfer(self, cue: int) -> StyleTransfer:
-        """The transfer of a cue in the current shot."""
+    def _transfer(self, cue: int, small: Tensor) -> StyleTransfer:
+        """The transfer of a cue in the current shot, of which ``small`` is a frame."""
         key = (self._shot, cue)
         if key not in self._transfers:
             if self.temporal == "shot":
@@ -236,20 +250,28 @@ class VideoStylizer:
                     'before run, or use temporal "smooth" or "frame".'
                 )
             pace = 1.0 if self.temporal == "frame" else PACE
-            self._transfers[key] = self._new_transfer(cue, RunningMoments(pace))
+            self._transfers[key] = self._new_transfer(cue, RunningMoments(pace), small)
+        elif self.temporal == "frame":
+            found, _ = self.stylizer.correspond(small, self._style(cue), self.match)
+            self._transfers[key].correspondence = found
         return self._transfers[key]
 
     def _pool(self, sample: _Sample, first: float, last: float) -> None:
         """Take the statistics of a shot, from first to last second, for each style in it."""
         frames = self.stylizer.on_device(sample.frames())
         for cue in self.timeline.between(first, last):
-            transfer = self._new_transfer(cue, ShotMoments())
+            transfer = self._new_transfer(cue, ShotMoments(), frames)
             match_style(self._compose, frames, transfer, VIDEO_EPSILON)
             self._transfers[len(self.cuts), cue] = transfer
 
-    def _new_transfer(self, cue: int, content: ContentMoments) -> StyleTransfer:
-        settings = self.stylizer.checkpoint.transfer
-        return StyleTransfer(self.timeline.cues[cue].style, settings, self.strength, content)
+    def _new_transfer(self, cue: int, content: ContentMoments, frames: Tensor) -> StyleTransfer:
+        """The transfer of a cue in a shot with frames (K, 3, h, w)."""
+        settings, style = self.stylizer.checkpoint.transfer, self._style(cue)
+        found, content.regions = self.stylizer.correspond(frames, style, self.match)
+        return StyleTransfer(style, settings, self.strength, content, found)
+
+    def _style(self, cue: int) -> Style:
+        return self.timeline.cues[cue].style
 
     def _canvas(self, frame: Frame) -> Canvas:
         return Canvas(frame.pixels, in_place=True, device=self.stylizer.device)
