@@ -70,11 +70,13 @@ def test_the_command_measures_a_clip(tmp_path: Path, model: str) -> None:
     clip = clips.make(str(tmp_path / "clip.mp4"), "-pix_fmt", "yuv420p", frames=6)
     report = tmp_path / "report.json"
     arguments = ["bench", "--device", "cpu", "--model", model, "--video", str(clip)]
-    arguments += ["--frames", "4", "--json", str(report)]
+    arguments += ["--frames", "4", "--match", "global", "--json", str(report)]
     result = CliRunner().invoke(cli, arguments)
     assert result.exit_code == 0, result.output
     assert "clip.mp4" in result.stdout
-    (measured,) = json.loads(report.read_text())["clips"]
+    read = json.loads(report.read_text())
+    assert read["match"] == "global"
+    (measured,) = read["clips"]
     assert measured["size"] == [160, 90]
     assert list(measured["stability"]) == ["shot", "smooth", "frame"]
     assert all(0 < mode["warping_error"] < 100 for mode in measured["stability"].values())

@@ -33,9 +33,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(*arguments: str | Path) -> Result:
+def run(*arguments: str | Path, model: str = "tiny.safetensors") -> Result:
     """`photostyle video` in this process, with a tiny model."""
-    words = ["video", *map(str, arguments), "--model", "tiny.safetensors", "--device", "cpu"]
+    words = ["video", *map(str, arguments), "--model", model, "--device", "cpu"]
     return CliRunner().invoke(cli, words)
 
 
@@ -276,3 +276,30 @@ def test_a_name_that_looks_like_an_option() -> None:
     result = CliRunner().invoke(cli, ["video", *words])
     assert result.exit_code == 0, result.output
     assert len(Probed("./-out.mp4").times) == 2
+
+
+@pytest.mark.parametrize("temporal", ["shot", "smooth", "frame"])
+def test_ways_to_match_without_a_network(temporal: str) -> None:
+    clip = make("in.mp4", frames=5)
+    options = ["--temporal", temporal, "--crf", "0", "--preset", "ultrafast", "-o"]
+    for match in ("auto", "global", "none"):
+        result = run(clip, "dusk.png", "--match", match, *options, f"{match}.mp4", model="none")
+        assert result.exit_code == 0, result.output
+    before, matched, unmatched = (
+        Probed(name).pixels for name in ("in.mp4", "global.mp4", "none.mp4")
+    )
+    # Without a network and without a match only the encoding changes anything.
+    assert all(difference(*pair) < 3 for pair in zip(before, unmatched, strict=True))
+    assert all(difference(*pair) > 5 for pair in zip(before, matched, strict=True))
+
+
+def test_a_preview_can_match_otherwise() -> None:
+    clip = make("in.mp4", frames=5)
+    for match in ("global", "none"):
+        options = ["--preview", "2", "--match", match, "-o", f"{match}.png"]
+        assert run(clip, "dusk.png", *options, model="none").exit_code == 0
+    assert Path("global.png").read_bytes() != Path("none.png").read_bytes()
+
+
+def test_an_unknown_match_is_a_usage_error() -> None:
+    assert "'some' is not one of" in refuses(run("in.mp4", "dusk.png", "--match", "some"), code=2)

@@ -141,6 +141,7 @@ def test_a_preview_shows_moments_and_decodes_no_further(folder: Path, model: str
         ({"start": 2, "end": 1}, "The end, 1 s, must come after the start, 2 s"),
         ({"fps": 0}, "frame rate must be above 0"),
         ({"temporal": "never"}, "Unknown temporal mode 'never'"),
+        ({"match": "some"}, "Unknown match 'some'"),
         ({"strength": -1}, "strength must be between 0 and 1"),
         ({"codec": "h999"}, "Unknown codec"),
         ({"output": "in.mp4", "overwrite": True}, "is an input file; choose another output"),

@@ -107,6 +107,7 @@ def _measure(resolution: Resolution, settings: Settings) -> Measurement:
         stylizer.apply(
             photo,
             style,
+            match=settings.match,
             mode=settings.mode,
             working_size=settings.working_size,
             tile=settings.tile,

@@ -17,7 +17,7 @@ from scipy import ndimage
 from skimage.registration import optical_flow_ilk
 
 from photostyle.errors import PhotostyleError
-from photostyle.transfer.options import TEMPORALS, Temporal
+from photostyle.transfer.options import TEMPORALS, Match, Temporal
 from photostyle.transfer.style import Style
 from photostyle.transfer.stylizer import Stylizer
 from photostyle.transfer.video_stylizer import StyleCue, StyleTimeline, VideoStylizer
@@ -51,7 +51,7 @@ class Stability:
 
 
 def measure_stability(
-    frames: Sequence[VideoFrame], stylizer: Stylizer, style: Style
+    frames: Sequence[VideoFrame], stylizer: Stylizer, style: Style, match: Match
 ) -> dict[Temporal, Stability]:
     """The stability of the stylized frames in each temporal mode; ``frames`` do not change.
 
@@ -64,7 +64,7 @@ def measure_stability(
     source_error, source_flicker = temporal_errors(source, motions)
     stability: dict[Temporal, Stability] = {}
     for temporal in TEMPORALS:
-        result = _stylized(frames, stylizer, style, temporal)
+        result = _stylized(frames, stylizer, style, match, temporal)
         error, flicker = temporal_errors(result, motions)
         contrast = np.std(result) / np.std(source)
         stability[temporal] = Stability(
@@ -75,9 +75,14 @@ def measure_stability(
 
 
 def _stylized(
-    frames: Sequence[VideoFrame], stylizer: Stylizer, style: Style, temporal: Temporal
+    frames: Sequence[VideoFrame],
+    stylizer: Stylizer,
+    style: Style,
+    match: Match,
+    temporal: Temporal,
 ) -> list[Floats]:
-    video = VideoStylizer(stylizer, StyleTimeline([StyleCue(0, style)]), temporal=temporal)
+    timeline = StyleTimeline([StyleCue(0, style)])
+    video = VideoStylizer(stylizer, timeline, temporal=temporal, match=match)
     if temporal == "shot":
         for _ in video.analyze_shots(frames):
             pass

@@ -17,7 +17,7 @@ from photostyle.bench.process import run_command
 from photostyle.bench.scene import scene
 from photostyle.bench.settings import Settings
 from photostyle.errors import needs_extra
-from photostyle.transfer.options import Temporal
+from photostyle.transfer.options import Match, Temporal
 from photostyle.transfer.style import Style
 from photostyle.transfer.stylizer import Stylizer, load
 from photostyle.video import Clip, Reader, Source, probe
@@ -84,8 +84,8 @@ def measure_clip(path: Path, settings: Settings) -> ClipMeasurement:
     style_photo = scene(1200, 800, evening=True)
     style = stylizer.learn(style_photo)
     frames = list(islice(Reader(clip, SIZE), settings.frames))
-    stability = measure_stability(frames, stylizer, style)
-    image_seconds = _image_seconds(clip, stylizer, style)
+    stability = measure_stability(frames, stylizer, style, settings.match)
+    image_seconds = _image_seconds(clip, stylizer, style, settings.match)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         Image.fromarray(style_photo).save(folder / "style.png")
@@ -107,11 +107,11 @@ def _speed(clip: Clip, folder: Path, settings: Settings, image_seconds: float) -
     return Speed(run.seconds, codec_run.seconds, count, image_seconds, run.peak_bytes)
 
 
-def _image_seconds(clip: Clip, stylizer: Stylizer, style: Style) -> float:
+def _image_seconds(clip: Clip, stylizer: Stylizer, style: Style, match: Match) -> float:
     """Mean seconds of the image engine on one frame, after a warm-up."""
     photos = [frame.pixels for frame in islice(Reader(clip), 6)]
-    stylizer.apply(photos[0], style)
+    stylizer.apply(photos[0], style, match=match)
     start = time.perf_counter()
     for photo in photos[1:]:
-        stylizer.apply(photo, style)
+        stylizer.apply(photo, style, match=match)
     return (time.perf_counter() - start) / max(1, len(photos) - 1)

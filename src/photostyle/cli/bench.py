@@ -67,6 +67,7 @@ class Resolutions(click.ParamType):  # type: ignore[type-arg]
 )
 @_options.model
 @_options.device
+@_options.match
 @_options.transfer
 @_options.threads
 @option(

@@ -93,6 +93,7 @@ TIMECODE = Timecode()
     type=click.FloatRange(0, 1),
     help="Strength of the transfer; 0 leaves CLIP unchanged.",
 )
+@_options.match
 @option(
     "--working-size",
     type=click.IntRange(32),

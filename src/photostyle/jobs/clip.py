@@ -15,7 +15,7 @@ from photostyle.errors import PhotostyleError
 from photostyle.files import as_path, check_target
 from photostyle.jobs.models import load_stylizer
 from photostyle.jobs.progress import Progress, Stopwatch, silent
-from photostyle.transfer.options import VIDEO_WORKING_SIZE, Temporal
+from photostyle.transfer.options import VIDEO_WORKING_SIZE, Match, Temporal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,6 +75,7 @@ def stylize_clip(
     model: Model = "photonas",
     device: str = "auto",
     strength: float = 1.0,
+    match: Match = "auto",
     working_size: int = VIDEO_WORKING_SIZE,
     codec: str | None = None,
     crf: int = 18,
@@ -97,15 +98,14 @@ def stylize_clip(
     clip: a video file, a folder of frames, or a pattern such as frames/%04d.png. output: mp4, mov,
     mkv, webm or gif; None for CLIP-STYLE.mp4 in the current folder, or for no video if
     ``frames_dir`` is given. cues: further styles as (start in seconds of the clip, photo); each
-    fades in over ``fade`` seconds. temporal: see `Temporal`. model, device: as in
-    `stylize_photo`. strength: 0 to 1. working_size: long side in pixels of the reduced copy of a
-    frame that the network sees. codec: a key of `photostyle.video.CODECS`; None for the
-    container's default. crf: constant quality, 0 to 63, lower is better. preset: one of PRESETS.
-    start, end: limits of the part to stylize, in seconds. fps: frame rate of an image sequence;
-    None is 24. frames_dir: a folder for PNG files 000001.png, 000002.png and so on. strict: fail
-    if the clip is damaged instead of ending where it cannot be decoded. overwrite: replace
-    existing files, but never an input. progress: a `Progress`, called with the phases of
-    `ClipReport`.
+    fades in over ``fade`` seconds. temporal: see `Temporal`. model, device: as in `stylize_photo`.
+    strength: 0 to 1. match: see `Match`. working_size: long side in pixels of the reduced copy of a
+    frame that the network sees. codec: a key of `photostyle.video.CODECS`; None for the container's
+    default. crf: constant quality, 0 to 63, lower is better. preset: one of PRESETS. start, end:
+    limits of the part to stylize, in seconds. fps: frame rate of an image sequence; None is 24.
+    frames_dir: a folder for PNG files 000001.png, 000002.png and so on. strict: fail if the clip is
+    damaged instead of ending where it cannot be decoded. overwrite: replace existing files, but
+    never an input. progress: a `Progress`, called with the phases of `ClipReport`.
 
     Raises PhotostyleError if the clip or a photo cannot be read, the model or the device cannot
     be used, an option is invalid, or the result cannot be written.
@@ -125,7 +125,7 @@ def stylize_clip(
         if frames_dir is not None:
             folder = _FrameFolder.check(as_path(frames_dir), inputs, overwrite)
     stylizer = _load_and_learn(
-        style, cues, fade, temporal, model, device, strength, working_size, start, watch
+        style, cues, fade, temporal, model, device, strength, match, working_size, start, watch
     )
     total = _analyze(stylizer, found, watch, progress)
     encoding, reader = video.Encoding(codec, crf, preset), video.Reader(found)
@@ -178,6 +178,7 @@ def preview_clip(
     model: Model = "photonas",
     device: str = "auto",
     strength: float = 1.0,
+    match: Match = "auto",
     working_size: int = VIDEO_WORKING_SIZE,
     start: float | None = None,
     end: float | None = None,
@@ -204,7 +205,7 @@ def preview_clip(
         inputs = _inputs(found, style, cues)
         check_target(target, overwrite=overwrite, inputs=inputs)
     stylizer = _load_and_learn(
-        style, cues, fade, temporal, model, device, strength, working_size, start, watch
+        style, cues, fade, temporal, model, device, strength, match, working_size, start, watch
     )
     total = _analyze(stylizer, found, watch, progress) or moments
     with watch("stylize"):
@@ -281,6 +282,7 @@ def _load_and_learn(
     model: Model,
     device: str,
     strength: float,
+    match: Match,
     working_size: int,
     start: float | None,
     watch: Stopwatch,
@@ -306,7 +308,12 @@ def _load_and_learn(
             fade,
         )
     return VideoStylizer(
-        stylizer, timeline, temporal=temporal, strength=strength, working_size=working_size
+        stylizer,
+        timeline,
+        temporal=temporal,
+        strength=strength,
+        match=match,
+        working_size=working_size,
     )
 
 
