@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -101,8 +102,8 @@ class Clusters:
         points = [_points(photo) for photo in photos]
         step = [max(1, len(p) // 1536) for p in points]
         joint = torch.cat([p[::s] for p, s in zip(points, step, strict=True)]).cpu()
-        generator = torch.Generator().manual_seed(0)
-        tries = [_kmeans(joint, count, generator) for _ in range(_RESTARTS)]
+        rng = np.random.default_rng(0)
+        tries = [_kmeans(joint, count, rng) for _ in range(_RESTARTS)]
         error, centers = min(tries, key=lambda one: one[0])
         return cls(centers.to(points[0].device), SOFTNESS * error + 1e-12)
 
@@ -147,14 +148,15 @@ def _points(descriptors: Tensor) -> Tensor:
     return torch.cat([descriptors[0], y]).flatten(1).T
 
 
-def _kmeans(points: Tensor, count: int, generator: torch.Generator) -> tuple[float, Tensor]:
+def _kmeans(points: Tensor, count: int, rng: np.random.Generator) -> tuple[float, Tensor]:
     """Mean squared distance to the nearest center, and the centers (count, D)."""
     count = min(count, len(points))
-    chosen = [int(torch.randint(len(points), (1,), generator=generator))]
+    chosen = [int(rng.integers(len(points)))]
     nearest = torch.full((len(points),), torch.inf)
     for _ in range(count - 1):
         nearest = torch.minimum(nearest, ((points - points[chosen[-1]]) ** 2).sum(1))
-        chosen.append(int(torch.multinomial(nearest + 1e-12, 1, generator=generator)))
+        weights = nearest.double().numpy() + 1e-12
+        chosen.append(int(rng.choice(len(points), p=weights / weights.sum())))
     centers = points[chosen]
     for _ in range(_STEPS):
         nearest_center = torch.cdist(points, centers).argmin(1)
