@@ -298,7 +298,7 @@ def transfer_map(
     if weights is None or content.regions is None or style.regions is None:
         matrix = METHODS[method](content, style, damping)
         return AffineMap.between(content.mean, style.mean, matrix)
-    inner = [replace(m, covariance=m.within, regions=None) for m in (content, style)]
+    inner = [replace(m, regions=None) for m in (content, style)]
     matrix = METHODS[method](*inner, damping)
     mapping = AffineMap.between(content.mean, style.mean, matrix)
     moved = content.regions.mean @ matrix.mT + mapping.bias[:, None]

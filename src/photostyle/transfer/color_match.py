@@ -15,6 +15,9 @@ from photostyle.transfer.tone_curves import ToneCurves, ToneHistogram
 DAMPING = 1e-3
 """Damping of the affine maps of the match of a whole photo."""
 
+CORRECTION = 0.15
+"""Exponent that makes bounds of the gain of a match those of the maps that follow."""
+
 ROUNDS = 3
 """Number of affine maps that make up for the contrast that `roll_off` takes."""
 
@@ -69,6 +72,7 @@ def match_colors(
     method: str,
     weights: Tensor | None = None,
     damping: float = DAMPING,
+    gains: tuple[float, float] = (0.0, math.inf),
 ) -> ColorMatch:
     """The match of a result to the palette of the style, which it has after `roll_off`.
 
@@ -78,16 +82,27 @@ def match_colors(
     up for what `roll_off` changes.
     """
 
-    def affine(pixels: Tensor) -> AffineMap:
-        return transfer_map(Moments.of(pixels, weights), style.moments, method, damping)
+    def affine(pixels: Tensor, low: float, high: float) -> AffineMap:
+        moments = Moments.of(pixels, weights)
+        found = transfer_map(moments, style.moments, method, damping)
+        if math.isinf(high):
+            return found
+        return AffineMap.between(moments.mean, style.moments.mean, bounded(found.matrix, low, high))
 
-    before = affine(result.clamp(0, 1))
+    before = affine(result.clamp(0, 1), *gains)
     curves = ToneHistogram.of(before(result), weights).curves(style.tones)
     curved = curves(before(result))
-    after = affine(roll_off(curved, content))
+    low, high = (gain**CORRECTION for gain in gains)
+    after = affine(roll_off(curved, content), low, high)
     for _ in range(ROUNDS - 1):
-        after = after.then(affine(roll_off(after(curved), content)))
+        after = after.then(affine(roll_off(after(curved), content), low, high))
     return ColorMatch(before, curves, after)
+
+
+def bounded(matrix: Tensor, low: float, high: float) -> Tensor:
+    """The symmetric part of matrices (B, 3, 3), with eigenvalues between low and high."""
+    values, vectors = torch.linalg.eigh((matrix + matrix.mT) / 2)
+    return vectors * values.clamp(low, high)[:, None] @ vectors.mT
 
 
 def sampled(pixels: Tensor, count: int = SAMPLE) -> Tensor:

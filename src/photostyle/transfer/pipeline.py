@@ -50,6 +50,9 @@ RESIDUAL_DAMPING = 1e-2
 REGION_DAMPING = 1e-2
 """Damping of the colour match of a region, which may be even."""
 
+REGION_GAINS = (0.4, 1.8)
+"""The least and the largest gain of the colours of a region."""
+
 REGION_SAMPLE = 1 << 14
 """Number of pixels of a photo, roughly, that the colours of its regions are matched by."""
 
@@ -171,6 +174,7 @@ class StyleTransfer(Visitor):
                 self.settings.method,
                 weights.flatten(0, 1)[:, None],
                 REGION_DAMPING,
+                REGION_GAINS,
             )
 
         matches = self.content.keep("color match by region", measure)
