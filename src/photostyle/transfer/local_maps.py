@@ -31,7 +31,7 @@ REACH = 0.05
 FIT_SIZE = 384
 """Long side of the copies that are fitted, in pixels."""
 
-EPSILON = 5e-3
+EPSILON = 2e-2
 """Variance of colours, on 0..1, under which a window is flat and follows the photo as a whole."""
 
 RIDGE = 2e-3

@@ -182,8 +182,9 @@ class StyleTransfer(Visitor):
         parts = for_each_region(result).split(len(matches.before.matrix))
         matched = torch.cat([matches(part) for part in parts]).unflatten(0, (-1, count))
         trust = found.trust.to(content)[:, :, None, None, None]
-        look = found.look
-        fallback = look(content) if look else self._matched(result, content)
+        whole = self._matched(result, content)
+        matched = torch.lerp(whole[:, None], matched, found.independence)
+        fallback = found.look(content) if found.look else whole
         matched = torch.lerp(fallback[:, None], matched, trust)
         return (masks[:, :, None] * matched).sum(1)
 
