@@ -47,7 +47,7 @@ class Checkpoint:
     provenance: what was trained or imported, how and on what, as JSON values.
     """
 
-    network: PhotoNet | Passthrough
+    network: PhotoNet
     transfer: TransferSettings = field(default_factory=TransferSettings)
     provenance: dict[str, Any] = field(default_factory=dict)
 

@@ -13,7 +13,7 @@ al., Neural Preset (CVPR 2023).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -85,6 +85,13 @@ class Blocks(NamedTuple):
     descriptors: Tensor
     colors: Tensor
     statistics: Tensor
+
+
+class Context(NamedTuple):
+    """Vectors (B, n, C) of blocks of 2 x 2 blocks that are aware of both photos, and their grid."""
+
+    vectors: Tensor
+    grid: tuple[int, int]
 
 
 class Matches(NamedTuple):
@@ -211,14 +218,14 @@ class Matcher(nn.Module):
         )[:, 0]
         return Matches(colors, trust, Look(look), Look(start), scene)
 
-    def _context(self, content: Blocks, style: Blocks) -> tuple[tuple[Tensor, ...], ...]:
+    def _context(self, content: Blocks, style: Blocks) -> tuple[Context, Context]:
         """Each photo's blocks of 2 x 2, (B, n, C), aware of both photos; with their grid."""
         near, grid_near = self._embedded(content)
         far, grid_far = self._embedded(style)
         far = far + self.of_style
         for step in self.rounds:
             near, far = step(near, far), step(far, near)
-        return (near, grid_near), (far, grid_far)
+        return Context(near, grid_near), Context(far, grid_far)
 
     def _embedded(self, blocks: Blocks) -> tuple[Tensor, tuple[int, int]]:
         parts = F.avg_pool2d(blocks.descriptors, 2, ceil_mode=True)
@@ -232,7 +239,7 @@ class Matcher(nn.Module):
         joined = torch.cat([parts, 2 * means - 1, 4 * deviation, place], 1)
         return self.embed(joined.flatten(2).mT), (height, width)
 
-    def _keys(self, blocks: Blocks, context: tuple[Tensor, ...]) -> Tensor:
+    def _keys(self, blocks: Blocks, context: Context) -> Tensor:
         own = self.key_descriptor(blocks.descriptors.flatten(2).mT)
         around = self.key_context(_enlarged(context, blocks.colors.shape[2:]))
         return F.normalize(own + around, dim=2)
@@ -294,14 +301,14 @@ def _perceptron(inside: int, hidden: int, outside: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(inside, hidden), nn.SiLU(), nn.Linear(hidden, outside))
 
 
-def _enlarged(context: tuple[Tensor, ...], size: tuple[int, int]) -> Tensor:
+def _enlarged(context: Context, size: Sequence[int]) -> Tensor:
     """Vectors of blocks of 2 x 2, (B, n, C), and their grid, for each block: (B, m, C)."""
     vectors, grid = context
     planes = vectors.mT.unflatten(2, grid)
     return F.interpolate(planes, size, mode="bilinear").flatten(2).mT
 
 
-def _summary(context: tuple[Tensor, ...], colors: Tensor) -> Tensor:
+def _summary(context: Context, colors: Tensor) -> Tensor:
     """A vector for a photo: of its blocks in context, and of its colours and tones."""
     vectors, _ = context
     flat = colors.flatten(2)

@@ -291,16 +291,14 @@ def transfer_map(
     """The affine map from features with moments ``content`` to the moments ``style``.
 
     method: a key of METHODS; damping: fraction of the mean variance, see `classic`. weights: of the
-    regions that both have, (B, K, H, W): then the mean of each region becomes the style's, and
-    the matrix is the one between the covariances within regions. trust: (B, K), 0..1, how much of
+    regions that both have, (B, K, H, W): then the mean of each region becomes the style's. The
+    matrix stays that of the whole photo: few features say little of a covariance. trust: (B, K), 0..1, how much of
     that; the rest of a region moves as the whole photo does.
     """
-    if weights is None or content.regions is None or style.regions is None:
-        matrix = METHODS[method](content, style, damping)
-        return AffineMap.between(content.mean, style.mean, matrix)
-    inner = [replace(m, regions=None) for m in (content, style)]
-    matrix = METHODS[method](*inner, damping)
+    matrix = METHODS[method](content, style, damping)
     mapping = AffineMap.between(content.mean, style.mean, matrix)
+    if weights is None or content.regions is None or style.regions is None:
+        return mapping
     moved = content.regions.mean @ matrix.mT + mapping.bias[:, None]
     biases = style.regions.mean - moved
     if trust is not None:

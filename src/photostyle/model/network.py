@@ -383,10 +383,13 @@ class PhotoNet(nn.Module):
         return MappedFeatures(F.relu_(result) if activate else result)
 
 
-class Passthrough(nn.Module):
+class Passthrough(PhotoNet):
     """No network: pixels pass through unchanged, so that colours alone are transferred."""
 
-    wct_layers: tuple[str, ...] = ()
+    wct_layers = ()
+
+    def __init__(self) -> None:
+        nn.Module.__init__(self)
 
     def forward(self, pixels: Tensor, visitor: Visitor | None = None) -> Tensor:  # noqa: ARG002
         return pixels
@@ -394,19 +397,14 @@ class Passthrough(nn.Module):
     def encode(self, pixels: Tensor) -> dict[int, Tensor]:
         return {0: pixels}
 
-    def link(
-        self,
-        levels: dict[int, Tensor],
-        visitor: Visitor,  # noqa: ARG002
-    ) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
-        return levels, levels
+    def link(self, levels: dict[int, Tensor], visitor: Visitor) -> tuple[Links, Links]:  # noqa: ARG002
+        pixels = MappedFeatures(levels[0])
+        links = {0: Link(pixels, pixels)}
+        return links, links
 
-    def decode(self, links: dict[int, Tensor], shape: Sequence[int], visitor: Visitor) -> Tensor:  # noqa: ARG002
+    def decode(self, links: Links, shape: Sequence[int], visitor: Visitor) -> Tensor:  # noqa: ARG002
         height, width = shape[-2:]
-        return links[0][..., :height, :width]
-
-
-Network = PhotoNet | Passthrough
+        return links[0].pooled.features[..., :height, :width]
 
 
 @contextmanager

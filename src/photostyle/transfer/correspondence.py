@@ -20,7 +20,6 @@ from photostyle.transfer.regions import (
 )
 from photostyle.transfer.style import Style
 
-
 INDEPENDENCE = 0.8
 """How far a region that was found is matched on its own: found regions are never quite right."""
 

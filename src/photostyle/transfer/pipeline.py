@@ -25,7 +25,7 @@ from torch import Tensor
 
 from photostyle.model.moments import AffineMap, Moments, transfer_map
 from photostyle.model.network import (
-    Network,
+    PhotoNet,
     Visitor,
     full_precision,
     normalize,
@@ -192,7 +192,7 @@ class StyleTransfer(Visitor):
 Compose = Callable[[Tensor, StyleTransfer], Tensor]
 
 
-def compose(network: Network, pixels: Tensor, transfer: StyleTransfer) -> Tensor:
+def compose(network: PhotoNet, pixels: Tensor, transfer: StyleTransfer) -> Tensor:
     """Decoded features after WCT, plus the mapped residual of reconstruction.
 
     pixels: RGB (B, 3, H, W), 0..1; the result is of that shape and not clamped. Weights whose
@@ -247,7 +247,7 @@ def style_maps(
 
 
 def stylize(
-    network: Network, content: Tensor, transfer: StyleTransfer, epsilon: float = EPSILON
+    network: PhotoNet, content: Tensor, transfer: StyleTransfer, epsilon: float = EPSILON
 ) -> Tensor:
     """The whole transfer of RGB (B, 3, H, W), 0..1, at its own size; differentiable.
 

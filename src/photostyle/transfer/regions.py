@@ -76,9 +76,9 @@ class RegionMasks:
     def at(self, features: Tensor, box: Box) -> Tensor:
         """The masks (B, K, h, w) at the pixels of features (B, C, h, w) of a part of the photos."""
         scale, (high, wide) = box.scale(features), features.shape[-2:]
-        options = {"device": features.device, "dtype": torch.float32}
-        y = ((torch.arange(high, **options) + 0.5) * scale + box.top) / self.height * 2 - 1
-        x = ((torch.arange(wide, **options) + 0.5) * scale + box.left) / self.width * 2 - 1
+        y, x = (torch.arange(n, device=features.device) + 0.5 for n in (high, wide))
+        y = (y * scale + box.top) / self.height * 2 - 1
+        x = (x * scale + box.left) / self.width * 2 - 1
         grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)
         masks = self.masks.to(features.device)
         grid = grid.expand(len(masks), -1, -1, -1)

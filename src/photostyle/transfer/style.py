@@ -11,7 +11,7 @@ from torch import Tensor
 
 from photostyle.model.matcher import Blocks
 from photostyle.model.moments import AffineMap, Moments, RegionMeans
-from photostyle.model.network import Network, Visitor, full_precision, normalize
+from photostyle.model.network import PhotoNet, Visitor, full_precision, normalize
 from photostyle.transfer.canvas import resized
 from photostyle.transfer.color_match import Palette, sampled
 from photostyle.transfer.content_moments import PIXELS, RESIDUAL, ContentMoments
@@ -86,7 +86,7 @@ class StyleRecorder(Visitor):
 
 
 def learn_style(
-    network: Network, pixels: Tensor, mask: Tensor | None = None, digest: str = ""
+    network: PhotoNet, pixels: Tensor, mask: Tensor | None = None, digest: str = ""
 ) -> tuple[Style, Tensor]:
     """The style of RGB (B, 3, H, W), 0..1, and the network's reconstruction of it.
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from photostyle.errors import PhotostyleError
 from photostyle.model.moments import Moments
-from photostyle.model.network import STRIDE, Network
+from photostyle.model.network import STRIDE, PhotoNet
 from photostyle.transfer.content_moments import PIXELS, RESIDUAL, ContentMoments, resized_mask
 from photostyle.transfer.pipeline import StyleTransfer, compose
 from photostyle.transfer.regions import Box, RegionMasks
@@ -140,7 +140,7 @@ def _depends(layer: str, other: str) -> bool:
 
 
 def compose_tiled(
-    network: Network,
+    network: PhotoNet,
     content: Tensor,
     transfer: StyleTransfer,
     size: int,
