@@ -292,8 +292,8 @@ def transfer_map(
 
     method: a key of METHODS; damping: fraction of the mean variance, see `classic`. weights: of the
     regions that both have, (B, K, H, W): then the mean of each region becomes the style's. The
-    matrix stays that of the whole photo: few features say little of a covariance. trust: (B, K), 0..1, how much of
-    that; the rest of a region moves as the whole photo does.
+    matrix stays that of the whole photo: few features say little of a covariance. trust: (B, K),
+    0..1, how much of that; the rest of a region moves as the whole photo does.
     """
     matrix = METHODS[method](content, style, damping)
     mapping = AffineMap.between(content.mean, style.mean, matrix)
