@@ -117,7 +117,7 @@ def test_region_style_by_hand() -> None:
     assert (of_style == 7).mean() < 0.02
 
     def score(a: Pixels, b: Pixels) -> float:
-        return float(np.sqrt(np.exp(-metrics.swd(a, b) / 15) * metrics.bc(a, b)))
+        return float(np.sqrt(np.exp(-metrics.swd(a, b) / 15) * metrics.bc(a, b, limit=128)))
 
     first = score(result[:, :40], style[3:, :100])
     second = score(result[:, 40:120], style[:, 100:])

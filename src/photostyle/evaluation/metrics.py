@@ -180,16 +180,16 @@ def swd(result: Pixels, style: Pixels) -> float:
     return float(np.abs(projected(result) - projected(style)).mean())
 
 
-def bc(result: Pixels, style: Pixels) -> float:
+def bc(result: Pixels, style: Pixels, limit: float = 100) -> float:
     """Bhattacharyya coefficient of the chroma histograms, 0..1, higher is closer: sum sqrt(p q).
 
-    p and q: normalized histograms of a* and b* over [-100, 100] in 40 x 40 bins, smoothed by a
+    p and q: normalized histograms of a* and b* over [-limit, limit] in 40 x 40 bins, smoothed by a
     Gaussian with a standard deviation of one bin. Source: Bhattacharyya 1943.
     """
 
     def histogram(photo: Pixels) -> Floats:
-        lab = color.rgb2lab(_as_bytes(photo)).reshape(-1, 3).clip(-100, 100)
-        counts, _, _ = np.histogram2d(lab[:, 1], lab[:, 2], 40, [[-100, 100], [-100, 100]])
+        lab = color.rgb2lab(_as_bytes(photo)).reshape(-1, 3).clip(-limit, limit)
+        counts, _, _ = np.histogram2d(lab[:, 1], lab[:, 2], 40, [[-limit, limit], [-limit, limit]])
         smooth: Floats = ndimage.gaussian_filter(counts, 1)
         return smooth / smooth.sum()
 
@@ -202,7 +202,8 @@ def region_style(
     """Closeness to the style region by region, 0..1, higher is closer.
 
     The mean of sqrt(exp(-swd / 15) bc), each between the pixels of one region in the result and in
-    the style photo, weighted by the region's area in the result. Labels (H, W) hold the region of
+    the style photo, weighted by the region's area in the result; bc counts a* and b* over
+    [-128, 128], where 8-bit Lab ends. Labels (H, W) hold the region of
     each pixel. Only regions that cover at least 2 % of both photos count; with fewer than two of
     them, the figure is None.
     """
@@ -212,7 +213,7 @@ def region_style(
         if min(region.mean() for region in regions) >= _MIN_REGION:
             # As a photo with a single column.
             pixels = result[regions[0]][:, None], style[regions[1]][:, None]
-            scores.append(sqrt(exp(-swd(*pixels) / 15) * bc(*pixels)))
+            scores.append(sqrt(exp(-swd(*pixels) / 15) * bc(*pixels, limit=128)))
             areas.append(regions[0].mean())
     return float(np.average(scores, weights=areas)) if len(scores) >= 2 else None
 
