@@ -243,3 +243,11 @@ def test_torch_7_files_are_recognised_by_their_content(tmp_path: Path, name: str
     (tmp_path / name).write_bytes(content)
     with pytest.raises(PhotostyleError, match="not the Lua file of the reference encoder"):
         read_vgg(tmp_path / name)
+
+
+def test_a_matcher_is_described_and_is_no_network() -> None:
+    info = CliRunner().invoke(cli, ["weights", "info", "matcher"]).output
+    assert "format: photostyle-matcher/1" in info
+    assert "widths: 32,48,64,96,128" in info
+    with pytest.raises(PhotostyleError, match="is a matcher, not a network"):
+        checkpoints.load(checkpoints.bundled_matcher())

@@ -37,11 +37,12 @@ def list_() -> None:
 def info(name: str) -> None:
     """Show the contents and provenance of weights.
 
-    NAME is a bundled name or a file.
+    NAME is a bundled name, matcher, or a file.
     """
-    from photostyle.model.checkpoint import bundled, describe
+    from photostyle.model.checkpoint import MATCHER, bundled, bundled_matcher, describe
 
-    for key, value in describe(bundled().get(name, Path(name))).items():
+    files = bundled() | {MATCHER: bundled_matcher()}
+    for key, value in describe(files.get(name, Path(name))).items():
         click.echo(f"{key}: {value}")
 
 

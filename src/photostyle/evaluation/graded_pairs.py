@@ -27,7 +27,8 @@ Grading = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 """A function that grades pixels (H, W, 3), uint8, such as a `photostyle.lut.Lut`."""
 
 _OVERLAP = 0.75
-_OPPOSITE: dict[Crops, float] = {"near": 0.58, "far": 0.45}
+OPPOSITE: dict[Crops, float] = {"near": 0.58, "far": 0.45}
+"""Length of crops at opposite ends of a photo, as fractions of its long side."""
 
 
 class Triple(NamedTuple):
@@ -97,7 +98,7 @@ def crop_pair(
     if crops == "overlap":
         return _random_crop(photo, rng), _random_crop(photo, rng)
     axis = int(photo.shape[0] < photo.shape[1])
-    length = max(1, round(_OPPOSITE[crops] * photo.shape[axis]))
+    length = max(1, round(OPPOSITE[crops] * photo.shape[axis]))
     along = photo.swapaxes(0, axis)
     ends = [end.swapaxes(0, axis) for end in (along[:length], along[-length:])]
     content = int(rng.integers(2))

@@ -30,6 +30,9 @@ from photostyle.model.transfer_settings import TransferSettings
 
 FORMAT = "photostyle/1"
 
+MATCHER_FORMAT = "photostyle-matcher/1"
+"""The format of files of `photostyle.model.matcher`."""
+
 NONE = "none"
 """The model without a network: colours alone are transferred."""
 
@@ -128,6 +131,10 @@ def identify(source: str | os.PathLike[str]) -> str:
 def read_metadata(path: Path) -> dict[str, str]:
     """The metadata of a photostyle checkpoint; raises PhotostyleError for any other file."""
     metadata = read_file(path)
+    if metadata.get("format") == MATCHER_FORMAT:
+        raise PhotostyleError(
+            f"{path} is a matcher, not a network; use the weights of a network, such as photonas."
+        )
     if metadata.get("format") != FORMAT:
         raise PhotostyleError(
             f"{path} is not a photostyle checkpoint; convert one with `photostyle weights import`."
@@ -142,14 +149,19 @@ def read_file(path: Path) -> dict[str, str]:
 
 
 def describe(path: Path) -> dict[str, str]:
-    """The facts in a checkpoint, by name, in the order in which to show them."""
-    metadata = read_metadata(path)
+    """The facts in a file of a network or matcher, by name, in the order in which to show them."""
+    metadata = read_file(path)
+    if metadata.get("format") == MATCHER_FORMAT:
+        names: tuple[str, ...] = ("format", "widths")
+    else:
+        metadata = read_metadata(path)
+        names = ("architecture", "widths", "transfer")
     tensors = read_tensors(path).values()
     try:
         provenance = dict(json.loads(metadata.get("provenance", "{}")))
     except (ValueError, TypeError, RecursionError) as error:
         raise _damaged(path, error) from None
-    facts = {name: metadata.get(name, "?") for name in ("architecture", "widths", "transfer")}
+    facts = {name: metadata.get(name, "?") for name in names}
     facts["parameters"] = f"{sum(tensor.numel() for tensor in tensors):,}"
     facts["precision"] = ", ".join(sorted({str(t.dtype).removeprefix("torch.") for t in tensors}))
     return facts | {name: str(value) for name, value in provenance.items()}

@@ -26,10 +26,14 @@ from torch import Tensor, nn
 from photostyle.errors import PhotostyleError
 from photostyle.files import new_file
 from photostyle.model.architecture import Widths, parse_widths
-from photostyle.model.checkpoint import bundled_matcher, fill, read_file, read_tensors
+from photostyle.model.checkpoint import (
+    MATCHER_FORMAT,
+    bundled_matcher,
+    fill,
+    read_file,
+    read_tensors,
+)
 from photostyle.model.network import Encoder, full_precision
-
-FORMAT = "photostyle-matcher/1"
 
 ANALYSIS_SIZE = 384
 """Long side of the copies of photos that are compared, in pixels."""
@@ -331,7 +335,7 @@ def load_matcher(path: Path | None = None) -> Matcher:
     """
     path = path or bundled_matcher()
     metadata = read_file(path)
-    if metadata.get("format") != FORMAT:
+    if metadata.get("format") != MATCHER_FORMAT:
         raise PhotostyleError(f"{path} is not a matcher; make one with `photostyle train-matcher`.")
     with torch.device("meta"):
         matcher = Matcher(parse_widths(metadata["widths"]))
@@ -344,7 +348,7 @@ def save_matcher(
 ) -> None:
     """Write a matcher as safetensors, in float16; raises PhotostyleError as `new_file` does."""
     metadata = {
-        "format": FORMAT,
+        "format": MATCHER_FORMAT,
         "widths": ",".join(map(str, matcher.widths)),
         "provenance": json.dumps(provenance),
     }
