@@ -228,7 +228,7 @@ def test_feature_error_by_hand() -> None:
 def outcome(value: float, **layers: Tensor) -> Outcome:
     pixels = torch.full((1, 3, 4, 4), value)
     moments = {n: Moments.of(f) for n, f in layers.items()}
-    return Outcome(Style(moments, ToneHistogram.of(pixels)), pixels, pixels)
+    return Outcome(Style(moments, ToneHistogram.of(pixels), {}, pixels), pixels, pixels)
 
 
 def test_distillation_by_hand() -> None:

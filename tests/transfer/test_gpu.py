@@ -15,6 +15,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 import photostyle
 from photostyle.bench.scene import scene
+from photostyle.transfer import regions
 from photostyle.transfer.canvas import CPU
 from photostyle.transfer.stylizer import Stylizer
 from photostyle.transfer.video_stylizer import (
@@ -32,13 +33,21 @@ def on_gpu(model: str = "photonas") -> Iterator[Stylizer]:
     stylizer = photostyle.load(model, device="cpu")
     digest = stylizer.checkpoint.digest
     with FakeTensorMode(allow_non_fake_inputs=True):
-        for module in stylizer.network.modules():
+        assert stylizer.matcher is not None
+        for module in (*stylizer.network.modules(), *stylizer.matcher.modules()):
             for name, weight in module.named_parameters(recurse=False):
                 there = torch.empty(weight.shape, device="cuda")
                 setattr(module, name, torch.nn.Parameter(there, requires_grad=False))
         stylizer.device = torch.device("cuda")
         assert stylizer.checkpoint.digest == digest
         yield stylizer
+
+
+@pytest.fixture(autouse=True)
+def k_means_without_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It runs on the CPU, on values."""
+    if not torch.cuda.is_available():
+        monkeypatch.setattr(regions, "_kmeans", lambda points, count, _: (1.0, points[:count]))
 
 
 @pytest.mark.parametrize("mode", ["fast", "exact"])

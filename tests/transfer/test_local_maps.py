@@ -109,28 +109,26 @@ def test_a_fit_finds_the_map_that_was_applied() -> None:
     torch.testing.assert_close(maps, expected, atol=2e-3, rtol=0)
 
 
-def test_project_to_maps_applies_the_fitted_maps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(STRIP, "cpu", 1000)  # several strips
+def test_project_to_maps_applies_the_fitted_maps() -> None:
     generator = torch.Generator().manual_seed(0)
     content = torch.rand(2, 3, 60, 80, generator=generator)
     result = content**1.5 + 0.1 * torch.rand(2, 3, 60, 80, generator=generator)
-    expected = [
-        local_maps.maps_between(c[None], r[None], 0.01)(c, 0)
-        for c, r in zip(content, result, strict=True)
-    ]
-    with torch.no_grad():
-        found = local_maps.project_to_maps(content, result, 0.01)
-    assert found.data_ptr() == result.data_ptr()
+    expected = []
+    for c, r in zip(content, result, strict=True):
+        maps = local_maps.fit(c[None], r[None], 0.01)
+        matrix = maps[:9].unflatten(0, (3, 3))
+        expected.append(torch.einsum("ijhw,jhw->ihw", matrix, c) + maps[9:])
+    found = local_maps.project_to_maps(content, result, 0.01)
     torch.testing.assert_close(found, torch.stack(expected))
     # What maps made of the content, maps can make of it again.
     again = local_maps.project_to_maps(content, found.clone(), 1e-6)
     assert (again - found).abs().mean() < 5e-3
 
 
-@pytest.mark.parametrize(("width", "height", "ratio"), [(70, 53, 1), (301, 200, 3), (640, 9, 10)])
+@pytest.mark.parametrize(("width", "height", "ratio"), [(70, 53, 2), (301, 200, 6), (640, 9, 20)])
 def test_differentiable_maps_are_those_by_rows(width: int, height: int, ratio: int) -> None:
     generator = torch.Generator().manual_seed(0)
-    shape = (-(-size // (local_maps.BLOCK * ratio)) for size in (height, width))
+    shape = (-(-size // ratio) for size in (height, width))
     maps = LocalAffineMaps(torch.randn(12, *shape, generator=generator), ratio)
     for top in range(0, height, 7):
         count = min(7, height - top)

@@ -17,42 +17,51 @@ from photostyle.transfer.content_moments import (
     ShotMoments,
 )
 from photostyle.transfer.local_maps import EPSILON
+from photostyle.transfer.options import Match
 from photostyle.transfer.pipeline import StyleTransfer, compose, match_style, stylize
-from photostyle.transfer.style import Style, learn_style
+from photostyle.transfer.style import Style
 
 DAY, EVENING = as_tensor(scene(100, 70)), as_tensor(scene(90, 60, evening=True))
 
 
 @pytest.fixture(scope="module")
 def style(photonas: photostyle.Stylizer) -> Style:
-    with torch.no_grad():
-        return learn_style(photonas.network, EVENING)[0]
+    return photonas.learn(EVENING[0])
 
 
 def transfer(
-    photonas: photostyle.Stylizer, style: Style, content: ContentMoments | None = None
+    photonas: photostyle.Stylizer,
+    style: Style,
+    content: ContentMoments | None = None,
+    match: Match = "global",
 ) -> StyleTransfer:
-    return StyleTransfer(style, photonas.checkpoint.transfer, content=content)
+    """To a style, of DAY if by region."""
+    found, regions = photonas.correspond(DAY, style, match)
+    return StyleTransfer(
+        style, photonas.checkpoint.transfer, 1.0, content or ContentMoments(None, regions), found
+    )
 
 
 def styled(
     photonas: photostyle.Stylizer, content: torch.Tensor, to_style: StyleTransfer
 ) -> torch.Tensor:
-    return match_style(partial(compose, photonas.network), content, to_style, EPSILON)
+    return match_style(partial(compose, photonas.network), content, to_style, EPSILON)[1]
 
 
-def test_what_users_get_is_what_training_trains(photonas: photostyle.Stylizer) -> None:
-    """With local maps the differentiable pipeline gives a photo's result, up to rounding."""
-    style = photonas.learn(EVENING[0])
-    expected = photonas.apply(DAY[0], style, mode="exact")
-    found = stylize(photonas.network, DAY, transfer(photonas, style), EPSILON)
+@pytest.mark.parametrize("match", ["auto", "regions", "global", "none"])
+def test_what_users_get_is_what_training_trains(
+    photonas: photostyle.Stylizer, style: Style, match: Match
+) -> None:
+    """The differentiable pipeline gives a photo's result, up to rounding."""
+    expected = photonas.apply(DAY[0], style, mode="exact", match=match)
+    found = stylize(photonas.network, DAY, transfer(photonas, style, match=match), EPSILON)
     torch.testing.assert_close(found[0].detach().clamp(0, 1), expected, atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("epsilon", [None, EPSILON])
+@pytest.mark.parametrize("match", ["global", "regions"])
 @pytest.mark.parametrize("kind", ["noise", "brightness", "contrast"])
 def test_the_pipeline_is_differentiable(
-    photonas: photostyle.Stylizer, style: Style, epsilon: float | None, kind: str
+    photonas: photostyle.Stylizer, style: Style, match: Match, kind: str
 ) -> None:
     """The gradient along a direction is the difference that a small step makes.
 
@@ -69,7 +78,7 @@ def test_the_pipeline_is_differentiable(
     }[kind]
 
     def figure(content: torch.Tensor) -> torch.Tensor:
-        result = stylize(photonas.network, content, transfer(photonas, style), epsilon)
+        result = stylize(photonas.network, content, transfer(photonas, style, match=match))
         return (weights * result).sum()
 
     content = DAY.clone().requires_grad_()

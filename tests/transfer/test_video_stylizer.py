@@ -133,7 +133,8 @@ def test_shots_must_be_analyzed_before_they_run(photonas: photostyle.Stylizer) -
 
 
 def test_fades_that_overlap_do_not_jump() -> None:
-    cues = [StyleCue(time, Style({}, ToneHistogram(torch.zeros(1)))) for time in (0.0, 1.0, 1.5)]
+    style = Style({}, ToneHistogram(torch.zeros(1)), {}, torch.zeros(1))
+    cues = [StyleCue(time, style) for time in (0.0, 1.0, 1.5)]
     timeline = StyleTimeline(cues, fade=1.0)
     times = np.linspace(0, 3, 301)
     weights = np.zeros((len(times), 3))
