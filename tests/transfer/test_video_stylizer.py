@@ -85,7 +85,7 @@ def test_a_timeline_fades_from_one_style_to_the_next(photonas: photostyle.Styliz
     assert list(timeline.between(1.6, 9)) == [1]
 
     clip = frames_of(*([scene(160, 96)] * 20))
-    video = VideoStylizer(photonas, timeline)
+    video = VideoStylizer(photonas, timeline, match="global")
     assert len(list(video.analyze_shots(frames_of(*([scene(160, 96)] * 20))))) == 20
     assert len(list(video.run(clip))) == len(clip)
     light = [frame.pixels.mean() for frame in clip]
