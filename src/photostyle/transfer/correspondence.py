@@ -88,7 +88,7 @@ def find(matcher: Matcher, contents: Blocks, style: Style, match: Match) -> Corr
 
 def scene_weight(logit: Tensor) -> Tensor:
     """How far to apply the look instead of matching, from the logit that it is the same scene."""
-    return torch.sigmoid(1.3 * (logit - 0.7))
+    return torch.sigmoid(2 * (logit - 1.2))
 
 
 def by_hand(
