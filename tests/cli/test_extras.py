@@ -47,6 +47,7 @@ def test_a_photo_is_stylized_without_the_extras(folder: Path, model: str) -> Non
         ("evaluate", ["evaluate", ".", "--content", ".", "--style", "."]),
         ("search", ["search", ".", "--supernet", "photonet", "-o", "search"]),
         ("train", ["train", ".", "-o", "run"]),
+        ("train", ["train-matcher", ".", "-o", "run"]),
     ],
 )
 @pytest.mark.usefixtures("folder")

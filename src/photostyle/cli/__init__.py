@@ -1,7 +1,8 @@
 """The command `photostyle`: each module of this package defines the subcommand of the same name.
 
-`cli/image.py` defines the click command `image`. Modules import heavy packages (torch, numpy,
-Pillow) inside functions, so that `--help` and `--version` answer at once.
+`cli/image.py` defines the click command `image`, `cli/train_matcher.py` `train-matcher`. Modules
+import heavy packages (torch, numpy, Pillow) inside functions, so that `--help` and `--version`
+answer at once.
 """
 
 from __future__ import annotations
@@ -34,12 +35,13 @@ class Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         names = (module.name for module in pkgutil.iter_modules(__path__))
-        return sorted(name for name in names if not name.startswith("_"))
+        return sorted(name.replace("_", "-") for name in names if not name.startswith("_"))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.list_commands(ctx):
             return None
-        command: click.Command = getattr(import_module(f"{__name__}.{cmd_name}"), cmd_name)
+        name = cmd_name.replace("-", "_")
+        command: click.Command = getattr(import_module(f"{__name__}.{name}"), name)
         return command
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from photostyle.evaluation import grades, metrics
+from photostyle.evaluation import grades
 from photostyle.evaluation.options import Crops
 
 Pixels = npt.NDArray[np.uint8]
@@ -60,6 +60,8 @@ def compare(triple: Triple, result: Pixels) -> dict[str, float]:
     content_ciede2000 for the content; and improved, which is 1 if the result has the higher PSNR,
     else 0.
     """
+    from photostyle.evaluation import metrics  # needs packages that training does not have
+
     figures = metrics.compare_to_target(triple.target, result)
     unchanged = metrics.compare_to_target(triple.target, triple.content)
     return (

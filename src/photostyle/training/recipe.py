@@ -45,10 +45,42 @@ class Recipe:
 
     def rate(self, step: int) -> float:
         """Learning rate at a step: linear warm-up over the first 3 %, then cosine decay."""
-        progress = step / self.steps
-        if progress < 0.03:
-            return self.learning_rate * (0.04 + 0.96 * progress / 0.03)
-        return self.learning_rate * (0.002 + 0.499 * (1 + math.cos(math.pi * progress)))
+        return self.learning_rate * _schedule(step / self.steps)
+
+
+@dataclass(frozen=True)
+class MatcherRecipe:
+    """Everything that decides the result of a matcher's training, except VGG-19 and the files.
+
+    widths: channels of the encoder's levels. photos, luts: number of photos and LUTs to train on.
+    steps: number of steps. batch: pairs per step. learning_rate: its peak; the encoder learns at
+    half of it. hard: fraction of the pairs of different photos whose photos look alike. grades:
+    number of random grades. averaging: decay of the exponential moving average of the weights.
+    start: the initial weights, as identified by `photostyle.model.checkpoint.identify`.
+    """
+
+    widths: Widths
+    photos: int
+    luts: int
+    steps: int = 6000
+    batch: int = 24
+    learning_rate: float = 1.2e-3
+    seed: int = 0
+    hard: float = 0.75
+    grades: int = 2000
+    averaging: float = 0.998
+    start: str = ""
+
+    def rate(self, step: int) -> float:
+        """Learning rate at a step, as of `Recipe`."""
+        return self.learning_rate * _schedule(step / self.steps)
+
+
+def _schedule(progress: float) -> float:
+    """Learning rate relative to its peak, at a progress of 0..1."""
+    if progress < 0.03:
+        return 0.04 + 0.96 * progress / 0.03
+    return 0.002 + 0.499 * (1 + math.cos(math.pi * progress))
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,13 @@ from photostyle.errors import PhotostyleError, needs_extra
 from photostyle.jobs.progress import Progress, silent
 from photostyle.model.architecture import PHOTONET, Architecture, find_architecture, parse_widths
 from photostyle.model.transfer_settings import TransferSettings
-from photostyle.training.recipe import Recipe, Score, SearchSettings
+from photostyle.training.recipe import MatcherRecipe, Recipe, Score, SearchSettings
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from photostyle.lut import Lut
+    from photostyle.model.matcher import Matcher
     from photostyle.training.search import Candidate
     from photostyle.training.supernet import Supernet
 
@@ -94,6 +98,125 @@ def train(
     trainer.resume()
     trainer.train(progress, checkpoint_every)
     return trainer.write()
+
+
+def train_matcher(
+    photos: Sequence[Path],
+    output: Path,
+    *,
+    looks: Path | None = None,
+    vgg: Path | None = None,
+    steps: int = MatcherRecipe.steps,
+    batch: int = MatcherRecipe.batch,
+    learning_rate: float = MatcherRecipe.learning_rate,
+    hard: float = MatcherRecipe.hard,
+    seed: int = MatcherRecipe.seed,
+    start: str | None = None,
+    device: str = "auto",
+    checkpoint_every: float = 200.0,
+    progress: Progress = silent,
+) -> Path:
+    """Train a matcher on ``photos`` (folders or tar shards) and return the path of its weights.
+
+    Resumes the run in the folder ``output``, if there is one. One photo in 32 and one look in five
+    are kept out of training, for validation.
+
+    looks: folder of `.cube` files, None for random grades alone. vgg: VGG-19 weights to learn
+    descriptors from, None for torchvision's. batch: pairs of photos in each step. learning_rate:
+    its peak; the encoder learns at half of it. hard: fraction of the pairs of different photos
+    whose photos look alike. start: a matcher to continue from, "matcher" for the bundled one, None
+    to begin with the encoder of the bundled photonet. device: as in `photostyle.load`.
+    checkpoint_every: seconds between checkpoints. progress: a `Progress`, called after each step
+    with its losses as the detail.
+
+    Raises PhotostyleError if an option is invalid, photos, looks or weights are unreadable,
+    ``output`` holds a run with other options, or training diverges.
+    """
+    from photostyle.model.checkpoint import MATCHER, bundled_matcher, identify
+    from photostyle.model.matcher import ANALYSIS_SIZE
+    from photostyle.model.vgg import VGGFeatures
+    from photostyle.training import matching
+    from photostyle.training.data import Photos
+    from photostyle.training.matcher_trainer import MatcherTrainer, Teacher, Validation
+    from photostyle.transfer.stylizer import choose_device
+
+    torch_device = choose_device(device)
+    start_file = bundled_matcher() if start == MATCHER else Path(start) if start else None
+    matcher = _initial_matcher(start_file, seed)
+    teacher = Teacher(VGGFeatures.load(vgg))
+    collection = Photos(photos)
+    kept_out, trained = _split(len(collection), seed)
+    luts = _read_luts(looks) if looks else []
+    held_luts = luts[4::5]
+    training_luts = [lut for number, lut in enumerate(luts) if number % 5 != 4]
+    recipe = MatcherRecipe(
+        widths=matcher.widths,
+        photos=len(trained),
+        luts=len(training_luts),
+        steps=steps,
+        batch=batch,
+        learning_rate=learning_rate,
+        seed=seed,
+        hard=hard,
+        start=identify(start_file) if start_file else "",
+    )
+    _make_folder(output)
+
+    def read(numbers: Sequence[int], short: int) -> list[np.ndarray]:
+        return matching.read_small(
+            collection, numbers, short, lambda count: progress("reading", count, len(numbers))
+        )
+
+    tables = matching.tabulate(held_luts) if held_luts else matching.random_tables(10, seed + 1)
+    validation = Validation(read(kept_out, ANALYSIS_SIZE), tables.to(torch_device))
+    store = matching.PhotoStore(read(trained, matching.SHORT_SIDE), torch_device)
+    grades = matching.GradeTables(training_luts, recipe.grades, seed, torch_device)
+    trainer = MatcherTrainer(
+        output, recipe, store, grades, validation, matcher, teacher, torch_device
+    )
+    progress("preparing")
+    trainer.start()
+    trainer.train(progress, checkpoint_every)
+    progress("validating")
+    return trainer.write()
+
+
+def _initial_matcher(file: Path | None, seed: int) -> Matcher:
+    """The matcher of a file; for None a new one with the encoder of the bundled photonet."""
+    import torch
+
+    from photostyle.model.checkpoint import load
+    from photostyle.model.matcher import Matcher, load_matcher
+    from photostyle.model.network import PhotoNet
+
+    if file:
+        return load_matcher(file)
+    network = load("photonet").network
+    assert isinstance(network, PhotoNet)
+    torch.manual_seed(seed)
+    matcher = Matcher(network.widths)
+    matcher.encoder.load_state_dict(network.encoder.state_dict())
+    return matcher
+
+
+def _split(count: int, seed: int) -> tuple[list[int], list[int]]:
+    """The numbers of photos for validation, one in 32 but at least two, and for training."""
+    import numpy as np
+
+    if count < 4:
+        raise PhotostyleError(f"Training needs at least four photos, not {count}.")
+    numbers = np.random.default_rng(seed).permutation(count).tolist()
+    held = max(2, count // 32)
+    return sorted(numbers[:held]), sorted(numbers[held:])
+
+
+def _read_luts(folder: Path) -> list[Lut]:
+    from photostyle import lut
+
+    files = sorted(folder.glob("*.cube"))
+    if not files:
+        raise PhotostyleError(f"There are no .cube files in {folder}.")
+    return [lut.read(file) for file in files]
 
 
 class SearchResult(NamedTuple):

@@ -6,11 +6,9 @@ never stopped.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from photostyle.errors import PhotostyleError
 from photostyle.evaluation import grades
-from photostyle.files import new_file
 from photostyle.jobs.progress import Progress
 from photostyle.model.architecture import Architecture
 from photostyle.model.checkpoint import Checkpoint, save
@@ -31,6 +27,7 @@ from photostyle.training import losses
 from photostyle.training.data import Photos, random_crop
 from photostyle.training.distillation import Outcome, distillation
 from photostyle.training.recipe import Recipe
+from photostyle.training.run_folder import RunFolder, diverged
 from photostyle.transfer.pipeline import StyleTransfer, stylize
 from photostyle.transfer.style import learn_style
 
@@ -194,6 +191,7 @@ class Trainer:
         start: PhotoNet | None = None,
     ):
         self.folder, self.recipe, self.photos, self.device = folder, recipe, photos, device
+        self.files = RunFolder(folder)
         torch.manual_seed(recipe.seed)
         self.network = self._build(start)
         self.network.requires_grad_(True).to(device).to(memory_format=torch.channels_last)
@@ -207,48 +205,33 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(parameters, betas=(0.9, 0.99), weight_decay=1e-4)
         self.step = 0
 
-    @property
-    def checkpoint(self) -> Path:
-        return self.folder / "checkpoint.pt"
-
-    @property
-    def log(self) -> Path:
-        return self.folder / "log.jsonl"
-
     def resume(self) -> None:
         """Continue from the checkpoint in the folder, if there is one.
 
         Raises PhotostyleError if its recipe differs in anything but the number of steps.
         """
-        if not self.checkpoint.exists():
+        defaults = asdict(Recipe("", self.recipe.widths))
+        state = self.files.load(asdict(self.recipe), defaults, self.device)
+        if state is None:
             return
-        state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
-        ours = asdict(replace(self.recipe, steps=0))
-        # Options that did not exist when the checkpoint was made had their defaults.
-        theirs = asdict(Recipe("", self.recipe.widths)) | state["recipe"]
-        if theirs | {"steps": 0} != ours:
-            raise PhotostyleError(
-                f"{self.folder} holds a run with other options; repeat those or use a new folder."
-            )
         self.step = state["step"]
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         self.loss.maps.load_state_dict(state["maps"])
         self.optimizer.load_state_dict(state["optimiser"])
-        self._shorten_log()
 
     def save(self) -> None:
         """Write the checkpoint."""
-        state = {
-            "step": self.step,
-            "recipe": asdict(self.recipe),
-            "network": self.network.state_dict(),
-            "average": self.average.state_dict(),
-            "maps": self.loss.maps.state_dict(),
-            "optimiser": self.optimizer.state_dict(),
-        }
-        with new_file(self.checkpoint, overwrite=True) as file:
-            torch.save(state, file)
+        self.files.save(
+            {
+                "step": self.step,
+                "recipe": asdict(self.recipe),
+                "network": self.network.state_dict(),
+                "average": self.average.state_dict(),
+                "maps": self.loss.maps.state_dict(),
+                "optimiser": self.optimizer.state_dict(),
+            }
+        )
 
     def advance(self) -> dict[str, float]:
         """Take one step and return the weighted terms of its loss.
@@ -261,10 +244,7 @@ class Trainer:
         torch.stack(list(terms.values())).sum().backward()
         norm = nn.utils.clip_grad_norm_(self.optimizer.param_groups[0]["params"], 10.0)
         if not torch.isfinite(norm):
-            raise PhotostyleError(
-                f"Training diverged at step {self.step}; start again in a new folder with a lower "
-                "--learning-rate."
-            )
+            raise diverged(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.rate(self.step)
         self.optimizer.step()
@@ -293,7 +273,7 @@ class Trainer:
                 text = " ".join(f"{name} {value:.2f}" for name, value in means.items())
                 progress("training", self.step, self.recipe.steps, text)
                 if self.step % LOG_EVERY == 0:
-                    self._write_log(means)
+                    self.files.log(self.step, {"rate": self.recipe.rate(self.step), **means})
                     sums.clear()
                 if self.step % SHEET_EVERY == 0 or self.step == self.recipe.steps:
                     self._write_sheet()
@@ -323,24 +303,6 @@ class Trainer:
 
     def _build(self, start: PhotoNet | None) -> PhotoNet:
         return start or initial_network(self.recipe)
-
-    def _shorten_log(self) -> None:
-        """Drop log lines of steps after the checkpoint, which will be repeated."""
-        if not self.log.exists():
-            return
-        kept = []
-        for line in self.log.read_text().splitlines():
-            with suppress(ValueError):  # a truncated line
-                if json.loads(line)["step"] <= self.step:
-                    kept.append(line + "\n")
-        with new_file(self.log, overwrite=True) as file:
-            file.write("".join(kept).encode())
-
-    def _write_log(self, means: dict[str, float]) -> None:
-        terms = {name: round(term, 5) for name, term in means.items()}
-        line = {"step": self.step, "time": round(time.time()), "rate": self.recipe.rate(self.step)}
-        with self.log.open("a") as file:
-            file.write(json.dumps(line | terms) + "\n")
 
     def _write_sheet(self) -> None:
         rng = np.random.default_rng(self.recipe.seed)
