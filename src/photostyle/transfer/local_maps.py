@@ -43,7 +43,7 @@ def fit_ratio(height: int, width: int) -> int:
     return max(BLOCK, math.ceil(max(height, width) / FIT_SIZE))
 
 
-def fit(content: Tensor, result: Tensor, epsilon: float = EPSILON) -> Tensor:
+def fit(content: Tensor, result: Tensor, epsilon: float = EPSILON, reach: float = REACH) -> Tensor:
     """The local affine maps from content to result, both RGB (1, 3, H, W).
 
     Returns (12, H, W): matrix by rows, then bias. In each window the map is the ridge regression
@@ -54,7 +54,7 @@ def fit(content: Tensor, result: Tensor, epsilon: float = EPSILON) -> Tensor:
     place of 0, so that flat windows keep their faint detail); maps are averaged over windows.
     """
     whole = _regression(content, result)
-    radius = math.ceil(REACH * max(content.shape[2:]))
+    radius = math.ceil(reach * max(content.shape[2:]))
     return _regressions(content[0], result[0], radius, epsilon, whole)
 
 

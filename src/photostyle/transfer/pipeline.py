@@ -37,6 +37,7 @@ from photostyle.transfer.content_moments import PIXELS, RESIDUAL, ContentMoments
 from photostyle.transfer.correspondence import WHOLE, Correspondence, resized_to
 from photostyle.transfer.local_maps import (
     EPSILON,
+    REACH,
     LocalAffineMaps,
     fit,
     fit_ratio,
@@ -46,6 +47,9 @@ from photostyle.transfer.style import Style
 
 RESIDUAL_DAMPING = 1e-2
 """Damping of the residual's map: a grey photo holds faint colour noise, which must stay faint."""
+
+LOOK_EPSILON, LOOK_REACH = 3e-4, 0.012
+"""Epsilon and reach of the local maps of a look."""
 
 REGION_DAMPING = 1e-2
 """Damping of the colour match of a region, which may be even."""
@@ -133,6 +137,18 @@ class StyleTransfer(Visitor):
             look = found.look(content)
             matched = torch.lerp(matched, look, found.same_scene.to(look).view(-1, 1, 1, 1))
         return torch.lerp(result, matched, self.strength)
+
+    def windows(self, epsilon: float) -> tuple[float, float]:
+        """epsilon and reach of the last local maps (`photostyle.transfer.local_maps.fit`).
+
+        The surer the look, the smaller: a colour map of the whole photo has no halos to avoid.
+        """
+        found = self.correspondence
+        sure = float(found.same_scene.min()) if found.look is not None else 0.0
+        wide = 1 - sure**2
+        return LOOK_EPSILON + wide * (epsilon - LOOK_EPSILON), LOOK_REACH + wide * (
+            REACH - LOOK_REACH
+        )
 
     def _matched(self, result: Tensor, content: Tensor) -> Tensor:
         """Matched to the style's palette as a whole."""
@@ -243,7 +259,10 @@ def style_maps(
     ]
     small = matched[0][0]
     result = torch.stack([weight * result for _, result, weight in matched]).sum(0)
-    return LocalAffineMaps(fit(small, result, epsilon), fit_ratio(*content.shape[2:]))
+    windows = [
+        max(sizes) for sizes in zip(*(t.windows(epsilon) for t, _ in transfers), strict=True)
+    ]
+    return LocalAffineMaps(fit(small, result, *windows), fit_ratio(*content.shape[2:]))
 
 
 def stylize(
@@ -259,7 +278,7 @@ def stylize(
     ratio = fit_ratio(*content.shape[2:])
     small, result = match_style(composing, content, transfer, epsilon)
     parts = [
-        LocalAffineMaps(fit(copy[None], made[None], epsilon), ratio)(photo, 0)
+        LocalAffineMaps(fit(copy[None], made[None], *transfer.windows(epsilon)), ratio)(photo, 0)
         for photo, copy, made in zip(content, small, result, strict=True)
     ]
     return roll_off(torch.stack(parts), content)
