@@ -232,8 +232,7 @@ class Validation(NamedTuple):
 class MatcherTrainer:
     """A training run in an existing folder, as of `photostyle.training.run_folder.RunFolder`.
 
-    matcher: the one to start from. It is trained if the recipe has a start; otherwise only its
-    encoder is.
+    matcher: the one to start from, already trained if the recipe has a start.
     """
 
     def __init__(
@@ -319,7 +318,7 @@ class MatcherTrainer:
     def train(self, progress: Progress, seconds: float) -> None:
         """Take all remaining steps and write a checkpoint every ``seconds`` and at the end.
 
-        progress: called with the number of steps done and the terms of the last one as the detail.
+        progress: called with the number of steps done, and the terms of the last one as the detail.
         """
         saved = time.monotonic()
         sums: dict[str, list[float]] = {}

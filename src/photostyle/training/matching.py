@@ -220,13 +220,10 @@ def find_alike(matcher: Matcher, photos: PhotoStore) -> Numbers:
         covariances = (descriptors @ descriptors.mT).flatten(1)
         parts = (4 * F.normalize(part, dim=1) for part in (blocks.statistics, covariances))
         points.append(torch.cat([*parts, colors.mean(2), colors.std(2)], 1))
-    distances = _distances(torch.cat(points)).fill_diagonal_(torch.inf)
+    joined = torch.cat(points)
+    distances = torch.cdist(joined, joined).fill_diagonal_(torch.inf)
     nearest = distances.topk(min(_ALIKE, len(photos) - 1), largest=False)
     return nearest.indices.cpu().numpy()
-
-
-def _distances(points: Tensor) -> Tensor:
-    return torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 class Pairs(NamedTuple):
