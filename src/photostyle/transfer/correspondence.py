@@ -20,6 +20,9 @@ from photostyle.transfer.regions import (
 )
 from photostyle.transfer.style import Style
 
+INDEPENDENCE = 0.8
+"""How far a region that was found is matched on its own: found regions are never quite right."""
+
 
 @dataclass(frozen=True)
 class Correspondence:
@@ -29,6 +32,7 @@ class Correspondence:
     thumbnails; None for all of the photo. trust: (B, K), 0..1, how far to go in each region. look:
     the look that leads from content to style, if known; same_scene: (B,), 0..1, how far to apply
     that instead of matching. clusters: of the descriptors, if regions were found.
+    independence: 0..1, how far a region is matched on its own instead of with the whole photo.
     """
 
     match: Match = "auto"
@@ -37,6 +41,7 @@ class Correspondence:
     look: Look | None = None
     same_scene: Tensor = field(default_factory=lambda: torch.zeros(1))
     clusters: Clusters | None = None
+    independence: float = 1.0
 
     def palettes(self, thumbnail: Tensor, mask: Tensor | None) -> Palette:
         """The palettes of the regions of styles, one after the other, (B K, ...)."""
@@ -78,7 +83,7 @@ def find(matcher: Matcher, contents: Blocks, style: Style, match: Match) -> Corr
     trust = evidence(clusters.weights(joined), masks)
     if match == "regions":
         same = torch.zeros_like(same)
-    return Correspondence(match, masks, trust, look, same, clusters)
+    return Correspondence(match, masks, trust, look, same, clusters, INDEPENDENCE)
 
 
 def scene_weight(logit: Tensor) -> Tensor:

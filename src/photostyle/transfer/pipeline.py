@@ -198,8 +198,9 @@ class StyleTransfer(Visitor):
         parts = for_each_region(result).split(len(matches.before.matrix))
         matched = torch.cat([matches(part) for part in parts]).unflatten(0, (-1, count))
         trust = found.trust.to(content)[:, :, None, None, None]
-        look = found.look
-        fallback = look(content) if look else self._matched(result, content)
+        whole = self._matched(result, content)
+        matched = torch.lerp(whole[:, None], matched, found.independence)
+        fallback = found.look(content) if found.look else whole
         matched = torch.lerp(fallback[:, None], matched, trust)
         return (masks[:, :, None] * matched).sum(1)
 
@@ -258,8 +259,9 @@ def style_maps(
     ]
     small = matched[0][0]
     result = torch.stack([weight * result for _, result, weight in matched]).sum(0)
-    each = [transfer.windows(epsilon) for transfer, _ in transfers]
-    windows = [max(sizes) for sizes in zip(*each, strict=True)]
+    windows = [
+        max(sizes) for sizes in zip(*(t.windows(epsilon) for t, _ in transfers), strict=True)
+    ]
     return LocalAffineMaps(fit(small, result, *windows), fit_ratio(*content.shape[2:]))
 
 
