@@ -22,10 +22,10 @@ from photostyle.transfer.local_maps import guided_filter
 COUNT = 6
 """Number of regions that are found."""
 
-HEIGHT = 0.5
+HEIGHT = 0.3
 """Weight of the vertical position in a descriptor, whose own length is about 1."""
 
-SOFTNESS = 0.2
+SOFTNESS = 0.3
 """Temperature of soft assignments, relative to the mean squared distance to the nearest center."""
 
 REACH, EDGES = 0.06, 1e-3
