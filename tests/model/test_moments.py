@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from photostyle.model import moments
-from photostyle.model.moments import METHODS, Moments, normalization, transfer_map
+from photostyle.model.moments import METHODS, Moments, RegionMeans, normalization, transfer_map
 
 
 def features(channels: int, height: int, width: int, seed: int = 0, batch: int = 1) -> Tensor:
@@ -173,3 +173,100 @@ def test_gradients_of_matrix_roots(which: int) -> None:
         return moments.matrix_roots((a + a.mT) / 2)[which]
 
     assert torch.autograd.gradcheck(root, matrix)
+
+
+def hard_regions(height: int, width: int, seed: int = 0) -> Tensor:
+    """Masks (1, 3, height, width), one of them 1 at every pixel."""
+    labels = np.random.default_rng(seed).integers(0, 3, (height, width))
+    return torch.from_numpy(np.stack([labels == k for k in range(3)])[None]).float()
+
+
+def region_means(x: Tensor, regions: Tensor) -> np.ndarray:
+    """By NumPy; of hard masks."""
+    pixels = x[0].double().numpy()
+    return np.stack([pixels[:, region > 0].mean(1) for region in regions[0].numpy()])
+
+
+def test_the_means_of_regions_are_weighted_averages() -> None:
+    x, soft = features(4, 9, 11).double(), torch.rand(1, 3, 9, 11, dtype=torch.float64)
+    weights = torch.rand(1, 1, 9, 11, dtype=torch.float64)
+    for given_weights, expected_weights in ((None, soft), (weights, soft * weights)):
+        found = RegionMeans.of(x, given_weights, soft)
+        for k in range(3):
+            w = expected_weights[0, k].numpy()
+            assert found.mass[0, k].item() == pytest.approx(w.sum())
+            expected = np.average(x[0].flatten(1).numpy(), 1, w.ravel())
+            np.testing.assert_allclose(found.mean[0, k], expected, rtol=1e-5)
+
+
+def test_a_region_without_pixels_has_the_mean_of_the_photo() -> None:
+    x = features(4, 9, 11).double()
+    regions = torch.stack([torch.ones(9, 11), torch.zeros(9, 11)])[None].double()
+    found = RegionMeans.of(x, None, regions)
+    torch.testing.assert_close(found.mean[0, 1], x.mean((2, 3))[0])
+
+
+def test_merged_regions_are_those_of_the_union() -> None:
+    """Also where a region lies in one part only."""
+    x, regions = features(5, 17, 40).double(), hard_regions(17, 40).double()
+    regions[:, 2, :, :20], regions[:, 0, :, :20] = 0, regions[:, [0, 2], :, :20].sum(1)
+    parts = [np.s_[..., :20], np.s_[..., 20:33], np.s_[..., 33:]]
+    merged = Moments.merge(Moments.of(x[part], None, regions[part]) for part in parts).regions
+    whole = RegionMeans.of(x, None, regions)
+    assert merged is not None
+    torch.testing.assert_close(merged.mass, whole.mass)
+    torch.testing.assert_close(merged.mean, whole.mean, rtol=1e-5, atol=1e-6)
+
+
+def test_within_and_between_regions_add_up() -> None:
+    """The law of total covariance; within is what remains around the means of regions."""
+    x, regions = features(5, 20, 30).double(), hard_regions(20, 30).double()
+    found = Moments.of(x, None, regions)
+    means = torch.from_numpy(region_means(x, regions))
+    around = x - torch.einsum("kc,bkhw->bchw", means, regions)
+    np.testing.assert_allclose(found.within[0], cov(around), atol=1e-6)
+    np.testing.assert_allclose(found.covariance[0], cov(x), atol=1e-6)
+    assert Moments.of(x).within is not None
+    torch.testing.assert_close(Moments.of(x).within, Moments.of(x).covariance)
+
+
+@pytest.mark.parametrize("method", ["monge", "classic"])
+def test_a_map_takes_each_region_to_the_mean_of_the_styles(method: str) -> None:
+    content, style = features(6, 40, 40, 1).double(), features(6, 30, 50, 2).double() * 3 + 1
+    ours, theirs = hard_regions(40, 40, 1).double(), hard_regions(30, 50, 2).double()
+    content = content + torch.einsum("k,bkhw->bhw", torch.tensor([0.0, 3, -2]).double(), ours)
+    moments_of = (Moments.of(content, None, ours), Moments.of(style, None, theirs))
+    mapping = transfer_map(*moments_of, method, 0.0, ours)
+    expected = region_means(style, theirs)
+    np.testing.assert_allclose(region_means(mapping(content), ours), expected, atol=1e-4)
+    # Without trust a region moves as the photo does.
+    trust = torch.tensor([[1.0, 0.0, 0.5]]).double()
+    trusted = region_means(transfer_map(*moments_of, method, 0.0, ours, trust)(content), ours)
+    whole = region_means(transfer_map(*moments_of, method, 0.0)(content), ours)
+    np.testing.assert_allclose(trusted[0], expected[0], atol=1e-4)
+    np.testing.assert_allclose(trusted[1], whole[1], atol=1e-6)
+    np.testing.assert_allclose(trusted[2], (whole[2] + expected[2]) / 2, atol=1e-4)
+
+
+def test_moments_after_a_map_that_differs_by_region() -> None:
+    content, style = features(6, 40, 40, 1).double(), features(6, 30, 50, 2).double()
+    ours, theirs = hard_regions(40, 40, 1).double(), hard_regions(30, 50, 2).double()
+    before = Moments.of(content, None, ours)
+    mapping = transfer_map(before, Moments.of(style, None, theirs), "monge", 1e-3, ours)
+    assert mapping.shift is not None
+    assert mapping.shift.biases.abs().max() > 0.01
+    found, expected = before.mapped(mapping), Moments.of(mapping(content), None, ours)
+    torch.testing.assert_close(found.mean, expected.mean, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(found.covariance, expected.covariance, rtol=1e-4, atol=1e-5)
+    assert found.regions is not None
+    assert expected.regions is not None
+    torch.testing.assert_close(found.regions.mean, expected.regions.mean, rtol=1e-5, atol=1e-6)
+
+
+def test_half_of_a_map_by_region_is_halfway() -> None:
+    content, style = features(6, 20, 20, 1).double(), features(6, 20, 20, 2).double()
+    regions = hard_regions(20, 20).double()
+    source, target = (Moments.of(x, None, regions) for x in (content, style))
+    mapping = transfer_map(source, target, "monge", 1e-3, regions)
+    torch.testing.assert_close(mapping.blend(0)(content), content)
+    torch.testing.assert_close(mapping.blend(0.5)(content), (content + mapping(content)) / 2)

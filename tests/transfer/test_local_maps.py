@@ -11,6 +11,7 @@ from photostyle.bench.scene import scene
 from photostyle.transfer import local_maps
 from photostyle.transfer.canvas import STRIP, Canvas
 from photostyle.transfer.local_maps import LocalAffineMaps
+from photostyle.transfer.options import Match
 from photostyle.transfer.style import Style
 from photostyle.transfer.stylizer import Stylizer
 
@@ -66,14 +67,25 @@ def test_a_gradient_stays_smooth(photonas: Stylizer, evening: Style) -> None:
         assert np.abs(slope).max() < 3 / 255
 
 
+@pytest.mark.parametrize("match", ["auto", "regions"])
+def test_flat_areas_stay_flat_by_region(photonas: Stylizer, evening: Style, match: Match) -> None:
+    """Their height in the photo alone divides no area into regions."""
+    photo = np.empty((160, 640, 3))
+    photo[:, :320], photo[:, 320:] = (0.2, 0.22, 0.25), (0.6, 0.75, 0.9)
+    result: Floats = photonas.apply(photo, evening, match=match)
+    assert np.abs(result - photo).max() > 0.05
+    for far in (np.s_[:, :160], np.s_[:, -160:]):
+        assert np.abs(result[far] - result[far].mean((0, 1))).max() < 3 / 255
+
+
 def test_flat_regions_stay_flat_and_halos_are_bounded(photonas: Stylizer, evening: Style) -> None:
     """At a hard edge between flat colours exact rings a little, and fast at most twice as much."""
     photo = np.empty((160, 1280, 3))
     photo[:, :640], photo[:, 640:] = (0.2, 0.22, 0.25), (0.6, 0.75, 0.9)
-    results = (
-        fast(photonas, photo, evening, 640),
-        photonas.apply(photo, evening, mode="exact"),
-    )
+    results: list[Floats] = [
+        photonas.apply(photo, evening, mode=mode, working_size=640, match="global")
+        for mode in ("fast", "exact")
+    ]
     assert np.abs(results[0][:, 0] - results[0][:, -1]).max() > 0.2
     for half, far in ((np.s_[:, :640], np.s_[:, :400]), (np.s_[:, 640:], np.s_[:, -400:])):
         ringing = [np.abs(result[half] - result[far].mean((0, 1))) for result in results]
@@ -150,3 +162,34 @@ def test_the_reduced_copy_is_the_photo_in_small(width: int, height: int) -> None
         centres = ((np.arange(count) + 0.5) * ratio).clip(0.5, size - 0.5)
         found = small[0, channel].mean(1 - axis).numpy() * size + 0.5
         assert np.abs(found - centres)[1:-1].max(initial=0) < 0.5 * ratio
+
+
+def test_a_guided_filter_is_the_formula_of_the_paper() -> None:
+    """He, Sun and Tang 2013, eq. 14 to 16, window by window in NumPy."""
+    rng = np.random.default_rng(0)
+    height, width, radius, epsilon = 9, 12, 2, 1e-2
+    guide, values = rng.random((3, height, width)), rng.random((2, height, width))
+
+    def window(y: int, x: int) -> tuple[slice, slice]:
+        rows, columns = (slice(max(0, n - radius), n + radius + 1) for n in (y, x))
+        return rows, columns
+
+    slopes, offsets = np.zeros((2, 3, height, width)), np.zeros((2, height, width))
+    for y, x in np.ndindex(height, width):
+        inside = window(y, x)
+        colors = np.stack([channel[inside].ravel() for channel in guide])
+        covariance = np.cov(colors, bias=True) + epsilon * np.eye(3)
+        for k in range(2):
+            target = values[k][inside].ravel()
+            joint = ((colors - colors.mean(1)[:, None]) * (target - target.mean())).mean(1)
+            slope = np.linalg.solve(covariance, joint)
+            slopes[k, :, y, x], offsets[k, y, x] = slope, target.mean() - slope @ colors.mean(1)
+    expected = np.zeros_like(values)
+    for y, x in np.ndindex(height, width):
+        rows, columns = window(y, x)
+        slope = slopes[:, :, rows, columns].mean((2, 3))
+        expected[:, y, x] = slope @ guide[:, y, x] + offsets[:, rows, columns].mean((1, 2))
+    found = local_maps.guided_filter(
+        torch.from_numpy(guide), torch.from_numpy(values), radius, epsilon
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-9)

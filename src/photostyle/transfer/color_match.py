@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from photostyle.model.moments import AffineMap, Moments, transfer_map
+from photostyle.model.moments import AffineMap, Moments, matrix_roots, transfer_map
 from photostyle.transfer.tone_curves import ToneCurves, ToneHistogram
 
 DAMPING = 1e-3
@@ -100,9 +100,18 @@ def match_colors(
 
 
 def bounded(matrix: Tensor, low: float, high: float) -> Tensor:
-    """The symmetric part of matrices (B, 3, 3), with eigenvalues between low and high."""
-    values, vectors = torch.linalg.eigh((matrix + matrix.mT) / 2)
-    return vectors * values.clamp(low, high)[:, None] @ vectors.mT
+    """The symmetric part of matrices (B, 3, 3), with eigenvalues between low and high.
+
+    Differentiable, also where eigenvalues are equal: clamp(x) is (low + high + |x - low| -
+    |x - high|) / 2.
+    """
+    matrix = (matrix + matrix.mT) / 2
+    one = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
+    above, below = (
+        matrix_roots(off @ off + 1e-10 * one)[0]
+        for off in (matrix - low * one, matrix - high * one)
+    )
+    return ((low + high) * one + above - below) / 2
 
 
 def sampled(pixels: Tensor, count: int = SAMPLE) -> Tensor:

@@ -16,6 +16,7 @@ from photostyle.transfer.regions import (
     RegionMasks,
     evidence,
     normalized,
+    placed,
     sharpened,
 )
 from photostyle.transfer.style import Style
@@ -54,7 +55,7 @@ class Correspondence:
     def regions(self, blocks: Blocks, pixels: Tensor, height: int, width: int) -> RegionMasks:
         """The found regions of photos; pixels: small copies of those of height x width."""
         assert self.clusters is not None
-        masks = sharpened(self.clusters.weights(blocks.descriptors), pixels)
+        masks = sharpened(self.clusters.weights(placed(blocks)), pixels)
         return RegionMasks(masks, height, width)
 
 
@@ -62,10 +63,13 @@ WHOLE = Correspondence("global")
 """All of the content corresponds to all of the style."""
 
 
-def find(matcher: Matcher, contents: Blocks, style: Style, match: Match) -> Correspondence:
+def find(
+    matcher: Matcher, contents: Blocks, style: Style, match: Match, mask: Tensor | None = None
+) -> Correspondence:
     """What photos of one content (a photo, or frames of a shot) have in common with a style.
 
-    Raises nothing; a style without blocks corresponds as a whole.
+    mask: (B, 1, H, W), the weight of each pixel of the content. Raises nothing; a style without
+    blocks corresponds as a whole.
     """
     blocks = style.blocks
     if blocks is None or match in ("global", "none"):
@@ -75,15 +79,22 @@ def find(matcher: Matcher, contents: Blocks, style: Style, match: Match) -> Corr
     found = matcher(contents, repeated)
     look = Look(found.look.coefficients.mean(0, keepdim=True))
     same = scene_weight(found.same_scene.mean(0, keepdim=True))
-    # Side by side, so that the heights of blocks stay.
-    joined = torch.cat(list(contents.descriptors[:, None]), 3)
-    clusters = Clusters.of([joined, blocks.descriptors])
-    thumbnail = style.thumbnail.to(joined)
-    masks = sharpened(clusters.weights(blocks.descriptors), thumbnail)
-    trust = evidence(clusters.weights(joined), masks)
+    ours, theirs = placed(contents), placed(blocks)
+    joined = torch.cat(list(ours[:, None]), 3)
+    clusters = Clusters.of([joined, theirs])
+    masks = sharpened(clusters.weights(theirs), style.thumbnail.to(theirs))
+    trust = evidence(counted(clusters.weights(joined), mask), counted(masks, style.mask))
     if match == "regions":
         same = torch.zeros_like(same)
     return Correspondence(match, masks, trust, look, same, clusters, INDEPENDENCE)
+
+
+def counted(masks: Tensor, weights: Tensor | None) -> Tensor:
+    """Masks (B, K, H, W) by the weights of pixels, (B, 1, H', W'), with the mean of those as 1."""
+    if weights is None or not weights.any():
+        return masks
+    weights = F.interpolate(weights.to(masks), masks.shape[2:], mode="bilinear", antialias=True)
+    return masks * (weights / weights.mean((2, 3), keepdim=True).clamp_min(1e-6))
 
 
 def scene_weight(logit: Tensor) -> Tensor:

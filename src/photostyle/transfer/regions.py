@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from photostyle.model.matcher import Blocks
 from photostyle.transfer.local_maps import guided_filter
 
 COUNT = 6
@@ -24,6 +25,9 @@ COUNT = 6
 
 HEIGHT = 0.3
 """Weight of the vertical position in a descriptor, whose own length is about 1."""
+
+ALIKE, COLORS = 0.05, 5.0
+"""Distance at which two blocks start to differ, and the weight of their RGB beside descriptors."""
 
 SOFTNESS = 0.3
 """Temperature of soft assignments, relative to the mean squared distance to the nearest center."""
@@ -87,14 +91,17 @@ class RegionMasks:
 
 @dataclass(frozen=True)
 class Clusters:
-    """Soft clusters of descriptors; centers: (K, D + 1); softness: the temperature, a distance."""
+    """Soft clusters of descriptors with their heights, see `placed`.
+
+    centers: (K, D + 1). softness: the temperature, a squared distance.
+    """
 
     centers: Tensor
     softness: float
 
     @classmethod
     def of(cls, photos: Sequence[Tensor], count: int = COUNT) -> Clusters:
-        """Clusters of the descriptors of several photos, each (1, D, h, w): k-means.
+        """Clusters of what `placed` returns of several photos, each (1, D + 1, h, w): k-means.
 
         Lloyd 1982, from the start of Arthur and Vassilvitskii (k-means++, 2007); the best of a few
         starts. Photos count the same, whatever their size.
@@ -108,7 +115,7 @@ class Clusters:
         return cls(centers.to(points[0].device), SOFTNESS * error + 1e-12)
 
     def weights(self, descriptors: Tensor) -> Tensor:
-        """How much each block (B, D, h, w) belongs to each cluster: (B, K, h, w)."""
+        """How much each block (B, D + 1, h, w) belongs to each cluster: (B, K, h, w)."""
         rows = []
         for photo in descriptors:
             distance = torch.cdist(_points(photo[None]), self.centers) ** 2
@@ -140,12 +147,25 @@ def evidence(content: Tensor, style: Tensor) -> Tensor:
     return theirs / (theirs + RARE) * ours / (ours + RARE / 2)
 
 
+def placed(blocks: Blocks) -> Tensor:
+    """Descriptors of blocks and their heights in the photo: (B, D + 1, h, w).
+
+    Blocks that look the same share their mean height, so that an even area is one region.
+    """
+    height, width = blocks.colors.shape[2:]
+    y = torch.linspace(-HEIGHT, HEIGHT, height, device=blocks.colors.device)
+    y = y[:, None].expand(height, width).flatten()
+    rows = []
+    for looks in torch.cat([blocks.descriptors, COLORS * blocks.colors], 1):
+        points = looks.flatten(1).T
+        alike = (-((torch.cdist(points, points) / ALIKE) ** 2)).exp()
+        rows.append((alike @ y / alike.sum(1)).view(1, height, width))
+    return torch.cat([blocks.descriptors, torch.stack(rows)], 1)
+
+
 def _points(descriptors: Tensor) -> Tensor:
-    """Descriptors (1, D, h, w) with their height in the photo: (h w, D + 1)."""
-    _, _, height, width = descriptors.shape
-    y = torch.linspace(-HEIGHT, HEIGHT, height, device=descriptors.device)
-    y = y[:, None].expand(height, width)[None]
-    return torch.cat([descriptors[0], y]).flatten(1).T
+    """What `placed` returns of a photo, (1, D + 1, h, w), as rows: (h w, D + 1)."""
+    return descriptors[0].flatten(1).T
 
 
 def _kmeans(points: Tensor, count: int, rng: np.random.Generator) -> tuple[float, Tensor]:

@@ -17,6 +17,7 @@ from photostyle.errors import PhotostyleError
 from photostyle.model import checkpoint as checkpoints
 from photostyle.model.checkpoint import Checkpoint
 from photostyle.model.matcher import ANALYSIS_SIZE, Blocks, Matcher, load_matcher
+from photostyle.model.moments import Moments
 from photostyle.model.network import STRIDE, Passthrough
 from photostyle.transfer.canvas import CPU, Canvas, ImageLike, resized
 from photostyle.transfer.content_moments import ContentMoments
@@ -98,30 +99,51 @@ class Stylizer:
         weights, digest = _reduced_mask(mask, small, ratio), self.checkpoint.digest
         style, _ = learn_style(self.network, small, weights, digest)
         numbers = None if labels is None else _checked_labels(labels, canvas)
-        return replace(style, blocks=self.blocks(small), labels=numbers)
+        return replace(style, blocks=self.blocks(small, weights), labels=numbers)
 
-    def blocks(self, pixels: Tensor) -> Blocks | None:
-        """What the matcher reads of RGB (B, 3, H, W), 0..1; None without a matcher."""
+    def blocks(self, pixels: Tensor, mask: Tensor | None = None) -> Blocks | None:
+        """What the matcher reads of RGB (B, 3, H, W), 0..1; None without a matcher.
+
+        mask: (B, 1, H, W), 0..1; instead of what does not count it sees the mean of what does.
+        """
         if self.matcher is None:
             return None
+        if mask is not None and mask.any():
+            mean = Moments.of(pixels, mask).mean.to(pixels)[..., None, None]
+            pixels = torch.lerp(mean, pixels, mask)
         return self.matcher.blocks(self.on_device(resized(pixels, ANALYSIS_SIZE, STRIDE)))
 
     def correspond(
-        self, content: Tensor, style: Style, match: Match, labels: Tensor | None = None
+        self,
+        content: Tensor,
+        style: Style,
+        match: Match,
+        labels: Tensor | None = None,
+        mask: Tensor | None = None,
     ) -> tuple[Correspondence, RegionMasks | None]:
         """What photos of one content, RGB (B, 3, H, W), and a style have in common.
 
-        labels: (1, H, W), the regions of the content given by hand. Returns the masks of the
-        content's regions, too, if there are any.
+        labels: (1, H, W), the regions of the content given by hand. mask: (B, 1, H, W), the weight
+        of each pixel. Returns the masks of the content's regions, too, if there are any.
         """
         height, width = content.shape[2:]
         small = resized(content, ANALYSIS_SIZE)
         if labels is not None:
             return by_hand(labels, style, small, height, width)
-        blocks = None if match in ("global", "none") else self.blocks(content)
+        blocks = None if match in ("global", "none") else self.blocks(content, mask)
         if blocks is None or style.blocks is None or self.matcher is None:
             return Correspondence(match), None
-        found = find(self.matcher, blocks, style, match)
+        if mask is not None:
+            mask = resized(mask, ANALYSIS_SIZE)
+        found = find(self.matcher, blocks, style, match, mask)
+        if mask is not None:  # what does not count has regions, too
+            whole = self.blocks(content)
+            assert whole is not None
+            counts = F.interpolate(mask, blocks.colors.shape[2:], mode="area")
+            blocks = whole._replace(
+                descriptors=torch.lerp(whole.descriptors, blocks.descriptors, counts),
+                colors=torch.lerp(whole.colors, blocks.colors, counts),
+            )
         return found, found.regions(blocks, small, height, width)
 
     @torch.no_grad()
@@ -214,12 +236,17 @@ class Stylizer:
             return self._compose(pixels, transfer, tile, lambda done: progress(composed * done))
 
         style = options.style
+        mask = _reduced_mask(options.mask, content, ratio)
         found, regions = self.correspond(
-            self.on_device(resized(content, WORKING_SIZE)), style, options.match, options.labels
+            self.on_device(resized(content, WORKING_SIZE)),
+            style,
+            options.match,
+            options.labels,
+            None if mask is None else resized(mask.to(self.device), WORKING_SIZE),
         )
         if regions is not None:
             regions = replace(regions, height=content.shape[2], width=content.shape[3])
-        statistics = ContentMoments(_reduced_mask(options.mask, content, ratio), regions)
+        statistics = ContentMoments(mask, regions)
         transfer = StyleTransfer(style, settings, options.strength, statistics, found)
         if ratio == 1 and not settings.refine:  # the network's own pixels
             result = compose_here(content, transfer)
