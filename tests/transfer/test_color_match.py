@@ -16,7 +16,7 @@ from torch import Tensor
 from photostyle.bench.scene import scene
 from photostyle.model.moments import Moments
 from photostyle.transfer import tone_curves
-from photostyle.transfer.color_match import KNEE, Palette, match_colors, roll_off, sampled
+from photostyle.transfer.color_match import KNEE, Palette, bounded, match_colors, roll_off, sampled
 from photostyle.transfer.tone_curves import SLOPES, ToneCurves, ToneHistogram
 
 
@@ -101,6 +101,27 @@ def test_a_match_gives_the_palette_of_the_style_after_the_roll_off() -> None:
 
     before = (figures(content) - figures(target)).abs().sum()
     assert (figures(result) - figures(target)).abs().sum() < 0.15 * before
+
+
+def test_bounded_gains_are_clamped_singular_values() -> None:
+    generator = torch.Generator().manual_seed(0)
+    matrices = torch.randn(20, 3, 3, generator=generator).double() + torch.eye(3)
+    found = bounded(matrices, 0.4, 1.8)
+    for ours, matrix in zip(found.numpy(), matrices.numpy(), strict=True):
+        left, values, right = np.linalg.svd(matrix)
+        expected = left @ np.diag(values.clip(0.4, 1.8)) @ right
+        np.testing.assert_allclose(ours, expected, atol=2e-5)
+
+
+@pytest.mark.parametrize("gain", [0.1, 0.4, 1.0, 1.8, 3.0])
+def test_bounded_gains_have_a_gradient_where_all_are_equal(gain: float) -> None:
+    """Those of an even photo are."""
+    matrix = (gain * torch.eye(3).double()[None]).requires_grad_()
+    bounded(matrix, 0.4, 1.8)[0, 0, 0].backward()
+    assert matrix.grad is not None
+    expected = {0.4: 0.5, 1.8: 0.5, 1.0: 1.0}.get(gain, 0.0)
+    assert matrix.grad[0, 0, 0].item() == pytest.approx(expected, abs=1e-4)
+    assert matrix.grad[0].flatten()[1:].abs().max() < 1e-6
 
 
 def test_a_photo_matches_itself() -> None:

@@ -89,6 +89,20 @@ def test_the_pipeline_is_differentiable(
     assert float((gradient * direction).sum()) == pytest.approx(step, rel=0.1, abs=tolerance)
 
 
+def test_gradients_are_finite_for_an_even_photo_by_region(
+    photonas: photostyle.Stylizer, style: Style
+) -> None:
+    even = torch.full((1, 3, 64, 96), 0.4)
+    found, regions = photonas.correspond(even, style, "regions")
+    content = even.clone().requires_grad_()
+    to_style = StyleTransfer(
+        style, photonas.checkpoint.transfer, 1.0, ContentMoments(None, regions), found
+    )
+    stylize(photonas.network, content, to_style).square().sum().backward()
+    assert content.grad is not None
+    assert torch.isfinite(content.grad).all()
+
+
 @torch.no_grad()
 def test_a_shot_of_one_picture_is_a_photo(photonas: photostyle.Stylizer, style: Style) -> None:
     shot = transfer(photonas, style, ShotMoments())

@@ -6,8 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from PIL import Image
-from support.photos import scene
+from support.photos import as_tensor, scene
 
 import photostyle
 from photostyle import PhotostyleError
@@ -15,6 +18,8 @@ from photostyle.model.architecture import PHOTONAS
 from photostyle.model.checkpoint import Checkpoint
 from photostyle.model.network import PhotoNet
 from photostyle.transfer.content_moments import ContentMoments
+from photostyle.transfer.options import MATCHES, Match
+from photostyle.transfer.pipeline import StyleTransfer, stylize
 from photostyle.transfer.stylizer import Stylizer, choose_device
 from photostyle.transfer.video_stylizer import StyleCue, StyleTimeline, VideoStylizer
 
@@ -131,6 +136,85 @@ def test_strength_goes_from_the_photo_to_the_result(
     for strength in (-0.1, 1.1, float("nan")):
         with pytest.raises(PhotostyleError, match="between 0 and 1"):
             stylizer.apply(content, style, strength=strength)
+
+
+@pytest.mark.parametrize("match", MATCHES)
+def test_strength_0_gives_the_photo_itself(
+    stylizer: Stylizer, content: np.ndarray, warm: np.ndarray, match: Match
+) -> None:
+    result = stylizer.apply(content, stylizer.learn(warm), 0, match=match)
+    np.testing.assert_array_equal(result, content)
+
+
+@pytest.mark.parametrize("match", MATCHES)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_photo_in_its_own_style_is_the_photo(stylizer: Stylizer, match: Match, seed: int) -> None:
+    """Up to a few steps of 8 bits; the look is that of the same scene: nearly none."""
+    photo = scene(160, 120, seed, evening=bool(seed)) / 255
+    result = stylizer.apply(photo, stylizer.learn(photo), match=match)
+    steps = 255 * np.abs(result - photo)
+    assert steps.mean() < 1.5
+    assert steps.max() < {"auto": 4, "regions": 8, "global": 8, "none": 0.1}[match]
+
+
+wild_photos = arrays(
+    np.uint8,
+    st.tuples(st.integers(1, 40), st.integers(1, 40), st.just(3)),
+    elements=st.sampled_from([0, 1, 128, 254, 255]),
+    fill=st.sampled_from([0, 128, 255]),
+)
+
+
+@settings(max_examples=12)
+@given(wild_photos, wild_photos, st.sampled_from(["auto", "regions"]))
+def test_wild_photos_by_region_stay_finite(
+    photonas: Stylizer, photo: np.ndarray, other: np.ndarray, match: Match
+) -> None:
+    """And near 0..1 before they are clipped: the maps are bounded."""
+    style, pixels = photonas.learn(other), as_tensor(photo)
+    found, regions = photonas.correspond(pixels, style, match)
+    transfer = StyleTransfer(
+        style, photonas.checkpoint.transfer, 1.0, ContentMoments(None, regions), found
+    )
+    with torch.no_grad():
+        result = stylize(photonas.network, pixels, transfer)
+    assert torch.isfinite(result).all()
+    assert result.min() > -0.3
+    assert result.max() < 1.3
+
+
+@pytest.mark.parametrize("match", ["auto", "regions", "global"])
+@pytest.mark.parametrize("value", [0, 90, 255])
+def test_even_photos_stay_even(
+    photonas: Stylizer, warm: np.ndarray, value: int, match: Match
+) -> None:
+    """What rounding makes of them is not stretched to the style's contrast."""
+    even = np.full((60, 90, 3), value, np.uint8)
+    result = photonas.apply(even, photonas.learn(warm), match=match).astype(int)
+    assert np.ptp(result, (0, 1)).max() <= 1
+
+
+def test_without_a_network_colors_alone_are_transferred(
+    content: np.ndarray, warm: np.ndarray
+) -> None:
+    """The model `none`: equal pixels stay equal where nothing is local, and it has no regions."""
+    nothing = photostyle.load("none", device="cpu")
+    assert nothing.matcher is None
+    style = nothing.learn(warm)
+    assert style.blocks is None
+    assert set(style.moments) == {"pixels", "residual"}
+    result = nothing.apply(content, style)
+    before, after = (
+        np.abs(photo.mean((0, 1)) - warm.mean((0, 1)) / 255).max() for photo in (content, result)
+    )
+    assert after < 0.2 * before
+    for match in ("auto", "regions"):
+        np.testing.assert_array_equal(
+            nothing.apply(content, style, match=match),
+            nothing.apply(content, style, match="global"),
+        )
+    unmatched = nothing.apply(content, style, match="none")
+    np.testing.assert_allclose(unmatched, content, atol=1e-3)
 
 
 @pytest.mark.parametrize("content_size", [(1, 1), (1, 300), (40, 2), (33, 47)])
@@ -261,7 +345,7 @@ def test_tiles_get_smaller_if_gpu_memory_runs_out(
     """A device with memory for at most ``limit`` rows and columns: smaller tiles, or an error."""
     from photostyle.transfer import stylizer as engine
     from photostyle.transfer import tiling
-    from photostyle.transfer.pipeline import StyleTransfer, compose
+    from photostyle.transfer.pipeline import compose
 
     sides: list[int] = []
 

@@ -13,6 +13,7 @@ from photostyle.model.architecture import PHOTONAS, PHOTONET, Architecture
 from photostyle.model.checkpoint import Checkpoint
 from photostyle.model.network import PhotoNet
 from photostyle.model.transfer_settings import REFERENCE, TransferSettings
+from photostyle.transfer.options import Match
 from photostyle.transfer.stylizer import Stylizer
 from photostyle.transfer.tiling import OVERLAP, tiles
 
@@ -34,11 +35,12 @@ def difference(
     tile: int,
     strength: float = 1.0,
     mask: Mask | None = None,
+    match: Match = "auto",
 ) -> float:
     """The largest difference between tiled and untiled results, in 8-bit steps."""
     content, style = scene(*size) / 255, stylizer.learn(scene(120, 90, evening=True))
     whole, tiled = (
-        stylizer.apply(content, style, strength, mode="exact", tile=pixels, mask=mask)
+        stylizer.apply(content, style, strength, mode="exact", tile=pixels, mask=mask, match=match)
         for pixels in (4096, tile)
     )
     assert np.abs(whole - content).max() > 0.1 * strength
@@ -51,6 +53,21 @@ def difference(
 def test_tiled_equals_untiled(photonas: Stylizer, size: tuple[int, int], tile: int) -> None:
     """Also where the overlap reaches beyond the neighbour, at odd edges, and in narrow tiles."""
     assert difference(photonas, size, tile) < TOLERANCE
+
+
+def test_tiled_equals_untiled_by_region(photonas: Stylizer) -> None:
+    assert difference(photonas, (529, 199), 176, match="regions") < TOLERANCE
+
+
+def test_tiled_equals_untiled_by_labels(photonas: Stylizer) -> None:
+    content, warm = scene(541, 203) / 255, scene(120, 90, evening=True)
+    ours = np.arange(203)[:, None] // 50 % 3 + np.zeros(541, int)
+    style = photonas.learn(warm, labels=np.arange(90)[:, None] // 30 + np.zeros(120, int))
+    whole, tiled = (
+        photonas.apply(content, style, mode="exact", tile=tile, labels=ours) for tile in (4096, 176)
+    )
+    assert np.abs(whole - content).max() > 0.1
+    assert np.abs(tiled - whole).max() * 255 < TOLERANCE
 
 
 def test_tiled_equals_untiled_in_part(photonas: Stylizer) -> None:

@@ -9,12 +9,13 @@ import numpy.typing as npt
 import pytest
 import torch
 from support.clips import difference
-from support.photos import scene
+from support.photos import as_tensor, scene
 
 import photostyle
 from photostyle import PhotostyleError
 from photostyle.model.moments import Moments
 from photostyle.transfer.content_moments import joined
+from photostyle.transfer.options import Temporal
 from photostyle.transfer.style import Style
 from photostyle.transfer.tone_curves import ToneHistogram
 from photostyle.transfer.video_stylizer import StyleCue, StyleTimeline, VideoStylizer
@@ -48,6 +49,43 @@ def test_shots_are_found_and_have_moments_of_their_own(photonas: photostyle.Styl
     alone = frames_of(one)[0]
     VideoStylizer(photonas, StyleTimeline([StyleCue(0, style)]), temporal="frame")(alone)
     assert difference(alone.pixels, clip[0].pixels) < 0.5
+
+
+@pytest.mark.parametrize("temporal", ["shot", "smooth", "frame"])
+def test_the_same_frame_by_region_gives_the_same_pixels(
+    photonas: photostyle.Stylizer, temporal: Temporal
+) -> None:
+    """In a shot also when other frames lie between, as its matches are those of the shot."""
+    style = photonas.learn(scene(120, 80)[..., ::-1].copy())
+    timeline = StyleTimeline([StyleCue(0, style)])
+    numbers = [0, 0, 0, 5, *[0] * 10] if temporal == "shot" else [0, 0, 0]
+    clip = frames_of(*(wandering(number) for number in numbers))
+    video = VideoStylizer(photonas, timeline, temporal=temporal, match="regions")
+    if temporal == "shot":
+        assert len(list(video.analyze_shots(frames_of(*(f.pixels for f in clip))))) == len(clip)
+        assert video.cuts == []
+    assert len(list(video.run(clip))) == len(clip)
+    assert difference(clip[0].pixels, wandering(0)) > 2
+    for frame in (clip[1], clip[2], clip[-1]):
+        assert np.abs(frame.pixels.astype(int) - clip[0].pixels).max() <= 1
+
+
+@torch.no_grad()
+def test_regions_are_steady_within_a_shot(photonas: photostyle.Stylizer) -> None:
+    """Where nothing moves, masks hardly change while an object grows elsewhere."""
+    style = photonas.learn(scene(120, 80)[..., ::-1].copy())
+    frames = torch.cat([as_tensor(wandering(number)) for number in range(6)])
+    found, regions = photonas.correspond(frames, style, "regions")
+    assert regions is not None
+    assert regions.masks.shape[0] == len(frames)
+    torch.testing.assert_close(regions.masks.sum(1), torch.ones_like(regions.masks[:, 0]))
+    corner = regions.masks[..., 60:, :60]
+    assert corner.diff(dim=0).abs().mean() < 0.02
+    # Clusters of the shot give each frame the masks that it has in the shot.
+    blocks = photonas.blocks(frames[2:3])
+    assert blocks is not None
+    alone = found.regions(blocks, frames[2:3], *frames.shape[2:])
+    torch.testing.assert_close(alone.masks, regions.masks[2:3], atol=1e-3, rtol=0)
 
 
 def test_motion_is_not_a_cut(photonas: photostyle.Stylizer) -> None:

@@ -15,6 +15,9 @@ from photostyle.transfer.tone_curves import ToneCurves, ToneHistogram
 DAMPING = 1e-3
 """Damping of the affine maps of the match of a whole photo."""
 
+GAINS = (0.0, 8.0)
+"""The least and the largest gain of the match of a whole photo: noise is not a contrast."""
+
 CORRECTION = 0.15
 """Exponent that makes bounds of the gain of a match those of the maps that follow."""
 
@@ -72,12 +75,13 @@ def match_colors(
     method: str,
     weights: Tensor | None = None,
     damping: float = DAMPING,
-    gains: tuple[float, float] = (0.0, math.inf),
+    gains: tuple[float, float] = GAINS,
 ) -> ColorMatch:
     """The match of a result to the palette of the style, which it has after `roll_off`.
 
     result: as composed, content: the photo itself, both RGB (B, 3, H, W); a sample (`sampled`) is
-    enough. damping: of the affine maps, see `photostyle.model.moments.classic`. An affine map
+    enough. damping: of the affine maps, see `photostyle.model.moments.classic`. gains: the least and
+    the largest gain of the first affine map. An affine map
     matches means and covariances, curves match the tones; then, ROUNDS times, an affine map makes
     up for what `roll_off` changes.
     """
@@ -85,8 +89,6 @@ def match_colors(
     def affine(pixels: Tensor, low: float, high: float) -> AffineMap:
         moments = Moments.of(pixels, weights)
         found = transfer_map(moments, style.moments, method, damping)
-        if math.isinf(high):
-            return found
         return AffineMap.between(moments.mean, style.moments.mean, bounded(found.matrix, low, high))
 
     before = affine(result.clamp(0, 1), *gains)
@@ -100,18 +102,18 @@ def match_colors(
 
 
 def bounded(matrix: Tensor, low: float, high: float) -> Tensor:
-    """The symmetric part of matrices (B, 3, 3), with eigenvalues between low and high.
+    """Matrices (B, 3, 3) with singular values between low and high.
 
-    Differentiable, also where eigenvalues are equal: clamp(x) is (low + high + |x - low| -
-    |x - high|) / 2.
+    Differentiable, also where singular values are equal: with the polar decomposition Q P, and
+    clamp(x) = (low + high + |x - low| - |x - high|) / 2.
     """
-    matrix = (matrix + matrix.mT) / 2
+    stretch, inverse = matrix_roots(matrix.mT @ matrix)
     one = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
     above, below = (
         matrix_roots(off @ off + 1e-10 * one)[0]
-        for off in (matrix - low * one, matrix - high * one)
+        for off in (stretch - low * one, stretch - high * one)
     )
-    return ((low + high) * one + above - below) / 2
+    return matrix @ inverse @ ((low + high) * one + above - below) / 2
 
 
 def sampled(pixels: Tensor, count: int = SAMPLE) -> Tensor:
