@@ -80,10 +80,9 @@ def match_colors(
     """The match of a result to the palette of the style, which it has after `roll_off`.
 
     result: as composed, content: the photo itself, both RGB (B, 3, H, W); a sample (`sampled`) is
-    enough. damping: of the affine maps, see `photostyle.model.moments.classic`. gains: the least and
-    the largest gain of the first affine map. An affine map
-    matches means and covariances, curves match the tones; then, ROUNDS times, an affine map makes
-    up for what `roll_off` changes.
+    enough. damping: of the affine maps, see `photostyle.model.moments.classic`. gains: the least
+    and the largest gain of the first affine map. That map matches means and covariances, curves
+    match the tones; then, ROUNDS times, an affine map makes up for what `roll_off` changes.
     """
 
     def affine(pixels: Tensor, low: float, high: float) -> AffineMap:
