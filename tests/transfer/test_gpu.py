@@ -17,6 +17,7 @@ import photostyle
 from photostyle.bench.scene import scene
 from photostyle.transfer import regions
 from photostyle.transfer.canvas import CPU
+from photostyle.transfer.pipeline import StyleTransfer
 from photostyle.transfer.stylizer import Stylizer
 from photostyle.transfer.video_stylizer import (
     StyleCue,
@@ -44,10 +45,11 @@ def on_gpu(model: str = "photonas") -> Iterator[Stylizer]:
 
 
 @pytest.fixture(autouse=True)
-def k_means_without_values(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It runs on the CPU, on values."""
+def without_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What reads values: k-means, which runs on the CPU, and the windows of the last maps."""
     if not torch.cuda.is_available():
         monkeypatch.setattr(regions, "_kmeans", lambda points, count, _: (1.0, points[:count]))
+        monkeypatch.setattr(StyleTransfer, "windows", lambda _, epsilon: (epsilon, 0.05))
 
 
 @pytest.mark.parametrize("mode", ["fast", "exact"])
