@@ -251,9 +251,6 @@ class VideoStylizer:
                 )
             pace = 1.0 if self.temporal == "frame" else PACE
             self._transfers[key] = self._new_transfer(cue, RunningMoments(pace), small)
-        elif self.temporal == "frame":
-            found, _ = self.stylizer.correspond(small, self._style(cue), self.match)
-            self._transfers[key].correspondence = found
         return self._transfers[key]
 
     def _pool(self, sample: _Sample, first: float, last: float) -> None:
