@@ -206,6 +206,21 @@ def test_a_label_without_counterpart_moves_as_the_photo_does(
     assert torch.isfinite(result).all()
 
 
+def test_labels_where_no_pixel_counts_are_no_evidence(
+    photonas: photostyle.Stylizer, halves: tuple[np.ndarray, np.ndarray]
+) -> None:
+    counts = np.where(halves[1] == 3, 255, 0).astype(np.uint8)
+    masked, whole = (photonas.learn(halves[0], mask, halves[1]) for mask in (counts, None))
+    content, labels = as_tensor(scene(120, 90)), torch.full((1, 90, 120), 7)
+    labels[:, 45:] = 3
+    upper = torch.zeros(1, 1, 90, 120)
+    upper[:, :, :45] = 1
+    for style, mask, label in ((masked, None, 7), (whole, upper, 3)):
+        found, _ = by_hand(labels, style, content, 90, 120, mask)
+        assert found.trust[0, label] < 0.2
+        assert found.trust[0, 10 - label] > 0.9
+
+
 def test_labels_that_do_not_fit_are_refused(
     photonas: photostyle.Stylizer, halves: tuple[np.ndarray, np.ndarray]
 ) -> None:

@@ -103,15 +103,23 @@ def scene_weight(logit: Tensor) -> Tensor:
 
 
 def by_hand(
-    content_labels: Tensor, style: Style, pixels: Tensor, height: int, width: int
+    content_labels: Tensor,
+    style: Style,
+    pixels: Tensor,
+    height: int,
+    width: int,
+    mask: Tensor | None = None,
 ) -> tuple[Correspondence, RegionMasks]:
-    """The regions of label maps: content_labels (1, h, w) and the style's own."""
+    """The regions of label maps: content_labels (1, h, w) and the style's own.
+
+    pixels: a small copy of the content of height x width; mask: as for `find`.
+    """
     assert style.labels is not None
     count = int(max(content_labels.max(), style.labels.max())) + 1
     ours, theirs = (one_hot(labels, count) for labels in (content_labels, style.labels))
     small = F.interpolate(ours, pixels.shape[2:], mode="bilinear", antialias=True)
     masks = F.interpolate(theirs, style.thumbnail.shape[2:], mode="bilinear", antialias=True)
-    trust = evidence(small, masks)
+    trust = evidence(counted(small, mask), counted(masks, style.mask))
     return Correspondence("auto", masks, trust), RegionMasks(normalized(small), height, width)
 
 

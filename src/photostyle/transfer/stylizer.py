@@ -129,7 +129,7 @@ class Stylizer:
         height, width = content.shape[2:]
         small = resized(content, ANALYSIS_SIZE)
         if labels is not None:
-            return by_hand(labels, style, small, height, width)
+            return by_hand(labels, style, small, height, width, mask)
         blocks = None if match in ("global", "none") else self.blocks(content, mask)
         if blocks is None or style.blocks is None or self.matcher is None:
             return Correspondence(match), None
