@@ -157,8 +157,8 @@ def placed(blocks: Blocks) -> Tensor:
     y = y[:, None].expand(height, width).flatten()
     rows = []
     for looks in torch.cat([blocks.descriptors, COLORS * blocks.colors], 1):
-        points = looks.flatten(1).T
-        alike = (-((torch.cdist(points, points) / ALIKE) ** 2)).exp()
+        points = looks.detach().flatten(1).T
+        alike = torch.cdist(points, points).div_(ALIKE).square_().neg_().exp_()
         rows.append((alike @ y / alike.sum(1)).view(1, height, width))
     return torch.cat([blocks.descriptors, torch.stack(rows)], 1)
 
