@@ -194,6 +194,19 @@ def test_even_photos_stay_even(
     assert np.ptp(result, (0, 1)).max() <= 1
 
 
+@pytest.mark.parametrize("match", ["auto", "regions"])
+def test_black_bars_stay_black(stylizer: Stylizer, match: Match) -> None:
+    """Beside a picture in both photos: the bars are a region of their own."""
+    photo, warm = scene(160, 100) / 255, scene(160, 100, seed=1, evening=True) / 255
+    for picture in (photo, warm):
+        picture[:20], picture[-20:] = 0, 0
+    result = stylizer.apply(photo, stylizer.learn(warm), match=match)
+    assert np.abs(result - photo)[25:75].mean() > 0.05
+    for bar in (result[:12], result[-12:]):
+        assert bar.mean() < 2 / 255
+        assert bar.max() < 10 / 255
+
+
 def test_without_a_network_colors_alone_are_transferred(
     content: np.ndarray, warm: np.ndarray
 ) -> None:
