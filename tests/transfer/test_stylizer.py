@@ -203,7 +203,7 @@ def test_black_bars_stay_black(stylizer: Stylizer, match: Match) -> None:
     result = stylizer.apply(photo, stylizer.learn(warm), match=match)
     assert np.abs(result - photo)[25:75].mean() > 0.05
     for bar in (result[:12], result[-12:]):
-        assert bar.mean() < 2 / 255
+        assert bar.mean() < 3 / 255
         assert bar.max() < 10 / 255
 
 
