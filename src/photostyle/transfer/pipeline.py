@@ -32,7 +32,7 @@ from photostyle.model.network import (
     pad,
 )
 from photostyle.model.transfer_settings import TransferSettings
-from photostyle.transfer.color_match import ColorMatch, match_colors, roll_off, sampled
+from photostyle.transfer.color_match import SAMPLE, ColorMatch, match_colors, roll_off, sampled
 from photostyle.transfer.content_moments import PIXELS, RESIDUAL, ContentMoments
 from photostyle.transfer.correspondence import WHOLE, Correspondence, resized_to
 from photostyle.transfer.local_maps import (
@@ -150,15 +150,17 @@ class StyleTransfer(Visitor):
             REACH - LOOK_REACH
         )
 
-    def _matched(self, result: Tensor, content: Tensor) -> Tensor:
-        """Matched to the style's palette as a whole."""
+    def _matched(self, result: Tensor, content: Tensor, sample: int = SAMPLE) -> Tensor:
+        """Matched to the style's palette as a whole, by about ``sample`` pixels."""
 
         def measure() -> ColorMatch:
             made, photo = (self.content.population(batch) for batch in (result, content))
             mask = resized_to(self.content.mask, content)
-            if mask is None or sampled(mask).any():  # else only pixels between the samples count
-                made, photo = sampled(made), sampled(photo)
-                mask = None if mask is None else sampled(mask)
+            if (
+                mask is None or sampled(mask, sample).any()
+            ):  # else only pixels between the samples count
+                made, photo = sampled(made, sample), sampled(photo, sample)
+                mask = None if mask is None else sampled(mask, sample)
             palette = self.style.palette.to(content.device)
             return match_colors(made, photo, palette, self.settings.method, mask)
 
@@ -198,7 +200,7 @@ class StyleTransfer(Visitor):
         parts = for_each_region(result).split(len(matches.before.matrix))
         matched = torch.cat([matches(part) for part in parts]).unflatten(0, (-1, count))
         trust = found.trust.to(content)[:, :, None, None, None]
-        whole = self._matched(result, content)
+        whole = self._matched(result, content, REGION_SAMPLE)
         matched = torch.lerp(whole[:, None], matched, found.independence)
         fallback = found.look(content) if found.look else whole
         matched = torch.lerp(fallback[:, None], matched, trust)
