@@ -71,9 +71,9 @@ def find(
     mask: (B, 1, H, W), the weight of each pixel of the content. Raises nothing; a style without
     blocks corresponds as a whole.
     """
-    blocks = style.blocks
-    if blocks is None or match in ("global", "none"):
+    if style.blocks is None or match in ("global", "none"):
         return Correspondence(match)
+    blocks = Blocks(*(part.to(contents.colors) for part in style.blocks))
     count = len(contents.colors)
     repeated = Blocks(*(part.expand(count, *part.shape[1:]) for part in blocks))
     found = matcher(contents, repeated)

@@ -99,7 +99,10 @@ class Stylizer:
         weights, digest = _reduced_mask(mask, small, ratio), self.checkpoint.digest
         style, _ = learn_style(self.network, small, weights, digest)
         numbers = None if labels is None else _checked_labels(labels, canvas)
-        return replace(style, blocks=self.blocks(small, weights), labels=numbers)
+        blocks = self.blocks(small, weights)
+        if blocks is not None:
+            blocks = Blocks(*(part.half() for part in blocks))
+        return replace(style, blocks=blocks, labels=numbers)
 
     def blocks(self, pixels: Tensor, mask: Tensor | None = None) -> Blocks | None:
         """What the matcher reads of RGB (B, 3, H, W), 0..1; None without a matcher.
