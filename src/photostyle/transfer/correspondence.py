@@ -68,11 +68,10 @@ def find(
 ) -> Correspondence:
     """What photos of one content (a photo, or frames of a shot) have in common with a style.
 
-    mask: (B, 1, H, W), the weight of each pixel of the content. Raises nothing; a style without
-    blocks corresponds as a whole.
+    The style must have blocks. match: "auto" or "regions". mask: (B, 1, H, W), the weight of each
+    pixel of the content.
     """
-    if style.blocks is None or match in ("global", "none"):
-        return Correspondence(match)
+    assert style.blocks is not None
     blocks = Blocks(*(part.to(contents.colors) for part in style.blocks))
     count = len(contents.colors)
     repeated = Blocks(*(part.expand(count, *part.shape[1:]) for part in blocks))
@@ -93,7 +92,7 @@ def counted(masks: Tensor, weights: Tensor | None) -> Tensor:
     """Masks (B, K, H, W) by the weights of pixels, (B, 1, H', W'), with the mean of those as 1."""
     if weights is None or not weights.any():
         return masks
-    weights = F.interpolate(weights.to(masks), masks.shape[2:], mode="bilinear", antialias=True)
+    weights = resized_to(weights, masks)
     return masks * (weights / weights.mean((2, 3), keepdim=True).clamp_min(1e-6))
 
 
@@ -128,8 +127,8 @@ def one_hot(labels: Tensor, count: int) -> Tensor:
     return F.one_hot(labels.long(), count).permute(0, 3, 1, 2).float()
 
 
-def resized_to(masks: Tensor | None, photo: Tensor) -> Tensor | None:
+def resized_to(masks: Tensor, photo: Tensor) -> Tensor:
     """Masks (B, K, h, w) at the size of a copy (B, C, H, W) of the same photo."""
-    if masks is None or masks.shape[2:] == photo.shape[2:]:
+    if masks.shape[2:] == photo.shape[2:]:
         return masks
     return F.interpolate(masks.to(photo), photo.shape[2:], mode="bilinear", antialias=True)

@@ -146,19 +146,18 @@ class StyleTransfer(Visitor):
         found = self.correspondence
         sure = float(found.same_scene.min()) if found.look is not None else 0.0
         wide = 1 - sure**2
-        return LOOK_EPSILON + wide * (epsilon - LOOK_EPSILON), LOOK_REACH + wide * (
-            REACH - LOOK_REACH
-        )
+        reach = LOOK_REACH + wide * (REACH - LOOK_REACH)
+        return LOOK_EPSILON + wide * (epsilon - LOOK_EPSILON), reach
 
     def _matched(self, result: Tensor, content: Tensor, sample: int = SAMPLE) -> Tensor:
         """Matched to the style's palette as a whole, by about ``sample`` pixels."""
 
         def measure() -> ColorMatch:
             made, photo = (self.content.population(batch) for batch in (result, content))
-            mask = resized_to(self.content.mask, content)
-            if (
-                mask is None or sampled(mask, sample).any()
-            ):  # else only pixels between the samples count
+            mask = self.content.mask
+            mask = None if mask is None else resized_to(mask, content)
+            # Else only pixels between the samples count.
+            if mask is None or sampled(mask, sample).any():
                 made, photo = sampled(made, sample), sampled(photo, sample)
                 mask = None if mask is None else sampled(mask, sample)
             palette = self.style.palette.to(content.device)
@@ -172,7 +171,6 @@ class StyleTransfer(Visitor):
         assert regions is not None
         assert found.style_masks is not None
         masks = resized_to(regions.masks, content)
-        assert masks is not None
         count = masks.shape[1]
 
         def for_each_region(pixels: Tensor) -> Tensor:
@@ -180,9 +178,8 @@ class StyleTransfer(Visitor):
 
         def measure() -> ColorMatch:
             parts = [self.content.population(batch) for batch in (result, content, masks)]
-            mask = resized_to(self.content.mask, content)
-            if mask is not None:
-                parts[2] = parts[2] * mask
+            if self.content.mask is not None:
+                parts[2] = parts[2] * resized_to(self.content.mask, content)
             made, photo, weights = (sampled(part, REGION_SAMPLE) for part in parts)
             palette = found.palettes(self.style.thumbnail, self.style.mask)
             return match_colors(
@@ -261,9 +258,8 @@ def style_maps(
     ]
     small = matched[0][0]
     result = torch.stack([weight * result for _, result, weight in matched]).sum(0)
-    windows = [
-        max(sizes) for sizes in zip(*(t.windows(epsilon) for t, _ in transfers), strict=True)
-    ]
+    each = [transfer.windows(epsilon) for transfer, _ in transfers]
+    windows = [max(sizes) for sizes in zip(*each, strict=True)]
     return LocalAffineMaps(fit(small, result, *windows), fit_ratio(*content.shape[2:]))
 
 

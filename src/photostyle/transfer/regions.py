@@ -106,7 +106,7 @@ class Clusters:
         Lloyd 1982, from the start of Arthur and Vassilvitskii (k-means++, 2007); the best of a few
         starts. Photos count the same, whatever their size.
         """
-        points = [_points(photo) for photo in photos]
+        points = [photo[0].flatten(1).T for photo in photos]
         step = [max(1, len(p) // 1536) for p in points]
         joint = torch.cat([p[::s] for p, s in zip(points, step, strict=True)]).cpu()
         rng = np.random.default_rng(0)
@@ -118,7 +118,7 @@ class Clusters:
         """How much each block (B, D + 1, h, w) belongs to each cluster: (B, K, h, w)."""
         rows = []
         for photo in descriptors:
-            distance = torch.cdist(_points(photo[None]), self.centers) ** 2
+            distance = torch.cdist(photo.flatten(1).T, self.centers) ** 2
             weights = (-distance / self.softness).softmax(1)
             rows.append(weights.T.unflatten(1, descriptors.shape[2:]))
         return torch.stack(rows)
@@ -161,11 +161,6 @@ def placed(blocks: Blocks) -> Tensor:
         alike = torch.cdist(points, points).div_(ALIKE).square_().neg_().exp_()
         rows.append((alike @ y / alike.sum(1)).view(1, height, width))
     return torch.cat([blocks.descriptors, torch.stack(rows)], 1)
-
-
-def _points(descriptors: Tensor) -> Tensor:
-    """What `placed` returns of a photo, (1, D + 1, h, w), as rows: (h w, D + 1)."""
-    return descriptors[0].flatten(1).T
 
 
 def _kmeans(points: Tensor, count: int, rng: np.random.Generator) -> tuple[float, Tensor]:
