@@ -5,6 +5,7 @@
 - `formats`: the formats and what each of them can store
 - `limits`: the maximum size of a photo
 - `decoder_errors`: the exceptions that mean a damaged file
+- `isobmff`, `jxl`: headers of HEIF, AVIF and JPEG XL files
 - `high_bit_depth`: files with more than 8 bits per channel, and raw files
 - `raster`: conversion of stored values to upright RGB
 - `color`: ICC profiles

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 import stat
+import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -16,7 +17,7 @@ from PIL import ExifTags, Image, ImageSequence, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from photostyle.errors import PhotostyleError
-from photostyle.photo import color, high_bit_depth, limits, raster
+from photostyle.photo import color, high_bit_depth, isobmff, jxl, limits, raster
 from photostyle.photo.decoder_errors import DECODER_ERRORS
 from photostyle.photo.formats import READABLE
 from photostyle.photo.metadata import Metadata, names_adobe_rgb, read_metadata
@@ -43,7 +44,8 @@ _PNG_16_BIT = re.compile(rb"\x89PNG\r\n\x1a\n.{16}\x10", re.DOTALL)
 _BLOCK = 1 << 26
 """Bytes that Pillow's decoders get at a time: with the default 64 KB, threads wait for the GIL."""
 
-_MULTIPAGE_NOTE = "The file contains several images; only the first was read."
+_ANIMATIONS = ("GIF", "PNG", "WEBP", "AVIF", "FLI")
+"""Formats whose images are the frames of an animation; the images of others are photos."""
 
 
 def read(
@@ -94,26 +96,39 @@ def _decode(stream: BinaryIO, suffix: str, still: bool, color_managed: bool) -> 
         return _decode_raw(stream)
     if is_tiff and (photo := _decode_high_bit_depth_tiff(stream, color_managed)):
         return photo
-    if start.startswith(limits.JXL_MAGIC):
-        limits.check_jxl(stream)
+    # The plugin for JPEG XL reports the size only after it has decoded all pixels.
+    header = jxl.read_header(stream) if start.startswith(jxl.MAGIC) else None
+    if header:
+        limits.check_size(header.width, header.height)
     stream.seek(0)
     with Image.open(stream, "r", READABLE) as image:
         limits.check_size(image.width, image.height)
         format = image.format or "PNG"
-        frames = 1 if format in ("TIFF", "MPO") else getattr(image, "n_frames", 1)
-        if frames > 1 and not still:
+        frames = 1 if format == "TIFF" else getattr(image, "n_frames", 1)
+        if frames > 1 and not still and format in _ANIMATIONS:
             limits.check_size(image.width, image.height, frames)
             return _decode_animation(image, format)
         image.decodermaxblock = _BLOCK
         image.load()
         metadata, orientation, notes = _metadata_of(image)
         profile = image.info.get("icc_profile")
-        if _PNG_16_BIT.match(start) and frames == 1:
+        if frames > 1 and format not in _ANIMATIONS:
+            notes.append(_several_images("primary" if format == "HEIF" else "first"))
+        aperture = _clean_aperture(image, stream) if format == "AVIF" else None
+        if header:
+            # ISO/IEC 18181-2, 9.3: only the orientation in the codestream counts. The decoder
+            # applies it, unless it has restored the JPEG from which the file was made.
+            orientation = header.orientation if getattr(image, "jpeg", False) else 1
+        if header and header.animated:
+            values = jxl.read_first_frame(stream, profile)
+            notes.append("The file is an animation; only its first frame was read.")
+        elif _PNG_16_BIT.match(start) and frames == 1:
             values = high_bit_depth.read_png(stream, profile)
         else:
-            values = raster.from_image(image, profile or _profile_named_in_exif(image))
+            shown = image.crop(aperture) if aperture else image
+            values = raster.from_image(shown, profile or _profile_named_in_exif(image))
         if isinstance(image, TiffImageFile) and image.tag_v2.next:
-            notes.append(_MULTIPAGE_NOTE)
+            notes.append(_several_images("first"))
         if not color_managed:
             values = values._replace(profile=None)
         return _to_photo(values, orientation, metadata, format, notes)
@@ -132,7 +147,7 @@ def _decode_high_bit_depth_tiff(stream: BinaryIO, color_managed: bool) -> Photo 
         return None
     values, exif, info, multipage = found
     metadata, orientation, notes = read_metadata(exif, info)
-    notes += [_MULTIPAGE_NOTE] * multipage
+    notes += [_several_images("first")] * multipage
     if not color_managed:
         values = values._replace(profile=None)
     return _to_photo(values, orientation, metadata, "TIFF", notes)
@@ -183,9 +198,21 @@ def _metadata_of(image: Image.Image) -> tuple[Metadata, int, list[str]]:
     info: dict[str, Any] = {key: image.info.get(key) for key in ("xmp", "dpi")}
     if isinstance(image, TiffImageFile):
         info["xmp"] = image.tag_v2.get(ExifTags.Base.XMLPacket)
-    metadata, orientation, notes = read_metadata(image, info)
-    # ISO/IEC 18181-2, 9.3: only the orientation in the codestream counts; the decoder applies it.
-    return metadata, 1 if image.format == "JXL" else orientation, notes
+    if image.format in ("AVIF", "HEIF"):
+        # Only properties of the image turn it, says ISO/IEC 23008-12, 6.5.10. Pillow has made
+        # them EXIF's orientation, but would take that of XMP if there are none.
+        image.info.pop("xmp", None)
+    return read_metadata(image, info)
+
+
+def _several_images(read: str) -> str:
+    return f"The file contains several images; only the {read} was read."
+
+
+def _clean_aperture(image: Image.Image, stream: BinaryIO) -> tuple[int, int, int, int] | None:
+    with suppress(ValueError, struct.error, IndexError):
+        return isobmff.clean_aperture(isobmff.primary_properties(stream), *image.size)
+    return None
 
 
 def _profile_named_in_exif(image: Image.Image) -> bytes | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import BinaryIO
 
 from PIL import Image
 
@@ -15,12 +14,6 @@ MAX_PIXELS = 500_000_000
 
 MAX_BYTES = 1 << 32
 """Maximum size of a file or stream, in bytes."""
-
-JXL_MAGIC = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
-"""First bytes of JPEG XL files: of a bare codestream and of a container of boxes."""
-
-_JXL_RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
-_JXL_SIDES = (9, 13, 18, 30)  # bits
 
 
 class TooLargeError(Exception):
@@ -36,49 +29,6 @@ def check_size(width: int, height: int, frames: int = 1) -> None:
         raise TooLargeError(f"{limit} With --still only its first frame is read.")
     if not width * height:
         raise ValueError("a photo without pixels")
-
-
-def check_jxl(stream: BinaryIO) -> None:
-    """`check_size` for JPEG XL, whose plugin reports the size only after it has decoded all pixels.
-
-    Source: ISO/IEC 18181-1, SizeHeader; 18181-2, boxes.
-    """
-    stream.seek(0)
-    start = stream.read(12)
-    if start == JXL_MAGIC[1]:
-        while True:
-            length, kind = int.from_bytes(stream.read(4), "big"), stream.read(4)
-            header = 8
-            if length == 1:
-                length, header = int.from_bytes(stream.read(8), "big"), 16
-            if kind in (b"jxlc", b"jxlp"):
-                stream.seek(4 if kind == b"jxlp" else 0, 1)
-                start = stream.read(12)
-                break
-            if length < header:
-                raise ValueError("a JPEG XL file without a codestream")
-            stream.seek(length - header, 1)
-    bits = int.from_bytes(start[2:], "little")
-
-    def take(count: int) -> int:
-        nonlocal bits
-        value = bits & ((1 << count) - 1)
-        bits >>= count
-        return value
-
-    small = take(1)
-
-    def side() -> int:
-        return (take(5) + 1) * 8 if small else take(_JXL_SIDES[take(2)]) + 1
-
-    height = side()
-    ratio = take(3)
-    if ratio:
-        numerator, denominator = _JXL_RATIOS[ratio - 1]
-        width = height * numerator // denominator
-    else:
-        width = side()
-    check_size(width, height)
 
 
 _reading: ContextVar[bool] = ContextVar("photostyle_reading", default=False)
