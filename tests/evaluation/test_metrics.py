@@ -12,7 +12,7 @@ from PIL import Image
 from scipy import ndimage
 from support.photos import landscape
 
-from photostyle import PhotostyleError, lut
+from photostyle import PhotostyleError
 from photostyle.evaluation import graded_pairs, metrics
 from photostyle.evaluation.options import Crops
 from photostyle.photo.contact_sheet import save_sheet
@@ -272,53 +272,6 @@ def test_photos_that_cannot_be_measured_are_refused(content: Pixels, result: Pix
         metrics.measure(content, landscape(), result)
     with pytest.raises(PhotostyleError):
         metrics.ssim(content, result[:40])
-
-
-def cube(path: Path, table: npt.NDArray[np.float64], header: str = "") -> Path:
-    """Writes a table [red, green, blue] as a .cube file."""
-    size = len(table)
-    lines = [f"{r} {g} {b}" for r, g, b in table.transpose(2, 1, 0, 3).reshape(-1, 3)]
-    path.write_text("\n".join(['TITLE "a # grade"', f"LUT_3D_SIZE {size}", header, "", *lines]))
-    return path
-
-
-def identity(size: int) -> npt.NDArray[np.float64]:
-    steps = np.linspace(0, 1, size)
-    return np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1)
-
-
-def test_an_identity_cube_changes_nothing(tmp_path: Path) -> None:
-    table = lut.read(cube(tmp_path / "a.cube", identity(5)))
-    np.testing.assert_array_equal(table(landscape()), landscape())
-    np.testing.assert_allclose(table(landscape() / 255), landscape() / 255, atol=1e-12)
-
-
-def test_a_cube_of_squares_is_interpolated_along_each_axis(tmp_path: Path) -> None:
-    table = lut.read(cube(tmp_path / "a.cube", identity(3)[..., [2, 0, 1]] ** 2))
-    # Blue, red, green become the channels; on a grid of 3 points 0.25 lies halfway to 0.5^2.
-    colors = table(np.array([[[0.25, 0.5, 0.75]]]))
-    np.testing.assert_allclose(colors[0, 0], [(0.25 + 1) / 2, 0.125, 0.25])
-
-
-def test_a_cube_may_have_another_domain(tmp_path: Path) -> None:
-    header = "DOMAIN_MIN 0.2 0.2 0.2\nDOMAIN_MAX 0.8 0.8 0.8"
-    table = lut.read(cube(tmp_path / "a.cube", identity(2), header))
-    np.testing.assert_allclose(table(np.array([[0.1, 0.5, 0.9]])), [[0, 0.5, 1]], atol=1e-12)
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "LUT_1D_SIZE 2\n0 0 0\n1 1 1", "LUT_3D_SIZE 2\n0 0 0", "LUT_3D_SIZE x", "LUT_3D_SIZE",
-     "LUT_3D_SIZE 1\n0 0 0", "LUT_3D_SIZE 2\n" + "0 0 nan\n" * 8,
-     "LUT_3D_SIZE 2\nDOMAIN_MAX 0 0 0\n" + "0 0 0\n" * 8],
-)  # fmt: skip
-def test_a_broken_cube_is_refused(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "broken.cube"
-    path.write_text(text)
-    with pytest.raises(PhotostyleError, match=r"broken\.cube"):
-        lut.read(path)
-    with pytest.raises(PhotostyleError, match="none"):
-        lut.read(tmp_path / "none.cube")
 
 
 def test_a_triple_is_two_crops_with_two_grades() -> None:

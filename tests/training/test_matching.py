@@ -71,7 +71,8 @@ def test_lookup_is_trilinear() -> None:
 
 
 def test_tables_of_luts_of_any_grid_are_those_of_the_files() -> None:
-    pixels = np.random.default_rng(0).uniform(size=(9, 8, 3))
+    # At the grid's points, where trilinear and tetrahedral interpolation agree.
+    pixels = np.random.default_rng(0).integers(0, GRID, (9, 8, 3)) / (GRID - 1)
     channels = torch.from_numpy(pixels).float().permute(2, 0, 1)[None]
     for lut in (mixed_lut(1, GRID), mixed_lut(2, 5)):  # the points of 5 are among those of 17
         found = apply_tables(matching.tabulate([lut]), channels)[0].permute(1, 2, 0)

@@ -102,7 +102,7 @@ def stylize_photo(
     option is invalid, or the result cannot be written; TypeError if a file or the model has a wrong
     type.
     """
-    _check_options(depth, profile, quality, match)
+    check_options(depth, quality, profile, match)
     _check_label_maps(content_mask, style_mask, match)
     # Imports no torch, which another thread may import while the photos are read.
     from photostyle import photo
@@ -165,7 +165,10 @@ def stylize_photo(
     )
 
 
-def _check_options(depth: str, profile: str, quality: int | None, match: str) -> None:
+def check_options(
+    depth: str, quality: int | None, profile: str = "keep", match: str = "auto"
+) -> None:
+    """Raise PhotostyleError if an option of `stylize_photo` is invalid."""
     for name, value, known in (
         ("depth", depth, get_args(Depth)),
         ("profile", profile, get_args(ProfileChoice)),

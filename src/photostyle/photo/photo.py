@@ -146,13 +146,17 @@ class Photo:
         pixels: npt.NDArray[np.uint8] = visible.in_profile(None).with_depth(8).pixels
         return pixels
 
-    def with_depth(self, depth: int) -> Photo:
-        """A copy with 8 or 16 bits per channel, rounded to the nearest value."""
+    def with_depth(self, depth: int, *, dithered: bool = False) -> Photo:
+        """A copy with 8 or 16 bits per channel, rounded to the nearest value.
+
+        dithered: round colours to 8 bits up or down in a fixed pattern, so that smooth gradients
+        show no bands. Colours that 8 bits hold exactly stay as they are.
+        """
         if depth == self.depth:
             return self
         return self.map_frames(
             lambda pixels, alpha: (
-                _to_depth(pixels, depth),
+                _dithered(pixels) if dithered and depth == 8 else _to_depth(pixels, depth),
                 None if alpha is None else _to_depth(alpha, depth),
             )
         )
@@ -202,6 +206,22 @@ def _to_depth(values: Pixels, depth: int) -> Pixels:
         strip = values[rows].astype(np.uint32)
         # 65535 is 257 x 255, so white stays white.
         result[rows] = (strip + 128) // 257 if depth == 8 else strip * 257
+    return result
+
+
+def _dithered(values: Pixels) -> Pixels:
+    """uint16 (H, W, 3) as uint8, rounded by interleaved gradient noise (Jimenez, 2014)."""
+    result: Pixels = np.empty(values.shape, np.uint8)
+    height, width, channels = values.shape
+    y = np.arange(height, dtype=np.float32)[:, None, None]
+    x = np.arange(width, dtype=np.float32)[:, None]
+    # An offset for each channel, so that the noise is not grey.
+    offset = np.arange(channels, dtype=np.float32) / channels
+    for rows in strips(values):
+        noise = np.modf(np.float32(0.06711056) * x + np.float32(0.00583715) * y[rows])[0]
+        threshold = np.modf(np.float32(52.9829189) * noise + offset)[0]
+        # From 1 to 255 of 257, so that what is off by 1 in 16 bits is still rounded back.
+        result[rows] = (values[rows] + (1 + 254 * threshold)).astype(np.uint32) // 257
     return result
 
 
