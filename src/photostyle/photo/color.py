@@ -28,14 +28,21 @@ def _with_fixed_date(profile: bytes) -> bytes:
     return bytes(dated)
 
 
-SRGB = _with_fixed_date(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+def _created(space: str) -> bytes:
+    profile = ImageCms.createProfile(space)  # type: ignore[arg-type]
+    return _with_fixed_date(ImageCms.ImageCmsProfile(profile).tobytes())
+
+
+SRGB = _created("sRGB")
+LAB = _created("LAB")
+"""CIELAB under D50, encoded as in ICC profiles: L from 0 to the maximum; a and b + 128 of 255."""
 
 _STRIP_PIXELS = 1 << 21  # converted at once
 _INTENT = ImageCms.Intent.RELATIVE_COLORIMETRIC
-_CHANNELS = {"GRAY": "gray", "RGB ": "rgb", "CMYK": "cmyk"}
+_CHANNELS = {"GRAY": "gray", "RGB ": "rgb", "CMYK": "cmyk", "Lab ": "lab"}
 
-# Unless this flag forbids it, Little CMS replaces a conversion of 16-bit values by a table of
-# 33 x 33 x 33 colours, which is off by several 8-bit steps.
+# Unless this flag forbids it, Little CMS replaces a conversion by a table of 33 x 33 x 33 colours,
+# which is off by several 8-bit steps. It does not for 8 bits between matrix profiles.
 _NO_TABLE = 0x0100
 _BLACK_POINT = int(ImageCms.Flags.BLACKPOINTCOMPENSATION)
 
@@ -47,18 +54,30 @@ def space_of(profile: bytes) -> str | None:
     return None
 
 
-def is_usable(profile: bytes, space: str, *, output: bool = False) -> bool:
-    """Whether colours of ``space`` can be converted from the profile; with ``output``, to it."""
+def is_usable(profile: bytes, space: str) -> bool:
+    """Whether colours of ``space`` ("RGB ", "GRAY" or "CMYK") can be converted from the profile."""
     if space_of(profile) != space:
         return False
-    direction = ImageCms.Direction.OUTPUT if output else ImageCms.Direction.INPUT
     with suppress(*_PROFILE_ERRORS):
-        black = np.zeros((1, 1, len(space.strip())), np.uint8)
-        if not output:
-            to_rgb(black[..., 0] if space == "GRAY" else black, profile, SRGB)
-        elif space == "RGB ":
-            to_rgb(black, SRGB, profile)
+        black = np.zeros((1, 1, len(_CHANNELS[space])), np.uint8)
+        to_rgb(black[..., 0] if space == "GRAY" else black, profile, SRGB)
+        direction = ImageCms.Direction.INPUT
         return bool(ImageCms.isIntentSupported(_open(profile), _INTENT, direction))
+    return False
+
+
+def is_invertible(profile: bytes) -> bool:
+    """Whether sRGB, converted to an RGB profile and back, agrees within 2/255.
+
+    Profiles that are made for display only have tables of one direction, and nothing or a stub in
+    the other.
+    """
+    # Dense where it is dark. Colours within sRGB that the profile can encode.
+    levels = (np.linspace(0, 1, 14) ** 2 * 65535).round().astype(np.uint16)
+    with suppress(*_PROFILE_ERRORS):
+        colors = to_rgb(_lattice(levels), profile, SRGB)
+        again = to_rgb(to_rgb(colors, SRGB, profile), profile, SRGB)
+        return bool(np.abs(again.astype(int) - colors).max() <= 2 * 257)
     return False
 
 
@@ -69,8 +88,11 @@ def is_working_space(profile: bytes) -> bool:
     its middle grey must be near that of sRGB. sRGB, Display P3, Adobe RGB, ProPhoto and Rec. 2020
     qualify; linear light and the tables of scanners and printers do not.
     """
-    if not _open(profile).profile.is_matrix_shaper:
-        return False
+    return _is_matrix(profile) and is_perceptual(profile)
+
+
+def is_perceptual(profile: bytes) -> bool:
+    """Whether 8 bits of an RGB profile are enough: its middle grey is near that of sRGB."""
     gray = to_rgb(np.full((1, 1, 3), 128, np.uint8), profile, SRGB)
     return bool(gray.min() >= 100 and gray.max() <= 160)
 
@@ -84,8 +106,7 @@ def are_equivalent(a: bytes | None, b: bytes | None) -> bool:
     a, b = a or SRGB, b or SRGB
     if a == b:
         return True
-    levels = np.linspace(0, 255, 18).round().astype(np.uint8)
-    colors = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(levels.size, -1, 3)
+    colors = _lattice(np.linspace(0, 255, 18).round().astype(np.uint8))
     return bool(np.abs(to_rgb(colors, a, b).astype(int) - colors).max() <= 1)
 
 
@@ -100,20 +121,40 @@ def convert(pixels: Pixels, source: bytes | None, target: bytes | None) -> None:
 
 
 def to_rgb(values: Pixels, source: bytes, target: bytes) -> Pixels:
-    """Convert grey (H, W), RGB (H, W, 3) or CMYK (H, W, 4) to RGB (H, W, 3) in ``target``.
+    """Convert grey (H, W), RGB or Lab (H, W, 3), or CMYK (H, W, 4) to RGB (H, W, 3) in ``target``.
 
-    The dtype stays. The intent is relative colorimetric with black point compensation. 8-bit RGB
-    and CMYK use the fast path of Little CMS, which can be off by 2 in dark colours. Raises the
-    errors of Little CMS if a profile is broken or for another colour space; see `is_usable`.
+    The dtype stays. The intent is relative colorimetric with black point compensation. Results are
+    rounded from exact ones, except 8-bit RGB between matrix profiles, which can be off by 1 more.
+    Raises the errors of Little CMS if a profile is broken or for another colour space; see
+    `is_usable`.
     """
+    space = _CHANNELS[space_of(source) or ""]
+    fast = values.dtype == np.uint8 and space == "rgb" and _is_matrix(source) and _is_matrix(target)
+    if fast or (values.dtype == np.uint16 and space != "gray"):
+        return _transformed(values, source, target, space, exact=not fast)
+    # An exact conversion is slow, so each colour is converted once.
+    colors, numbers = _distinct(values)
+    table = _transformed(colors, source, target, space, exact=True)[0]
+    result: Pixels = table[numbers].reshape(*values.shape[:2], 3)
+    return result
+
+
+def _distinct(values: Pixels) -> tuple[Pixels, npt.NDArray[np.intp]]:
+    """The colours of (H, W) or (H, W, channels) as one row, and of each pixel the place in it."""
+    channels = values.shape[2] if values.ndim == 3 else 1
+    keys = np.zeros((values.size // channels, 4 if channels > 1 else 1), values.dtype)
+    keys[:, :channels] = values.reshape(-1, channels)
+    packed = keys.view(f"u{keys.itemsize * keys.shape[1]}")[:, 0]
+    found, numbers = np.unique(packed, return_inverse=True)
+    colors = found.view(values.dtype).reshape(1, len(found), -1)[..., :channels]
+    return np.ascontiguousarray(colors if values.ndim == 3 else colors[..., 0]), numbers
+
+
+def _transformed(
+    values: Pixels, source: bytes, target: bytes, space: str, *, exact: bool
+) -> Pixels:
     from imagecodecs import cms_transform
 
-    space = _CHANNELS[space_of(source) or ""]
-    if space == "gray" and values.size > 1 << 16:
-        levels = np.arange(np.iinfo(values.dtype).max + 1, dtype=values.dtype)
-        table: Pixels = to_rgb(levels[None], source, target)[0][values]
-        return table
-    exact = values.dtype == np.uint16 or space == "gray"
     converted: Pixels = cms_transform(
         values,
         source,
@@ -134,6 +175,19 @@ def adobe_rgb() -> bytes:
     # The standard gives gamma as 2 + 51/256.
     profile = cms_profile("rgb", whitepoint=white, primaries=primaries, gamma=563 / 256)
     return _with_fixed_date(profile)
+
+
+def _lattice(levels: Pixels) -> Pixels:
+    """All colours of the levels: (levels, levels ** 2, 3)."""
+    return np.stack(np.meshgrid(levels, levels, levels), -1).reshape(levels.size, -1, 3)
+
+
+def _is_matrix(profile: bytes) -> bool:
+    """Whether an RGB profile consists of a matrix and tone curves, without tables of colours."""
+    count = int.from_bytes(profile[128:132], "big")
+    tags = [profile[at : at + 4] for at in range(132, 132 + 12 * count, 12)]
+    tables = any(tag[1:3] in (b"2A", b"2B", b"2D") for tag in tags)  # A2B0, B2A0, D2B0...
+    return bool(_open(profile).profile.is_matrix_shaper) and not tables
 
 
 def _open(profile: bytes) -> ImageCms.ImageCmsProfile:

@@ -13,6 +13,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
 from PIL import ExifTags, Image, ImageSequence, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
@@ -46,6 +47,8 @@ _BLOCK = 1 << 26
 
 _ANIMATIONS = ("GIF", "PNG", "WEBP", "AVIF", "FLI")
 """Formats whose images are the frames of an animation; the images of others are photos."""
+
+_SRGB_NOTE = "Converting back to its colour profile would change colours, so it was read as sRGB."
 
 
 def read(
@@ -180,7 +183,8 @@ def _to_photo(
 ) -> Photo:
     """The photo upright, in a profile that is suitable for processing."""
     profile = values.profile
-    if profile and not color.is_usable(profile, values.space):
+    spaces = [values.space] + ["RGB "] * (values.space == "GRAY")
+    if profile and not any(color.is_usable(profile, space) for space in spaces):
         profile, notes = None, [*notes, "The colour profile is invalid and was dropped."]
         values = values._replace(profile=None)
     pixels, alpha = raster.to_upright_rgb(values, orientation)
@@ -189,9 +193,15 @@ def _to_photo(
         profile = original = color.SRGB
     elif profile and not color.is_working_space(profile):
         color.convert(pixels, profile, color.SRGB)
-        writable = color.is_usable(profile, "RGB ", output=True)
-        profile, original = color.SRGB, profile if writable else color.SRGB
+        profile, original = color.SRGB, profile
+        if not _is_writable(original, pixels.dtype):
+            original = color.SRGB
+            notes = [*notes, _SRGB_NOTE]
     return Photo(pixels, alpha, profile, original, metadata, format, notes=tuple(notes))
+
+
+def _is_writable(profile: bytes, dtype: np.dtype[Any]) -> bool:
+    return color.is_invertible(profile) and (dtype == np.uint16 or color.is_perceptual(profile))
 
 
 def _metadata_of(image: Image.Image) -> tuple[Metadata, int, list[str]]:

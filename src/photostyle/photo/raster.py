@@ -7,27 +7,34 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageCms
+from PIL import Image
 
 from photostyle.photo import color
 from photostyle.photo.color import Pixels
 from photostyle.photo.photo import strips
 
 # Pillow's modes for the values of a colour space, and modes that convert to one of them exactly.
-_SPACES = {"L": "GRAY", "LA": "GRAY", "RGB": "RGB ", "RGBA": "RGB ", "CMYK": "CMYK"}
+_SPACES = {
+    "L": "GRAY",
+    "LA": "GRAY",
+    "RGB": "RGB ",
+    "RGBA": "RGB ",
+    "CMYK": "CMYK",
+    "LAB": "Lab ",
+}
 _EXACT_CONVERSIONS = {"1": "L", "La": "LA", "RGBa": "RGBA", "PA": "RGBA"}
 _HIGH_BIT_DEPTH_MODES = ("I", "F")  # first letters of modes
 
 
 class Raster(NamedTuple):
-    """Decoded values as stored in the file: grey, RGB or CMYK, not yet upright.
+    """Decoded values as stored in the file: grey, RGB, CMYK or Lab, not yet upright.
 
     rows     returns a slice of rows as (h, w, channels), uint8 or uint16, read-only
     shape    height and width
     dtype    uint8 or uint16
-    space    "GRAY", "RGB " or "CMYK"
+    space    "GRAY", "RGB ", "CMYK" or "Lab " (encoded as in `color.LAB`)
     alpha    whether the last channel is alpha
-    profile  the embedded ICC profile, if any
+    profile  the ICC profile of the values, if any; of grey values also an RGB profile
     """
 
     rows: Callable[[slice], Pixels]
@@ -43,11 +50,7 @@ def from_image(image: Image.Image, profile: bytes | None) -> Raster:
     if image.mode.startswith(_HIGH_BIT_DEPTH_MODES):
         return from_array(to_uint16(np.asarray(image)), profile)
     if image.mode == "LAB":
-        image.info.pop("icc_profile", None)
-        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-        rgb = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
-        assert rgb is not None
-        image, profile = rgb, color.SRGB
+        profile = color.LAB
     if image.mode in _EXACT_CONVERSIONS:
         image = image.convert(_EXACT_CONVERSIONS[image.mode])
     if image.mode not in ("LA", "RGBA") and image.has_transparency_data:
@@ -59,6 +62,8 @@ def from_image(image: Image.Image, profile: bytes | None) -> Raster:
     def rows(part: slice) -> Pixels:
         # A crop, because Pillow makes two copies of an image that it converts to an array.
         strip = np.asarray(image.crop((0, part.start, width, min(part.stop, height))))
+        if image.mode == "LAB":
+            strip = strip ^ np.array([0, 128, 128], np.uint8)  # Pillow's arrays hold signed a and b
         return strip if strip.ndim == 3 else strip[..., None]
 
     alpha = image.mode in ("LA", "RGBA")
@@ -82,7 +87,7 @@ def from_array(
 def to_upright_rgb(raster: Raster, orientation: int) -> tuple[Pixels, Pixels | None]:
     """RGB (H, W, 3) and alpha (H, W) of a raster, rotated by its EXIF orientation (1 to 8).
 
-    RGB stays in the profile of the raster. Grey and CMYK are converted to sRGB if there is a
+    RGB stays in the profile of the raster. Grey, CMYK and Lab are converted to sRGB if there is a
     profile; without one, grey is copied and CMYK inverted.
     """
     height, width = raster.shape
@@ -124,7 +129,9 @@ def _to_rgb(values: Pixels, raster: Raster) -> Pixels:
     if raster.space == "RGB ":
         return values
     if raster.profile:
-        values = values[..., 0] if raster.space == "GRAY" else values
+        if raster.space == "GRAY":
+            is_rgb = color.space_of(raster.profile) == "RGB "
+            values = values.repeat(3, axis=-1) if is_rgb else values[..., 0]
         return color.to_rgb(np.ascontiguousarray(values), raster.profile, color.SRGB)
     if raster.space == "GRAY":
         return values  # broadcast to three channels
