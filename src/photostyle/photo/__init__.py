@@ -6,7 +6,8 @@
 - `limits`: the maximum size of a photo
 - `decoder_errors`: the exceptions that mean a damaged file
 - `isobmff`, `jxl`: headers of HEIF, AVIF and JPEG XL files
-- `high_bit_depth`: files with more than 8 bits per channel, and raw files
+- `high_bit_depth`: TIFF, 16-bit PNG and raw files
+- `completeness`: whether files are cut off
 - `raster`: conversion of stored values to upright RGB
 - `color`: ICC profiles
 - `metadata`: EXIF, XMP and resolution

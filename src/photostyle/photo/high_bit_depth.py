@@ -1,34 +1,44 @@
-"""Reads files with more than 8 bits per channel, which Pillow reads as 8 bits or not at all."""
+"""Reads TIFF, 16-bit PNG and raw files, of which Pillow reads many as 8 bits or not at all."""
 
 from __future__ import annotations
 
+import struct
 from contextlib import suppress
+from io import BytesIO
 from operator import index
 from typing import Any, BinaryIO
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from photostyle.errors import needs_extra
-from photostyle.photo import color, limits, raster
+from photostyle.photo import color, completeness, jxl, limits, raster
 from photostyle.photo.color import Pixels
-from photostyle.photo.decoder_errors import TAG_ERRORS
+from photostyle.photo.decoder_errors import DECODER_ERRORS, TAG_ERRORS
 from photostyle.photo.photo import strips
 from photostyle.photo.raster import Raster
 
 _MAX_TILE_SIDE = 1 << 14
 
 # Values of TIFF tags.
-_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _SEPARATED = 0, 1, 2, 5
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _SEPARATED, _CIELAB, _ICCLAB = 0, 1, 2, 5, 8, 9
 _SEPARATE_PLANES = 2
 _INCH, _CENTIMETER = 2, 3
 _ASSOCIATED, _UNASSOCIATED = 1, 2  # premultiplied and straight alpha
+
+# Compressions.
+_READ_BY_PILLOW = (2, 3, 4, 6, 7)  # fax and JPEG
+_IMAGE_CODECS = (33003, 33004, 33005, 34712, 34933, 50001, 50002, 52546)
+# 33003 to 33005 and 34712: JPEG 2000; 34933: PNG; 50001: WebP; others: JPEG XL
 
 _SPACES = {
     _WHITE_IS_ZERO: ("GRAY", 1),
     _BLACK_IS_ZERO: ("GRAY", 1),
     _RGB: ("RGB ", 3),
     _SEPARATED: ("CMYK", 4),
+    _CIELAB: ("Lab ", 3),
+    _ICCLAB: ("Lab ", 3),
 }
 """Colour space and number of its channels by photometric interpretation."""
 
@@ -44,7 +54,7 @@ def is_dng(stream: BinaryIO) -> bool:
 
 
 def read_tiff(stream: BinaryIO) -> tuple[Raster, Image.Exif, dict[str, Any], bool] | None:
-    """The first image of a TIFF file with more than 8 bits per channel; None for other files.
+    """The first image of a TIFF file; None for palettes, JPEG and fax, which Pillow reads.
 
     Returns it with its EXIF block, ``info`` for `photostyle.photo.metadata.read_metadata`, and
     whether the file contains more images. Raises one of DECODER_ERRORS for damaged files.
@@ -55,31 +65,56 @@ def read_tiff(stream: BinaryIO) -> tuple[Raster, Image.Exif, dict[str, Any], boo
         stream.seek(0)
         tiff = TiffFile(stream)
         page = tiff.pages.first
-        if page.dtype is None or page.dtype.itemsize == 1 or page.bitspersample <= 8:
-            return None
+        bits = index(page.bitspersample)
         space, colors = _SPACES[page.photometric]
-        width, height = index(page.imagewidth), index(page.imagelength)
-        channels = index(page.samplesperpixel)
-        tile_side = max(index(page.tilewidth), index(page.tilelength)) if page.is_tiled else 0
+        if page.dtype is None or (bits <= 8 and page.compression in _READ_BY_PILLOW):
+            return None
+        limits.check_size(index(page.imagewidth), index(page.imagelength))
     except TAG_ERRORS:  # Pillow will read it or report the damage
         return None
-    limits.check_size(width, height)
-    if not colors <= channels <= 8 or page.imagedepth != 1:
-        raise ValueError("a TIFF file with an invalid number of channels")
-    if tile_side > _MAX_TILE_SIDE:
-        raise ValueError("a TIFF file with tiles of an invalid size")
-    values = page.asarray(maxworkers=1).reshape(page.shape)
-    if channels > 1 and page.planarconfig == _SEPARATE_PLANES:
-        values = np.moveaxis(values, 0, -1)
-    values = values.reshape(height, width, channels)
+    try:
+        values = _values(page, colors, stream)
+    except DECODER_ERRORS:
+        if bits > 8:
+            raise
+        return None  # Pillow reads some files whose tags are wrong
     values, alpha = _normalized(values, colors, page)
-    profile = page.tags.valueof("InterColorProfile")
+    profile = color.LAB if space == "Lab " else page.tags.valueof("InterColorProfile")
     return (
         raster.from_array(values, profile, space, alpha),
         read_exif(stream),
         _info(page),
         tiff.pages.is_multipage,
     )
+
+
+def _values(page: Any, colors: int, stream: BinaryIO) -> npt.NDArray[Any]:
+    """The values of a page as stored, (H, W, channels). Raises one of DECODER_ERRORS."""
+    channels = index(page.samplesperpixel)
+    if not colors <= channels <= 8 or page.imagedepth != 1:
+        raise ValueError("a TIFF file with an invalid number of channels")
+    if page.is_tiled and max(index(page.tilewidth), index(page.tilelength)) > _MAX_TILE_SIDE:
+        raise ValueError("a TIFF file with tiles of an invalid size")
+    extents = list(zip(page.dataoffsets, page.databytecounts, strict=False))
+    completeness.check_extents(extents, stream)
+    if page.compression in _IMAGE_CODECS:
+        for offset, length in extents:
+            stream.seek(offset)
+            _check_segment(BytesIO(stream.read(length)))
+    values = page.asarray(maxworkers=1).reshape(page.shape)
+    if channels > 1 and page.planarconfig == _SEPARATE_PLANES:
+        values = np.moveaxis(values, 0, -1)
+    return values.reshape(index(page.imagelength), index(page.imagewidth), channels)
+
+
+def _check_segment(segment: BytesIO) -> None:
+    """Check the size of a strip or tile that says itself how many pixels it has."""
+    if segment.getvalue().startswith(jxl.MAGIC):
+        header = jxl.read_header(segment)
+        limits.check_size(header.width, header.height)
+    else:
+        with Image.open(segment):  # which checks the size
+            pass
 
 
 def read_png(stream: BinaryIO, profile: bytes | None) -> Raster:
@@ -99,6 +134,8 @@ def read_raw(stream: BinaryIO) -> Raster:
         import rawpy
     from imageio.v3 import imread
 
+    with suppress(struct.error):  # whose directories are damaged; LibRaw will report it
+        completeness.check_raw(stream)
     try:
         # imageio reports the size only after it has unpacked the pixels, so ask rawpy first.
         stream.seek(0)
@@ -138,15 +175,27 @@ def _info(page: Any) -> dict[str, Any]:
 
 
 def _normalized(values: Pixels, colors: int, page: Any) -> tuple[Pixels, bool]:
-    """Values (H, W, channels) as uint16, where 0 is black, and whether the last channel is alpha.
+    """Values (H, W, channels), where 0 is black, and whether the last channel is alpha.
+
+    They are uint8 if the file has at most 8 bits, otherwise uint16. Lab is encoded as in
+    `color.LAB`.
 
     Channels other than the colours and alpha are dropped.
     """
     kind = int(page.extrasamples[0]) if len(page.extrasamples) else 0
+    if not len(page.extrasamples) and values.shape[-1] == 4 and page.photometric == _RGB:
+        kind = _UNASSOCIATED  # as all other readers understand it
     alpha = values.shape[-1] > colors and kind in (_ASSOCIATED, _UNASSOCIATED)
-    values = raster.to_uint16(values[..., : colors + alpha], page.bitspersample)
+    values = values[..., : colors + alpha]
+    if page.photometric in (_CIELAB, _ICCLAB):
+        values = _lab(values, page.photometric)
+    elif page.bitspersample <= 8:
+        values = raster.to_uint8(values, page.bitspersample)
+    else:
+        values = raster.to_uint16(values, page.bitspersample)
     if page.photometric == _WHITE_IS_ZERO:
-        values = np.concatenate([65535 - values[..., :1], values[..., 1:]], axis=-1)
+        white = np.iinfo(values.dtype).max
+        values = np.concatenate([white - values[..., :1], values[..., 1:]], axis=-1)
     if alpha and kind == _ASSOCIATED:
         values = _unpremultiplied(values)
     return values, alpha
@@ -154,9 +203,32 @@ def _normalized(values: Pixels, colors: int, page: Any) -> tuple[Pixels, bool]:
 
 def _unpremultiplied(values: Pixels) -> Pixels:
     """Colours of (H, W, channels) divided by the alpha in the last channel."""
+    result, top = values.copy(), np.iinfo(values.dtype).max
+    for rows in strips(values):
+        alpha = values[rows, :, -1:].astype(np.float32) / top
+        colors = values[rows, :, :-1] / np.maximum(alpha, 1 / top)
+        result[rows, :, :-1] = colors.clip(0, top).round()
+    return result
+
+
+def _lab(values: npt.NDArray[Any], photometric: int) -> Pixels:
+    """Lab and alpha of a TIFF file of 8 or 16 bits, encoded as in `color.LAB`.
+
+    Sources: TIFF 6.0, section 23 (a and b are signed); Adobe Photoshop TIFF Technical Notes, ICC
+    L*a*b* (a and b are biased, and white is 0xFF00 in 16 bits).
+    """
+    if values.dtype == np.uint8:
+        biased = np.array((0, 128, 128, 0) if photometric == _CIELAB else (0, 0, 0, 0), np.uint8)
+        return values ^ biased[: values.shape[-1]]
+    if values.dtype != np.uint16:
+        raise ValueError("Lab of an unknown depth")
     result = values.copy()
     for rows in strips(values):
-        alpha = values[rows, :, -1:].astype(np.float32) / 65535
-        colors = values[rows, :, :-1] / np.maximum(alpha, 1 / 65535)
-        result[rows, :, :-1] = colors.clip(0, 65535).round()
+        strip = values[rows].astype(np.float64)
+        if photometric == _CIELAB:
+            colors = values[rows, :, 1:3].view(np.int16) / 256 + 128
+        else:
+            result[rows, :, 0] = (strip[..., 0] * (0xFFFF / 0xFF00)).clip(0, 65535).round()
+            colors = strip[..., 1:3] / 256
+        result[rows, :, 1:3] = (colors * 257).clip(0, 65535).round()
     return result

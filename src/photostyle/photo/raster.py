@@ -107,6 +107,15 @@ def to_upright_rgb(raster: Raster, orientation: int) -> tuple[Pixels, Pixels | N
     return pixels, alpha
 
 
+def to_uint8(values: npt.NDArray[Any], bits: int) -> Pixels:
+    """Integers of 1 to 8 bits, scaled to uint8."""
+    if bits == 8:
+        return values
+    top = 2**bits - 1
+    scaled = (np.arange(top + 1) * (255 / top)).round().astype(np.uint8)
+    return np.asarray(scaled[values.astype(np.uint8)])
+
+
 def to_uint16(values: npt.NDArray[Any], bits: int = 16) -> Pixels:
     """Integers of ``bits`` bits, or floats where 1.0 is white, scaled to uint16.
 
