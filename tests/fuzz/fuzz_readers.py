@@ -21,11 +21,10 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["photostyle", "tifffile", "PIL"]):
-    from PIL import Image
-
     from photostyle import PhotostyleError, photo
     from photostyle.model import checkpoint, reference, t7
-    from photostyle.photo import limits, metadata
+    from photostyle.photo import jxl, metadata
+    from photostyle.photo.metadata_blocks import Blocks
 
 FILE = Path(tempfile.gettempdir()) / f"fuzz-{os.getpid()}"
 
@@ -54,18 +53,19 @@ def read_t7(data: bytes) -> None:
 
 
 def read_metadata(data: bytes) -> None:
-    exif = Image.Exif()
-    with suppress(Exception):
-        exif.load(b"Exif\0\0" + data)
-    found, orientation, _ = metadata.read_metadata(exif, {"xmp": data, "dpi": (data, 1)})
+    blocks = Blocks(data, data, data, data, [("Title", "A title")], (float(len(data)), 1.0))
+    found, orientation, _ = metadata.still_true(blocks)
     assert 1 <= orientation <= 8
-    found.stamped("settings")
-    metadata.names_adobe_rgb(exif)
+    stamped = found.stamped("settings")
+    for format in ("JPEG", "WEBP"):
+        stamped.for_file(format, (60, 40), srgb=True).for_jpeg()
+        stamped.left_out(format)
+    metadata.names_adobe_rgb(found)
 
 
 def read_jxl_size(data: bytes) -> None:
-    with suppress(ValueError, limits.TooLargeError):
-        limits.check_jxl(BytesIO(data))
+    with suppress(ValueError):
+        jxl.read_header(BytesIO(data))
 
 
 def read_photo(data: bytes) -> None:

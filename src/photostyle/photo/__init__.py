@@ -10,7 +10,9 @@
 - `completeness`: whether files are cut off
 - `raster`: conversion of stored values to upright RGB
 - `color`: ICC profiles
-- `metadata`: EXIF, XMP and resolution
+- `metadata`: what remains true of EXIF, XMP, IPTC, texts and resolution
+- `metadata_blocks`: where each format keeps its metadata
+- `exif`, `xmp`, `image_resources`: EXIF blocks, XMP packets, and Photoshop's resources with IPTC
 - `photo`: `Photo`, the photo in memory
 - `label_map`: masks, which say where the regions of a photo are
 - `contact_sheet`: many small photos in one file

@@ -21,7 +21,12 @@ from photostyle.errors import PhotostyleError
 from photostyle.photo import color, high_bit_depth, isobmff, jxl, limits, raster
 from photostyle.photo.decoder_errors import DECODER_ERRORS
 from photostyle.photo.formats import READABLE
-from photostyle.photo.metadata import Metadata, names_adobe_rgb, read_metadata
+from photostyle.photo.metadata import (
+    Metadata,
+    names_adobe_rgb,
+    read_metadata,
+    read_tiff_metadata,
+)
 from photostyle.photo.photo import Animation, AnimationFrame, Photo
 from photostyle.photo.raster import Raster
 
@@ -110,10 +115,10 @@ def _decode(stream: BinaryIO, suffix: str, still: bool, color_managed: bool) -> 
         frames = 1 if format == "TIFF" else getattr(image, "n_frames", 1)
         if frames > 1 and not still and format in _ANIMATIONS:
             limits.check_size(image.width, image.height, frames)
-            return _decode_animation(image, format)
+            return _decode_animation(image, stream, format)
         image.decodermaxblock = _BLOCK
         image.load()
-        metadata, orientation, notes = _metadata_of(image)
+        metadata, orientation, notes = _metadata_of(image, stream)
         profile = image.info.get("icc_profile")
         if frames > 1 and format not in _ANIMATIONS:
             notes.append(_several_images("primary" if format == "HEIF" else "first"))
@@ -129,7 +134,7 @@ def _decode(stream: BinaryIO, suffix: str, still: bool, color_managed: bool) -> 
             values = high_bit_depth.read_png(stream, profile)
         else:
             shown = image.crop(aperture) if aperture else image
-            values = raster.from_image(shown, profile or _profile_named_in_exif(image))
+            values = raster.from_image(shown, profile or _profile_named_in_exif(image, metadata))
         if isinstance(image, TiffImageFile) and image.tag_v2.next:
             notes.append(_several_images("first"))
         if not color_managed:
@@ -138,8 +143,7 @@ def _decode(stream: BinaryIO, suffix: str, still: bool, color_managed: bool) -> 
 
 
 def _decode_raw(stream: BinaryIO) -> Photo:
-    exif = high_bit_depth.read_exif(stream)
-    metadata, _, notes = read_metadata(exif, {})
+    metadata, _, notes = read_tiff_metadata(stream)
     upright = 1  # LibRaw has already rotated the photo
     return _to_photo(high_bit_depth.read_raw(stream), upright, metadata, "RAW", notes)
 
@@ -148,18 +152,18 @@ def _decode_high_bit_depth_tiff(stream: BinaryIO, color_managed: bool) -> Photo 
     found = high_bit_depth.read_tiff(stream)
     if not found:
         return None
-    values, exif, info, multipage = found
-    metadata, orientation, notes = read_metadata(exif, info)
+    values, multipage = found
+    metadata, orientation, notes = read_tiff_metadata(stream)
     notes += [_several_images("first")] * multipage
     if not color_managed:
         values = values._replace(profile=None)
     return _to_photo(values, orientation, metadata, "TIFF", notes)
 
 
-def _decode_animation(image: Image.Image, format: str) -> Photo:
+def _decode_animation(image: Image.Image, stream: BinaryIO, format: str) -> Photo:
     """All frames, with the profile, metadata and loop count of the first."""
     loop, profile = image.info.get("loop"), image.info.get("icc_profile")
-    metadata, orientation, notes = _metadata_of(image)
+    metadata, orientation, notes = _metadata_of(image, stream)
     photos, durations = [], []
     for number, frame in enumerate(ImageSequence.Iterator(image)):
         if number == 0 and image.info.get("default_image"):
@@ -204,15 +208,17 @@ def _is_writable(profile: bytes, dtype: np.dtype[Any]) -> bool:
     return color.is_invertible(profile) and (dtype == np.uint16 or color.is_perceptual(profile))
 
 
-def _metadata_of(image: Image.Image) -> tuple[Metadata, int, list[str]]:
-    info: dict[str, Any] = {key: image.info.get(key) for key in ("xmp", "dpi")}
-    if isinstance(image, TiffImageFile):
-        info["xmp"] = image.tag_v2.get(ExifTags.Base.XMLPacket)
+def _metadata_of(image: Image.Image, stream: BinaryIO) -> tuple[Metadata, int, list[str]]:
+    position = stream.tell()
+    metadata, orientation, notes = read_metadata(image, stream)
+    stream.seek(position)
     if image.format in ("AVIF", "HEIF"):
         # Only properties of the image turn it, says ISO/IEC 23008-12, 6.5.10. Pillow has made
         # them EXIF's orientation, but would take that of XMP if there are none.
         image.info.pop("xmp", None)
-    return read_metadata(image, info)
+    if image.format in ("AVIF", "HEIF", "TIFF"):  # Pillow has turned TIFF already
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    return metadata, orientation, notes
 
 
 def _several_images(read: str) -> str:
@@ -225,11 +231,9 @@ def _clean_aperture(image: Image.Image, stream: BinaryIO) -> tuple[int, int, int
     return None
 
 
-def _profile_named_in_exif(image: Image.Image) -> bytes | None:
+def _profile_named_in_exif(image: Image.Image, metadata: Metadata) -> bytes | None:
     """Adobe RGB if EXIF names it, which cameras do instead of embedding a profile."""
-    if image.mode == "RGB" and names_adobe_rgb(image):
-        return color.adobe_rgb()
-    return None
+    return color.adobe_rgb() if image.mode == "RGB" and names_adobe_rgb(metadata) else None
 
 
 @contextmanager

@@ -11,11 +11,31 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import ExifTags, Image, TiffImagePlugin
-from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from photostyle.errors import PhotostyleError
 from photostyle.files import new_file
-from photostyle.photo.formats import FORMATS, JPEG_SEGMENT, XMP_NAME, format_of
+from photostyle.photo import image_resources, xmp
+from photostyle.photo.exif import (
+    BYTE,
+    IPTC,
+    LONG,
+    RESOURCES,
+    STRUCTURE,
+    UNDEFINED,
+    XMP,
+    Entry,
+    ExifBlock,
+)
+from photostyle.photo.formats import FORMATS, format_of
+from photostyle.photo.metadata_blocks import (
+    EXTENDED_XMP_NAME,
+    JPEG_SEGMENT,
+    MAX_JPEG_XMP,
+    PNG_PROFILE,
+    PNG_XMP,
+    RESOURCES_NAME,
+    XMP_NAME,
+)
 from photostyle.photo.photo import Photo
 
 _EXIF = b"Exif\0\0"
@@ -55,6 +75,7 @@ def encode(photo: Photo, format: str, stream: BinaryIO, *, quality: int | None =
     if not target.alpha:
         photo = photo.on_white()
     photo = photo.in_profile(photo.original if target.profile else None)
+    photo = photo.with_metadata_for(format)
     if photo.depth > target.depth or photo.animation:
         photo = photo.with_depth(8)
     quality = target.quality if quality is None else quality
@@ -63,7 +84,7 @@ def encode(photo: Photo, format: str, stream: BinaryIO, *, quality: int | None =
             parts = _tiff(photo)
         elif format == "JPEG":
             parts = _jpeg(photo, quality)
-        elif format == "PNG" and not photo.animation:
+        elif format == "PNG":
             parts = _png(photo)
         else:
             parts = _with_pillow(photo, format, quality)
@@ -88,14 +109,25 @@ def _jpeg(photo: Photo, quality: int | None) -> list[Any]:
     jfif = bytearray(data[2 : 4 + length])
     metadata = photo.metadata
     if metadata.dpi:
-        struct.pack_into(">BHH", jfif, 11, 1, *(round(value) for value in metadata.dpi))
+        density = (min(round(value), 65535) for value in metadata.dpi)
+        struct.pack_into(">BHH", jfif, 11, 1, *density)
     segments = [bytes(jfif)]
-    for block in (metadata.exif, XMP_NAME + metadata.xmp if metadata.xmp else b""):
-        if 0 < len(block) <= JPEG_SEGMENT:
-            segments += [_segment(0xE1, block)]
+    if metadata.exif:
+        segments += [_segment(0xE1, metadata.exif)]
+    packet, extension, digest = xmp.split(metadata.xmp, MAX_JPEG_XMP)
+    if packet:
+        segments += [_segment(0xE1, XMP_NAME + packet)]
+    for at, part in _parts(extension, JPEG_SEGMENT - 75):
+        header = EXTENDED_XMP_NAME + digest + struct.pack(">II", len(extension), at)
+        segments += [_segment(0xE1, header + part)]
+    for _, part in _parts(metadata.resources, JPEG_SEGMENT - len(RESOURCES_NAME)):
+        segments += [_segment(0xED, RESOURCES_NAME + part)]
+    for keyword, text in metadata.texts:
+        if keyword == "Comment":
+            segments += [_segment(0xFE, part) for _, part in _parts(text.encode(), JPEG_SEGMENT)]
     if photo.profile:
         size = JPEG_SEGMENT - len(_ICC) - 2
-        chunks = [photo.profile[at : at + size] for at in range(0, len(photo.profile), size)]
+        chunks = [part for _, part in _parts(photo.profile, size)]
         segments += [
             _segment(0xE2, _ICC + bytes((number, len(chunks))) + chunk)
             for number, chunk in enumerate(chunks, 1)
@@ -107,12 +139,24 @@ def _segment(marker: int, content: bytes) -> bytes:
     return struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content
 
 
-def _png(photo: Photo) -> list[Any]:
-    """PNG, third edition, with chunks for profile, resolution, EXIF and XMP."""
-    from imagecodecs import png_encode
+def _parts(data: bytes, size: int) -> list[tuple[int, bytes]]:
+    """Offset and content of parts of at most ``size`` bytes."""
+    return [(at, data[at : at + size]) for at in range(0, len(data), size)]
 
-    data = memoryview(png_encode(_with_alpha(photo)))
+
+def _png(photo: Photo) -> list[Any]:
+    """PNG, third edition, with chunks for the profile and the metadata."""
+    if photo.animation:
+        (data,) = _with_pillow(photo, "PNG", None)
+    else:
+        from imagecodecs import png_encode
+
+        data = memoryview(png_encode(_with_alpha(photo)))
     after_header = 33
+    return [data[:after_header], *_png_metadata(photo), data[after_header:]]
+
+
+def _png_metadata(photo: Photo) -> list[bytes]:
     metadata, chunks = photo.metadata, []
     if photo.profile:
         chunks += [_chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(photo.profile))]
@@ -122,8 +166,18 @@ def _png(photo: Photo) -> list[Any]:
     if metadata.exif:
         chunks += [_chunk(b"eXIf", metadata.exif.removeprefix(_EXIF))]
     if metadata.xmp:
-        chunks += [_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + metadata.xmp)]
-    return [data[:after_header], *chunks, data[after_header:]]
+        chunks += [_chunk(b"iTXt", PNG_XMP + b"\0\0\0\0\0" + metadata.xmp)]
+    if metadata.resources:
+        profile = f"\niptc\n{len(metadata.resources):8}\n{metadata.resources.hex()}\n"
+        content = PNG_PROFILE + b"iptc\0\0" + zlib.compress(profile.encode())
+        chunks += [_chunk(b"zTXt", content)]
+    for keyword, text in metadata.texts:
+        name = keyword.encode("latin-1")
+        try:
+            chunks += [_chunk(b"tEXt", name + b"\0" + text.encode("latin-1"))]
+        except UnicodeEncodeError:
+            chunks += [_chunk(b"iTXt", name + b"\0\0\0\0\0" + text.encode())]
+    return chunks
 
 
 def _chunk(kind: bytes, content: bytes) -> bytes:
@@ -135,47 +189,57 @@ def _crc(content: bytes) -> bytes:
 
 
 def _tiff(photo: Photo) -> list[Any]:
-    """Uncompressed TIFF 6.0: Pillow encodes the tags, followed by the plain pixels."""
+    """Uncompressed TIFF 6.0: the EXIF block with more entries, followed by the plain pixels."""
     pixels = _with_alpha(photo)
+    # The entries have the same size, wherever the pixels begin.
+    start = len(_tiff_header(photo, pixels, 0))
+    order = ExifBlock(photo.metadata.exif).order if photo.metadata.exif else "<"
+    values = pixels.astype(pixels.dtype.newbyteorder(order), copy=False)
+    return [_tiff_header(photo, pixels, start), memoryview(values.view(np.uint8)).cast("B")]
+
+
+def _tiff_header(photo: Photo, pixels: Any, start: int) -> bytes:
+    """All of a TIFF file before the pixels, which start at an offset."""
     height, width, channels = pixels.shape
     metadata = photo.metadata
-    directory = ImageFileDirectory_v2()
-    if metadata.exif:
-        exif = Image.Exif()
-        exif.load(metadata.exif)
-        directory.update(exif)
-        for ifd in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
-            if values := exif.get_ifd(ifd):
-                directory[ifd] = values
+    block = ExifBlock(metadata.exif) if metadata.exif else ExifBlock()
+    block.remove(STRUCTURE)
     rows = max(1, (1 << 16) // pixels[0].nbytes)
     counts = [pixels[top : top + rows].nbytes for top in range(0, height, rows)]
-    offsets = np.cumsum([0, *counts[:-1]]).tolist()
-    directory[TiffImagePlugin.IMAGEWIDTH] = width
-    directory[TiffImagePlugin.IMAGELENGTH] = height
-    directory[TiffImagePlugin.BITSPERSAMPLE] = (photo.depth,) * channels
-    directory[TiffImagePlugin.COMPRESSION] = 1
-    directory[TiffImagePlugin.PHOTOMETRIC_INTERPRETATION] = 2
-    directory[TiffImagePlugin.STRIPOFFSETS] = tuple(offsets)
-    directory[TiffImagePlugin.SAMPLESPERPIXEL] = channels
-    directory[TiffImagePlugin.ROWSPERSTRIP] = rows
-    directory[TiffImagePlugin.STRIPBYTECOUNTS] = tuple(counts)
-    directory[TiffImagePlugin.PLANAR_CONFIGURATION] = 1
+    offsets = np.cumsum([start, *counts[:-1]]).tolist()
+    integers = {
+        TiffImagePlugin.IMAGEWIDTH: [width],
+        TiffImagePlugin.IMAGELENGTH: [height],
+        TiffImagePlugin.BITSPERSAMPLE: [photo.depth] * channels,
+        TiffImagePlugin.COMPRESSION: [1],
+        TiffImagePlugin.PHOTOMETRIC_INTERPRETATION: [2],
+        TiffImagePlugin.SAMPLESPERPIXEL: [channels],
+        TiffImagePlugin.ROWSPERSTRIP: [rows],
+        TiffImagePlugin.STRIPBYTECOUNTS: counts,
+        TiffImagePlugin.PLANAR_CONFIGURATION: [1],
+    }
     if channels == 4:
-        directory[TiffImagePlugin.EXTRASAMPLES] = 2  # colours are not multiplied with alpha
+        integers[TiffImagePlugin.EXTRASAMPLES] = [2]  # colours are not multiplied with alpha
+    entries = [block.integers(tag, *values) for tag, values in integers.items()]
+    entries.append(block.integers(TiffImagePlugin.STRIPOFFSETS, *offsets, type=LONG))
     if metadata.dpi:
-        directory[TiffImagePlugin.X_RESOLUTION], directory[TiffImagePlugin.Y_RESOLUTION] = (
-            metadata.dpi
-        )
-        directory[TiffImagePlugin.RESOLUTION_UNIT] = 2
-    if photo.profile:
-        directory.tagtype[TiffImagePlugin.ICCPROFILE] = 7
-        directory[TiffImagePlugin.ICCPROFILE] = photo.profile
-    if metadata.xmp:
-        directory.tagtype[ExifTags.Base.XMLPacket] = 1
-        directory[ExifTags.Base.XMLPacket] = metadata.xmp
-    header = BytesIO()
-    directory.save(header)
-    return [header.getvalue(), memoryview(pixels).cast("B")]
+        entries += [
+            block.rational(TiffImagePlugin.X_RESOLUTION, metadata.dpi[0]),
+            block.rational(TiffImagePlugin.Y_RESOLUTION, metadata.dpi[1]),
+            block.integers(TiffImagePlugin.RESOLUTION_UNIT, 2),
+        ]
+    iptc = image_resources.find(metadata.resources, image_resources.IPTC)
+    for tag, type, data in (
+        (TiffImagePlugin.ICCPROFILE, UNDEFINED, photo.profile),
+        (XMP, BYTE, metadata.xmp),
+        (IPTC, UNDEFINED, iptc),
+        (RESOURCES, BYTE, metadata.resources),
+    ):
+        if data:
+            entries.append(Entry(tag, type, len(data), data))
+    block.set(entries)
+    header = block.tiff()
+    return header + bytes(len(header) % 2)
 
 
 def _with_pillow(photo: Photo, format: str, quality: int | None) -> list[Any]:
@@ -183,14 +247,17 @@ def _with_pillow(photo: Photo, format: str, quality: int | None) -> list[Any]:
     options: dict[str, Any] = dict(target.options)
     if quality is not None:
         options["quality"] = quality
-    if target.profile and photo.profile:
-        options["icc_profile"] = photo.profile
-    if target.metadata and metadata.exif:
-        options["exif"] = metadata.exif
-    if target.metadata and metadata.xmp:
-        options["xmp"] = metadata.xmp
-    if metadata.dpi:
-        options["dpi"] = metadata.dpi
+    if format != "PNG":
+        if target.profile and photo.profile:
+            options["icc_profile"] = photo.profile
+        if target.metadata and metadata.exif:
+            options["exif"] = _exif_for_pillow(metadata.exif)
+        if target.metadata and metadata.xmp:
+            options["xmp"] = metadata.xmp
+        if metadata.dpi:
+            options["dpi"] = metadata.dpi
+    if format == "GIF" and (comment := dict(metadata.texts).get("Comment")):
+        options["comment"] = comment.encode()
     if animation := photo.animation:
         stills = [replace(photo, pixels=f.pixels, alpha=f.alpha) for f in animation.frames]
         options["save_all"] = True
@@ -208,6 +275,13 @@ def _with_pillow(photo: Photo, format: str, quality: int | None) -> list[Any]:
     stream = BytesIO()
     Image.fromarray(_with_alpha(photo)).save(stream, format, **options)
     return [stream.getbuffer()]
+
+
+def _exif_for_pillow(block: bytes) -> bytes:
+    """An EXIF block without an orientation, because Pillow encodes others anew for AVIF."""
+    exif = ExifBlock(block)
+    exif.remove([ExifTags.Base.Orientation])
+    return exif.tobytes()
 
 
 def _with_alpha(photo: Photo) -> Any:

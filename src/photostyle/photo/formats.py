@@ -75,10 +75,6 @@ FORMATS = {
 }
 """The formats that can be written, by Pillow's name for them."""
 
-JPEG_SEGMENT = 65_533
-"""Maximum bytes of a segment of a JPEG file; EXIF and XMP (with its name) must each fit in one."""
-XMP_NAME = b"http://ns.adobe.com/xap/1.0/\0"
-
 
 def format_of(target: Path) -> str:
     """The format of a file name's extension: a key of FORMATS.
@@ -127,9 +123,12 @@ def unsupported_features(photo: Photo, format: str) -> list[str]:
         sentences.append(f"{format} stores no animation; only the first frame was written.")
     if photo.alpha is not None and not target.alpha:
         sentences.append(f"{format} stores no transparency; the background became white.")
-    exif, xmp = photo.metadata.exif, photo.metadata.xmp
-    if (exif or xmp) and not target.metadata:
-        sentences.append(f"{format} stores no metadata; it was left out.")
-    if format == "JPEG" and max(len(exif), len(XMP_NAME) + len(xmp)) > JPEG_SEGMENT:
-        sentences.append("JPEG stores at most 64 kB of EXIF or XMP; longer blocks were left out.")
+    metadata = photo.metadata
+    if not target.metadata:
+        if metadata.exif or metadata.xmp or metadata.resources:
+            sentences.append(f"{format} stores no metadata; it was left out.")
+    else:
+        sentences += metadata.left_out(format)
+    if format == "JPEG":
+        sentences += metadata.for_file(format, photo.size, True).for_jpeg()[1]
     return sentences

@@ -24,7 +24,6 @@ _MAX_TILE_SIDE = 1 << 14
 # Values of TIFF tags.
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _SEPARATED, _CIELAB, _ICCLAB = 0, 1, 2, 5, 8, 9
 _SEPARATE_PLANES = 2
-_INCH, _CENTIMETER = 2, 3
 _ASSOCIATED, _UNASSOCIATED = 1, 2  # premultiplied and straight alpha
 
 # Compressions.
@@ -53,11 +52,11 @@ def is_dng(stream: BinaryIO) -> bool:
     return False
 
 
-def read_tiff(stream: BinaryIO) -> tuple[Raster, Image.Exif, dict[str, Any], bool] | None:
+def read_tiff(stream: BinaryIO) -> tuple[Raster, bool] | None:
     """The first image of a TIFF file; None for palettes, JPEG and fax, which Pillow reads.
 
-    Returns it with its EXIF block, ``info`` for `photostyle.photo.metadata.read_metadata`, and
-    whether the file contains more images. Raises one of DECODER_ERRORS for damaged files.
+    Returns it with whether the file contains more images. Raises one of DECODER_ERRORS for damaged
+    files.
     """
     from tifffile import TiffFile
 
@@ -80,12 +79,7 @@ def read_tiff(stream: BinaryIO) -> tuple[Raster, Image.Exif, dict[str, Any], boo
         return None  # Pillow reads some files whose tags are wrong
     values, alpha = _normalized(values, colors, page)
     profile = color.LAB if space == "Lab " else page.tags.valueof("InterColorProfile")
-    return (
-        raster.from_array(values, profile, space, alpha),
-        read_exif(stream),
-        _info(page),
-        tiff.pages.is_multipage,
-    )
+    return raster.from_array(values, profile, space, alpha), tiff.pages.is_multipage
 
 
 def _values(page: Any, colors: int, stream: BinaryIO) -> npt.NDArray[Any]:
@@ -154,24 +148,6 @@ def read_raw(stream: BinaryIO) -> Raster:
     except UnboundLocalError as error:  # imageio turns any error during development into this one
         raise ValueError("LibRaw cannot develop the file") from error
     return raster.from_array(pixels, color.SRGB)
-
-
-def read_exif(stream: BinaryIO) -> Image.Exif:
-    """The EXIF block of a file in TIFF structure; empty if it is missing or damaged."""
-    exif = Image.Exif()
-    stream.seek(0)
-    with suppress(*TAG_ERRORS):
-        exif.load_from_fp(stream)
-    return exif
-
-
-def _info(page: Any) -> dict[str, Any]:
-    info: dict[str, Any] = {"xmp": page.tags.valueof("XMP")}
-    with suppress(*TAG_ERRORS):
-        if page.resolutionunit in (_INCH, _CENTIMETER):
-            per_inch = 1 if page.resolutionunit == _INCH else 2.54
-            info["dpi"] = tuple(value * per_inch for value in page.resolution)
-    return info
 
 
 def _normalized(values: Pixels, colors: int, page: Any) -> tuple[Pixels, bool]:

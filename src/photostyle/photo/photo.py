@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -123,6 +124,14 @@ class Photo:
     def stamped(self, software: str) -> Photo:
         """A copy with ``software``, a program and its settings, in EXIF's Software tag."""
         return replace(self, metadata=self.metadata.stamped(software))
+
+    def with_metadata_for(self, format: str) -> Photo:
+        """A copy with the metadata as a file of a format holds them."""
+        srgb = False
+        with suppress(RuntimeError):  # a profile that LittleCMS cannot use
+            srgb = color.are_equivalent(self.profile, None)
+        metadata = self.metadata.for_file(format, self.size, srgb)
+        return replace(self, metadata=metadata.for_jpeg()[0] if format == "JPEG" else metadata)
 
     def written_in_srgb(self) -> Photo:
         """The same photo, to be written in sRGB with the profile embedded."""
