@@ -7,6 +7,7 @@
 - `decoder_errors`: the exceptions that mean a damaged file
 - `isobmff`, `jxl`: headers of HEIF, AVIF and JPEG XL files
 - `high_bit_depth`: TIFF, 16-bit PNG and raw files
+- `psd`: Photoshop files
 - `completeness`: whether files are cut off
 - `raster`: conversion of stored values to upright RGB
 - `color`: ICC profiles

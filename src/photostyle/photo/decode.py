@@ -18,7 +18,7 @@ from PIL import ExifTags, Image, ImageSequence, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from photostyle.errors import PhotostyleError
-from photostyle.photo import color, high_bit_depth, isobmff, jxl, limits, raster
+from photostyle.photo import color, high_bit_depth, isobmff, jxl, limits, psd, raster
 from photostyle.photo.decoder_errors import DECODER_ERRORS
 from photostyle.photo.formats import READABLE
 from photostyle.photo.metadata import (
@@ -104,6 +104,8 @@ def _decode(stream: BinaryIO, suffix: str, still: bool, color_managed: bool) -> 
         return _decode_raw(stream)
     if is_tiff and (photo := _decode_high_bit_depth_tiff(stream, color_managed)):
         return photo
+    if start.startswith(psd.MAGIC):
+        return _decode_psd(stream, color_managed)
     # The plugin for JPEG XL reports the size only after it has decoded all pixels.
     header = jxl.read_header(stream) if start.startswith(jxl.MAGIC) else None
     if header:
@@ -146,6 +148,17 @@ def _decode_raw(stream: BinaryIO) -> Photo:
     metadata, _, notes = read_tiff_metadata(stream)
     upright = 1  # LibRaw has already rotated the photo
     return _to_photo(high_bit_depth.read_raw(stream), upright, metadata, "RAW", notes)
+
+
+def _decode_psd(stream: BinaryIO, color_managed: bool) -> Photo:
+    values, exif, xmp, dpi, has_layers = psd.read(stream)
+    info = {"xmp": xmp, "dpi": dpi}
+    metadata, orientation, notes = read_metadata(high_bit_depth.read_exif(BytesIO(exif)), info)
+    if has_layers:
+        notes.append("The file has layers; only the merged image was read.")
+    if not color_managed:
+        values = values._replace(profile=None)
+    return _to_photo(values, orientation, metadata, "PSD", notes)
 
 
 def _decode_high_bit_depth_tiff(stream: BinaryIO, color_managed: bool) -> Photo | None:
