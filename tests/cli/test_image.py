@@ -294,10 +294,10 @@ def test_transparent_pixels_of_either_photo_do_not_matter(folder: Path, model: s
         assert read.alpha is not None
         assert np.array_equal(read.alpha, alpha)
         assert (read.pixels[alpha == 0] == hidden).all()
-    # Fully transparent photos.
-    Image.new("RGBA", (20, 20)).save("glass.png")
-    for pair in (("glass.png", "dusk.png"), ("day.jpg", "glass.png")):
-        assert run(model, *pair, "-o", "out.png", "--force").exit_code == 0
+    # Fully transparent photos: the hidden colours of a style would be the look.
+    Image.new("RGBA", (20, 20), (200, 0, 0, 0)).save("glass.png")
+    assert run(model, "glass.png", "dusk.png", "-o", "out.png").exit_code == 0
+    assert "transparent" in refuses(run(model, "day.jpg", "glass.png", "-o", "new.png"))
 
 
 @pytest.mark.parametrize(

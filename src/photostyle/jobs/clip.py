@@ -291,7 +291,7 @@ def _load_and_learn(
     from photostyle import photo
 
     with watch("read"):
-        photos = [photo.read(Path(path), still=True) for path in (style, *(p for _, p in cues))]
+        photos = [photo.read_style(Path(path)) for path in (style, *(p for _, p in cues))]
     with watch("load"):
         from photostyle.transfer.video_stylizer import StyleCue, StyleTimeline, VideoStylizer
 

@@ -113,7 +113,7 @@ def stylize_photo(
     ]
     with watch("read"):
         content_photo = photo.read(sources[0], still=still)
-        style_photo = photo.read(sources[1], still=True)
+        style_photo = photo.read_style(sources[1])
         target = _Target.choose(output, _default_output(content_photo, *sources), compare)
         photo.check_depth(target.format, depth)
         inputs = [path for path in (*sources, *mask_sources) if isinstance(path, Path)]

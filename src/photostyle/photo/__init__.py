@@ -21,7 +21,7 @@
 
 from __future__ import annotations
 
-from photostyle.photo.decode import read
+from photostyle.photo.decode import read, read_style
 from photostyle.photo.encode import encode, write
 from photostyle.photo.formats import check_depth, format_of, suffix_for, unsupported_features
 from photostyle.photo.limits import MAX_PIXELS
@@ -36,6 +36,7 @@ __all__ = [
     "encode",
     "format_of",
     "read",
+    "read_style",
     "side_by_side",
     "suffix_for",
     "unsupported_features",

@@ -72,9 +72,7 @@ def read(
 
     Raises PhotostyleError if there is no readable photo of at most MAX_PIXELS pixels.
     """
-    is_path = isinstance(source, (str, Path))
-    file = source if is_path else getattr(source, "name", None)
-    name = "The photo" if file is None else repr(str(file))
+    name = _name(source)
     suffix = Path(source).suffix.lower() if isinstance(source, (str, Path)) else ""
     try:
         with limits.replacing_pillow_limit(), _opened(source) as stream:
@@ -91,6 +89,24 @@ def read(
             else f"{name} is damaged or incomplete and cannot be read."
         ) from error
     return replace(photo, notes=tuple(f"{name}: {note}" for note in photo.notes))
+
+
+def read_style(source: str | Path | BinaryIO) -> Photo:
+    """Read a photo, or the first frame of an animation, whose colours will be learned.
+
+    Raises PhotostyleError as `read` does, and if all of the photo is transparent.
+    """
+    photo = read(source, still=True)
+    if photo.alpha is not None and not photo.alpha.any():
+        raise PhotostyleError(
+            f"{_name(source)} is fully transparent; use a photo with visible pixels as the style."
+        )
+    return photo
+
+
+def _name(source: str | Path | BinaryIO) -> str:
+    file = source if isinstance(source, (str, Path)) else getattr(source, "name", None)
+    return "The photo" if file is None else repr(str(file))
 
 
 def _decode(stream: BinaryIO, suffix: str, still: bool, color_managed: bool) -> Photo:
@@ -114,6 +130,7 @@ def _decode(stream: BinaryIO, suffix: str, still: bool, color_managed: bool) -> 
     with Image.open(stream, "r", READABLE) as image:
         limits.check_size(image.width, image.height)
         format = image.format or "PNG"
+        _correct(image)
         frames = 1 if format == "TIFF" else getattr(image, "n_frames", 1)
         if frames > 1 and not still and format in _ANIMATIONS:
             limits.check_size(image.width, image.height, frames)
@@ -219,6 +236,17 @@ def _to_photo(
 
 def _is_writable(profile: bytes, dtype: np.dtype[Any]) -> bool:
     return color.is_invertible(profile) and (dtype == np.uint16 or color.is_perceptual(profile))
+
+
+def _correct(image: Image.Image) -> None:
+    """Correct what Pillow misunderstands in the header of a file."""
+    tiles = getattr(image, "tile", [])
+    if image.format == "PSD" and image.mode == "1":
+        image.tile = [tile._replace(args="1;I") for tile in tiles]  # type: ignore[attr-defined]
+    gray = image.info.get("transparency") if image.format == "PNG" else None
+    if tiles and isinstance(gray, int):
+        # Of 2 and 4 bits, which Pillow scales to 8.
+        image.info["transparency"] = gray * {"L;2": 85, "L;4": 17}.get(str(tiles[0].args), 1)
 
 
 def _metadata_of(image: Image.Image, stream: BinaryIO) -> tuple[Metadata, int, list[str]]:

@@ -163,18 +163,27 @@ def _normalized(values: Pixels, colors: int, page: Any) -> tuple[Pixels, bool]:
         kind = _UNASSOCIATED  # as all other readers understand it
     alpha = values.shape[-1] > colors and kind in (_ASSOCIATED, _UNASSOCIATED)
     values = values[..., : colors + alpha]
+    if page.bitspersample == 24 and values.dtype.kind == "u":
+        values = _in_byte_order(values, page.parent.byteorder)
     if page.photometric in (_CIELAB, _ICCLAB):
         values = _lab(values, page.photometric)
     elif page.bitspersample <= 8:
         values = raster.to_uint8(values, page.bitspersample)
     else:
-        values = raster.to_uint16(values, page.bitspersample)
+        values = raster.to_uint16(values, page.bitspersample, alpha=alpha)
     if page.photometric == _WHITE_IS_ZERO:
         white = np.iinfo(values.dtype).max
         values = np.concatenate([white - values[..., :1], values[..., 1:]], axis=-1)
     if alpha and kind == _ASSOCIATED:
         values = _unpremultiplied(values)
     return values, alpha
+
+
+def _in_byte_order(values: Pixels, order: str) -> Pixels:
+    """Integers of 24 bits, which tifffile unpacks in an order other than that of the file."""
+    if order == ">":
+        return values.byteswap()
+    return np.asarray(values >> 16 | values & 0xFF00 | (values & 0xFF) << 16, np.uint32)
 
 
 def _unpremultiplied(values: Pixels) -> Pixels:

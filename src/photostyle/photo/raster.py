@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import isqrt
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +25,8 @@ _SPACES = {
 }
 _EXACT_CONVERSIONS = {"1": "L", "La": "LA", "RGBa": "RGBA", "PA": "RGBA"}
 _HIGH_BIT_DEPTH_MODES = ("I", "F")  # first letters of modes
+
+_SAMPLED_PIXELS = 1 << 20
 
 
 class Raster(NamedTuple):
@@ -116,22 +119,34 @@ def to_uint8(values: npt.NDArray[Any], bits: int) -> Pixels:
     return np.asarray(scaled[values.astype(np.uint8)])
 
 
-def to_uint16(values: npt.NDArray[Any], bits: int = 16) -> Pixels:
-    """Integers of ``bits`` bits, or floats where 1.0 is white, scaled to uint16.
+def to_uint16(values: npt.NDArray[Any], bits: int = 16, *, alpha: bool = False) -> Pixels:
+    """Integers of ``bits`` bits, or floats, (H, W) or (H, W, channels), scaled to uint16.
 
-    If any value is brighter than white, the brightest becomes white. NaN becomes black.
+    The white of floats is 1.0 or, if more than 1 % of the pixels are brighter, the value that 99 %
+    of them do not exceed. Brighter values become white, NaN becomes black. alpha: whether the last
+    channel is alpha, which is opaque at 1.0.
     """
     if values.dtype == np.uint16 and bits == 16:
         return values
-    white = 1.0 if values.dtype.kind == "f" else float(2**bits - 1)
-    for rows in strips(values):
-        strip = values[rows]
-        white = max(white, float(strip.max(initial=0, where=np.isfinite(strip))))
+    is_float = values.dtype.kind == "f"
+    colors = values[..., :-1] if alpha else values
+    white = _white(colors) if is_float else max(2**bits - 1, int(values.max(initial=0)))
+    scale = np.full(values.shape[2:], 65535 / white)
+    if alpha and is_float:
+        scale[-1] = 65535
     result = np.empty(values.shape, np.uint16)
     for rows in strips(values):
-        strip = np.nan_to_num(values[rows].astype(np.float64), nan=0, posinf=white, neginf=0)
-        result[rows] = (strip * (65535 / white)).clip(0, 65535).round()
+        strip = np.nan_to_num(values[rows].astype(np.float64), nan=0, posinf=np.inf, neginf=0)
+        result[rows] = (strip * scale).clip(0, 65535).round()
     return result
+
+
+def _white(colors: npt.NDArray[np.floating[Any]]) -> float:
+    height, width = colors.shape[:2]
+    step = 1 + isqrt(height * width // _SAMPLED_PIXELS)
+    pixels = colors.reshape(height, width, -1)[::step, ::step].astype(np.float64)
+    brightness = pixels.max(axis=-1, initial=0, where=np.isfinite(pixels))
+    return max(1.0, float(np.quantile(brightness, 0.99, method="inverted_cdf")))
 
 
 def _to_rgb(values: Pixels, raster: Raster) -> Pixels:
