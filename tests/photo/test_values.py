@@ -128,6 +128,21 @@ def test_a_transparent_gray_of_png(bits: int) -> None:
         assert np.array_equal(read.pixels[..., 1], values * (white // top))
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+@pytest.mark.parametrize("photometric", ["minisblack", "miniswhite", "rgb"])
+def test_alpha_of_tiff_in_every_layout(dtype: Any, planar: str, photometric: str) -> None:
+    top, colors = np.iinfo(dtype).max, 3 if photometric == "rgb" else 1
+    values = (random(colors + 1, 20, 30) * top).astype(dtype)
+    stored = values if planar == "separate" else np.ascontiguousarray(np.moveaxis(values, 0, -1))
+    options = {"photometric": photometric, "extrasamples": ["unassalpha"]}
+    read = photo.read(tiff(stored, planarconfig=planar, **options))
+    expected = top - values[0] if photometric == "miniswhite" else values[0]
+    assert np.array_equal(read.pixels[..., 0], expected)
+    assert read.alpha is not None
+    assert np.array_equal(read.alpha, values[-1])
+
+
 @pytest.mark.parametrize("run_lengths", [False, True])
 def test_a_1_bit_psd_is_no_negative(run_lengths: bool) -> None:
     """Adobe Photoshop File Formats: in bitmap mode 1 is black."""
