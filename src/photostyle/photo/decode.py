@@ -26,7 +26,9 @@ from photostyle.photo.metadata import (
     names_adobe_rgb,
     read_metadata,
     read_tiff_metadata,
+    still_true,
 )
+from photostyle.photo.metadata_blocks import in_resources
 from photostyle.photo.photo import Animation, AnimationFrame, Photo
 from photostyle.photo.raster import Raster
 
@@ -168,9 +170,8 @@ def _decode_raw(stream: BinaryIO) -> Photo:
 
 
 def _decode_psd(stream: BinaryIO, color_managed: bool) -> Photo:
-    values, exif, xmp, dpi, has_layers = psd.read(stream)
-    info = {"xmp": xmp, "dpi": dpi}
-    metadata, orientation, notes = read_metadata(high_bit_depth.read_exif(BytesIO(exif)), info)
+    values, resources, has_layers = psd.read(stream)
+    metadata, orientation, notes = still_true(in_resources(resources))
     if has_layers:
         notes.append("The file has layers; only the merged image was read.")
     if not color_managed:

@@ -15,11 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from PIL import Image
-from PIL.PsdImagePlugin import PsdImageFile
 
 from photostyle.photo import exif, image_resources, isobmff, xmp
 from photostyle.photo.decoder_errors import TAG_ERRORS
-from photostyle.photo.image_resources import Resource
 
 JPEG_SEGMENT = 65_533
 """Maximum bytes of a segment of a JPEG file."""
@@ -74,9 +72,6 @@ def find_blocks(image: Image.Image, stream: BinaryIO) -> Blocks:
         return _in_png(stream)
     if format == "TIFF":
         return find_tiff_blocks(stream)
-    if isinstance(image, PsdImageFile):
-        resources = [Resource(number, b"\0\0", data) for number, _, data in image.resources]
-        return _in_resources(image_resources.build(resources))
     info = image.info
     found = Blocks(_bytes(info.get("exif")), _bytes(info.get("xmp")), dpi=info.get("dpi"))
     if format == "JXL" and stream.seek(0) == 0 and stream.read(2) != b"\xff\x0a":
@@ -219,7 +214,7 @@ def _add_png_text(found: Blocks, keyword: bytes, text: bytes, utf8: bool) -> Non
             found.resources += profile if is_block else image_resources.of_iptc(profile)
 
 
-def _in_resources(resources: bytes) -> Blocks:
+def in_resources(resources: bytes) -> Blocks:
     """The metadata of a Photoshop file."""
     found = Blocks(
         image_resources.find(resources, image_resources.EXIF),

@@ -6,14 +6,13 @@ Source: Adobe Photoshop File Formats Specification.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from photostyle.errors import PhotostyleError
-from photostyle.photo import color, limits, raster
+from photostyle.photo import color, image_resources, limits, raster
 from photostyle.photo.color import Pixels
 from photostyle.photo.photo import strips
 from photostyle.photo.raster import Raster
@@ -39,8 +38,7 @@ _MAX_CHANNELS = 56
 _MAX_LAYER_BLOCKS = 1 << 12
 
 # Numbers of image resources.
-_RESOLUTION, _ALPHA_NAMES, _PROFILE = 1005, 1006, 1039
-_TRANSPARENT_INDEX, _VERSION, _EXIF, _XMP = 1047, 1057, 1058, 1060
+_ALPHA_NAMES, _PROFILE, _TRANSPARENT_INDEX, _VERSION = 1006, 1039, 1047, 1057
 # Keys of blocks with layers of 16 and 32 bits, and of marks that the first alpha channel is the
 # transparency of the merged image; in large files blocks with these keys have 8-byte lengths.
 _LAYERS, _TRANSPARENT = (b"Lr16", b"Lr32", b"Layr"), (b"Mt16", b"Mt32", b"Mtrn")
@@ -58,16 +56,10 @@ _LONG_KEYS = (
 
 
 class PsdFile(NamedTuple):
-    """The merged image, its metadata, and whether the file has layers.
-
-    values: rows, colour space and profile. exif: in the structure of TIFF. dpi: horizontal and
-    vertical resolution in pixels per inch.
-    """
+    """The merged image, the image resources, and whether the file has layers."""
 
     values: Raster
-    exif: bytes
-    xmp: bytes
-    dpi: tuple[float, float] | None
+    resources: bytes
     has_layers: bool
 
 
@@ -93,7 +85,8 @@ def read(stream: BinaryIO) -> PsdFile:
     space, colors = _MODES.get(header.mode, ("", 1))
     if not known or not colors <= header.channels <= _MAX_CHANNELS:
         raise ValueError("a Photoshop file of an unknown kind")
-    palette, resources = _block(stream), dict(_resources(_block(stream)))
+    palette, block = _block(stream), _block(stream)
+    resources = {found.number: found.data for found in image_resources.parse(block)}
     if resources.get(_VERSION, b"\0\0\0\0\1")[4:5] == b"\0":
         raise PhotostyleError(
             "The Photoshop file has no merged image; save it again with maximized compatibility."
@@ -110,13 +103,7 @@ def read(stream: BinaryIO) -> PsdFile:
     elif alpha and space in ("RGB ", "GRAY"):
         values = _without_white(values)
     profile = color.LAB if space == "Lab " else resources.get(_PROFILE)
-    return PsdFile(
-        raster.from_array(values, profile, space, alpha),
-        resources.get(_EXIF, b""),
-        resources.get(_XMP, b""),
-        _dpi(resources.get(_RESOLUTION, b"")),
-        layers,
-    )
+    return PsdFile(raster.from_array(values, profile, space, alpha), block, layers)
 
 
 def _exactly(stream: BinaryIO, length: int) -> bytes:
@@ -128,19 +115,6 @@ def _exactly(stream: BinaryIO, length: int) -> bytes:
 
 def _block(stream: BinaryIO) -> bytes:
     return _exactly(stream, struct.unpack(">I", _exactly(stream, 4))[0])
-
-
-def _resources(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Number and content of each image resource; they end at the first that is damaged."""
-    at = 0
-    while data[at : at + 4] in (b"8BIM", b"MeSa", b"PHUT", b"AgHg", b"DCSR") and at + 12 <= len(
-        data
-    ):
-        number, name = struct.unpack_from(">HB", data, at + 4)
-        at += 6 + (name + 2) // 2 * 2
-        length = int.from_bytes(data[at : at + 4], "big")
-        yield number, data[at + 4 : at + 4 + length]
-        at += 4 + (length + 1) // 2 * 2
 
 
 def _names_transparency(resources: dict[int, bytes]) -> bool:
@@ -245,11 +219,3 @@ def _without_white(values: Pixels) -> Pixels:
         original = (colors - under) / np.maximum(opacity, 1 / top)
         result[rows, :, :-1] = np.where(opacity > 0, original, colors).clip(0, top).round()
     return result
-
-
-def _dpi(resource: bytes) -> tuple[float, float] | None:
-    """Fixed-point pixels per inch, whatever the unit that is shown to the user."""
-    if len(resource) < 16:
-        return None
-    x, y = struct.unpack_from(">I4xI", resource)
-    return x / 65536, y / 65536
