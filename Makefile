@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-all lint fuzz fault clean
+.PHONY: help demo run test test-all lint fuzz fault corpus clean
 
 help:
 	@echo "make demo                          render two photos and stylize one like the other"
@@ -13,8 +13,9 @@ help:
 	@echo "make test                          run the tests, except the slow ones"
 	@echo "make test-all                      run the tests, then the slow ones"
 	@echo "make lint                          check style and types"
-	@echo "make fuzz                          send 3,000 damaged files through the command"
+	@echo "make fuzz                          send 10,000 damaged files through the command"
 	@echo "make fault                         test kills, full disks and competing processes"
+	@echo "make corpus DIR=photos             compare all photos of a folder with other programs"
 	@echo "make clean                         remove the environment and the demo"
 
 $(INSTALLED): pyproject.toml
@@ -50,10 +51,16 @@ lint: $(INSTALLED)
 	$(BIN)/mypy
 
 fuzz: $(INSTALLED)
-	PYTHONPATH=tests $(BIN)/python -m fuzz.corruption --count 3000
+	PYTHONPATH=tests $(BIN)/python -m fuzz.corruption --count 10000
 
 fault: $(INSTALLED)
-	PYTHONPATH=tests $(BIN)/python -m faults.faults --signals 200
+	PYTHONPATH=tests $(BIN)/python -m faults.faults --signals 500
+
+corpus: export OMP_NUM_THREADS = 1
+corpus: export VIPS_CONCURRENCY = 1
+corpus: $(INSTALLED)
+	@test -n "$(DIR)" || { echo "usage: make corpus DIR=photos"; exit 2; }
+	PYTHONPATH=tests $(BIN)/python -m corpus.corpus $(ARGS) -- $(DIR)
 
 clean:
 	rm -rf .venv demo

@@ -305,6 +305,6 @@ def run(count: int) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--signals", type=int, default=200, help="number of runs for each signal")
+    parser.add_argument("--signals", type=int, default=500, help="number of runs for each signal")
     torch.set_num_threads(1)
     run(parser.parse_args().signals)

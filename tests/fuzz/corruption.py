@@ -1,4 +1,5 @@
-"""Damaged files through the command: one sentence and exit code 1, or a whole result.
+"""Damaged photos, clips and weights through the command: one sentence and exit code 1, or a whole
+result.
 
 `make fuzz` runs thousands of them, the tests a part. The command runs in this process. With --keep,
 a file that crashes the process is left in that folder.
@@ -23,8 +24,10 @@ from pathlib import Path
 
 import torch
 from click.testing import CliRunner
+from PIL import Image
+from support.clips import Probed, make
 from support.models import save_tiny_model
-from support.photos import example_files
+from support.photos import example_files, saved, scene
 from support.t7 import VALUES, integer, storage, string, tensor, thing
 
 from photostyle import photo
@@ -41,6 +44,21 @@ EXTREMES = [
     b"\0\1",
     b"\xff\xff",
 ]
+
+OTHER_PHOTOS = {
+    **dict.fromkeys(("dds", "icns", "ico", "im", "pcx", "qoi", "sgi"), "RGB"),
+    **{"blp": "P", "msp": "1", "spider": "F", "xbm": "1"},
+}
+"""Formats that are only read, and a mode of Pillow that they can store."""
+
+CLIPS = {
+    ".mp4": ["-c:a", "aac"],
+    ".mov": ["-c:v", "prores_ks", "-c:a", "pcm_s16le"],
+    ".mkv": ["-c:v", "ffv1", "-c:a", "flac"],
+    ".webm": ["-c:v", "libvpx-vp9", "-cpu-used", "8", "-c:a", "libopus"],
+    ".avi": ["-c:v", "mpeg4", "-c:a", "libmp3lame"],
+}
+"""Suffixes of clips and options of ffmpeg."""
 
 
 def mutate(data: bytes, others: list[bytes], rng: random.Random) -> bytes:
@@ -86,7 +104,7 @@ class Trial:
         save_tiny_model(Path("model.safetensors"))
         files = example_files()
         Path("good.png").write_bytes(files["plain.png"])
-        self.files = dict(sorted(files.items()))
+        self.files = dict(sorted((files | other_photos() | clips()).items()))
         self.files["model.safetensors"] = Path("model.safetensors").read_bytes()
         self.files["encoder.pth"] = reference_checkpoint()
         self.files["encoder.t7"] = lua_encoder()
@@ -118,8 +136,7 @@ class Trial:
             assert all(line.startswith(("Mode: ", "Note: ")) for line in lines), lines
             assert after, "no output"
             for made in after:
-                if not made.endswith("safetensors"):
-                    assert photo.read(self.folder / made).size[0] > 0
+                self.check_whole(self.folder / made)
                 (self.folder / made).unlink()
         else:
             assert result.exit_code == 1, result.output
@@ -133,10 +150,20 @@ class Trial:
         return "refused" if result.exit_code else "read"
 
     @staticmethod
+    def check_whole(made: Path) -> None:
+        if made.suffix in CLIPS:
+            assert Probed(made).pixels
+        elif made.suffix != ".safetensors":
+            assert photo.read(made).size[0] > 0
+
+    @staticmethod
     def arguments(name: str) -> list[str]:
         if name.endswith(("pth", "t7")):
             encoder = ["weights", "import", "encoder.pth", "--encoder", name, "--arch", "photonas"]
             return [*encoder, "-o", "out.safetensors"]
+        if name.endswith(tuple(CLIPS)):
+            options = ["--device", "cpu", "--model", "model.safetensors", "--preset", "fast"]
+            return ["video", *options, name, "good.png", "-o", "out.mp4"]
         common = ["image", "--device", "cpu", "--still", "--model"]
         if name.endswith("safetensors"):
             return [*common, name, "good.png", "good.png", "-o", "out.png"]
@@ -144,6 +171,25 @@ class Trial:
         pair = [name, "good.png"] if len(name) % 2 else ["good.png", name]
         arguments = [*common, "model.safetensors", *pair, "-o", "out.png"]
         return [word for word in arguments if word != "--still" or "moving" not in name]
+
+
+def other_photos() -> dict[str, bytes]:
+    picture = Image.fromarray(scene(32, 32))
+    return {
+        f"plain.{name}": saved(picture.convert(mode), name.upper()).getvalue()
+        for name, mode in OTHER_PHOTOS.items()
+    }
+
+
+def clips() -> dict[str, bytes]:
+    """Four frames with sound in each container."""
+    sound = ["-f", "lavfi", "-i", "sine=440:duration=0.2"]
+    files = {}
+    for suffix, options in CLIPS.items():
+        path = make(f"clip{suffix}", *options, size="64x48", frames=4, inputs=sound)
+        files[path.name] = path.read_bytes()
+        path.unlink()
+    return files
 
 
 def reference_checkpoint() -> bytes:
@@ -222,7 +268,7 @@ def main(count: int, seed: int, keep: Path | None) -> int:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=3000)
+    parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, help="folder for the files that fail")
     given = parser.parse_args()
