@@ -63,9 +63,12 @@ def by_vips(path: Path, *, lenient: bool = False) -> Display | None:
 
 
 def _srgb_of_vips(image: pyvips.Image) -> Values:
-    """Raises ValueError for numbers that libvips does not scale."""
+    """Raises ValueError for what libvips shows otherwise than as a photo: integers with a sign and
+    the mosaics of raw files."""
     if image.format not in ("uchar", "ushort", "float"):
         raise ValueError(image.format)
+    if image.interpretation == "multiband":
+        raise ValueError("a raw photo")
     colors, alpha = image, None
     if image.hasalpha():
         colors, alpha = image[: image.bands - 1], image[image.bands - 1].numpy()

@@ -46,7 +46,7 @@ EXTREMES = [
 ]
 
 OTHER_PHOTOS = {
-    **dict.fromkeys(("dds", "icns", "ico", "im", "pcx", "qoi", "sgi"), "RGB"),
+    **dict.fromkeys(("dds", "icns", "ico", "pcx", "qoi", "sgi"), "RGB"),
     **{"blp": "P", "msp": "1", "spider": "F", "xbm": "1"},
 }
 """Formats that are only read, and a mode of Pillow that they can store."""
