@@ -34,9 +34,8 @@ run: $(INSTALLED)
 	@test -n "$(CONTENT)" -a -n "$(STYLE)" || { echo "usage: make run CONTENT=a.jpg STYLE=b.jpg"; exit 2; }
 	@$(BIN)/photostyle image $(ARGS) -- "$(CONTENT)" "$(STYLE)"
 
-# One process per core, each with one thread: idle threads must not take time from the others.
+# One process per core, each with one thread.
 test test-all: export OMP_NUM_THREADS = 1
-test test-all: export OMP_WAIT_POLICY = PASSIVE
 PYTEST = $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 test: $(INSTALLED)

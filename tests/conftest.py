@@ -1,6 +1,12 @@
 """Fixtures that the tests of several packages share."""
 
+# ruff: noqa: E402
 from __future__ import annotations
+
+from photostyle.openmp import limit_spinning
+
+# OpenMP reads it when torch is imported, here and in the commands under test.
+limit_spinning()
 
 import signal
 from pathlib import Path

@@ -24,6 +24,7 @@ from photostyle.bench.resolution import Resolution, parse
 from photostyle.bench.scene import scene
 from photostyle.cli import cli
 from photostyle.model.transfer_settings import REFERENCE
+from photostyle.openmp import waiting
 from photostyle.transfer.pipeline import StyleTransfer, stylize
 from photostyle.transfer.style import learn_style
 
@@ -120,6 +121,7 @@ def test_the_command_measures_and_reports(
 
     read = json.loads(report.read_text())
     assert read["machine"]["threads"] == "1"
+    assert read["machine"]["waiting"] == waiting()
     assert read["machine"]["torch"] == torch.__version__
     assert (read["model"], read["runs"], read["working_size"]) == (model, 2, 64)
     small, large = read["measurements"]

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from photostyle import PhotostyleError
+from photostyle import PhotostyleError, openmp
 from photostyle.bench.process import in_fresh_process, peak_memory, run_command
 
 
@@ -69,6 +69,15 @@ def test_a_command_reports_its_time_memory_and_output() -> None:
     assert run.stdout.strip() == b"done"
     assert 0.2 < run.seconds < 10
     assert run.peak_bytes is None or 200e6 < run.peak_bytes < 400e6
+
+
+def test_a_command_decides_itself_how_its_threads_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it does for a user, not as the program that measures it has decided."""
+    monkeypatch.setattr(openmp, "_set_here", {"GOMP_SPINCOUNT"})
+    monkeypatch.setenv("GOMP_SPINCOUNT", "10000")
+    monkeypatch.setenv("KMP_BLOCKTIME", "1")
+    code = "import os; print(*(os.environ.get(n) for n in ('GOMP_SPINCOUNT', 'KMP_BLOCKTIME')))"
+    assert run_command([sys.executable, "-c", code]).stdout.split() == [b"None", b"1"]
 
 
 def test_a_command_that_fails_is_an_error_with_its_last_line() -> None:

@@ -8,10 +8,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from photostyle.bench.process import in_fresh_process
+from photostyle.openmp import waiting
 
 
 def machine(device: str) -> dict[str, str]:
-    """Processor, system, device, threads and versions, by name.
+    """Processor, system, device, threads and how they wait, and versions, by name.
 
     Raises PhotostyleError if the device does not exist.
     """
@@ -31,6 +32,7 @@ def _machine(name: str) -> dict[str, str]:
         "system": f"{platform.system()} {platform.machine()}",
         "device": torch.cuda.get_device_name(device) if on_gpu else device.type,
         "threads": str(torch.get_num_threads()),
+        "waiting": waiting(),
         "photostyle": __version__,
         "torch": torch.__version__,
         "python": platform.python_version(),

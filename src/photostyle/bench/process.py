@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from photostyle.errors import PhotostyleError, is_out_of_memory
+from photostyle.openmp import user_environment
 
 T = TypeVar("T")
 
@@ -73,13 +74,13 @@ class CommandRun(NamedTuple):
 
 def run_command(command: Sequence[str]) -> CommandRun:
     """Run a command in a fresh process; if it fails, raise PhotostyleError with its message."""
-    return in_fresh_process(_run_command, command)
+    return in_fresh_process(_run_command, command, user_environment())
 
 
-def _run_command(command: Sequence[str]) -> CommandRun:
+def _run_command(command: Sequence[str], environment: dict[str, str]) -> CommandRun:
     with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
         start = time.perf_counter()
-        process = subprocess.Popen(command, stdout=stdout, stderr=stderr)
+        process = subprocess.Popen(command, stdout=stdout, stderr=stderr, env=environment)
         # An interrupted parent terminates this process, which must then end the command as well.
         handler = signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
         try:

@@ -21,6 +21,7 @@ import click
 
 from photostyle.cli._quiet import quiet_libraries
 from photostyle.errors import PhotostyleError, is_out_of_memory
+from photostyle.openmp import limit_spinning
 from photostyle.version import __version__
 
 DEBUG = "PHOTOSTYLE_DEBUG"
@@ -46,6 +47,7 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; errors that a user can fix become one sentence, bugs stay exceptions."""
+        limit_spinning()
         try:
             with nullcontext() if _debugging() else quiet_libraries():
                 return super().invoke(ctx)

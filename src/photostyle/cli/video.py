@@ -14,6 +14,7 @@ import click
 from photostyle.allocator import keep_freed_memory
 from photostyle.cli import _options, _progress
 from photostyle.jobs.clip import PRESETS, preview_clip, stylize_clip
+from photostyle.openmp import limit_spinning
 from photostyle.transfer.options import TEMPORALS
 
 option = _options.of(stylize_clip)
@@ -146,8 +147,7 @@ def video(
     if preview and options["frames_dir"]:
         raise click.UsageError("Give either --preview or --frames-dir.")
 
-    # OpenMP reads it when torch is imported: idle threads then leave the cores to ffmpeg.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    limit_spinning(beside_others=True)  # ffmpeg
     keep_freed_memory()
     options["cues"] = list(zip(times, styles, strict=True))
     with _progress.bar(unit="fps") as progress:
