@@ -65,7 +65,7 @@ def by_vips(path: Path, *, lenient: bool = False) -> Display | None:
 def _srgb_of_vips(image: pyvips.Image) -> Values:
     """Raises ValueError for what libvips shows otherwise than as a photo: integers with a sign and
     the mosaics of raw files."""
-    if image.format not in ("uchar", "ushort", "float"):
+    if image.format not in ("uchar", "ushort", "float") and image.interpretation != "labs":
         raise ValueError(image.format)
     if image.interpretation == "multiband":
         raise ValueError("a raw photo")
@@ -93,7 +93,7 @@ def by_magick(path: Path, *, lenient: bool = False) -> Display | None:
         return None
     warnings = [] if lenient else ["-regard-warnings"]
     try:
-        listed = _output([*command("identify"), *warnings, "-ping", "-format", _LISTED, str(path)])
+        listed = _output([*command("identify"), "-ping", "-format", _LISTED, str(path)])
         images = [line.split(maxsplit=5) for line in listed.decode(errors="replace").splitlines()]
         if not images or images[0][0] not in _PHOTOS_OF_MAGICK:
             return None
