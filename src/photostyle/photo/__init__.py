@@ -5,7 +5,8 @@
 - `formats`: the formats and what each of them can store
 - `limits`: the maximum size of a photo
 - `decoder_errors`: the exceptions that mean a damaged file
-- `isobmff`, `jxl`: headers of HEIF, AVIF and JPEG XL files
+- `isobmff`, `jxl`, `png`: the structure of HEIF, AVIF, JPEG XL and PNG files
+- `avif`: AVIF files that Pillow refuses
 - `high_bit_depth`: TIFF, 16-bit PNG and raw files
 - `psd`: Photoshop files
 - `completeness`: whether files are cut off

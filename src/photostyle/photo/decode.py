@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import ExifTags, Image, ImageSequence, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, ImageSequence, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from photostyle.errors import PhotostyleError
-from photostyle.photo import color, high_bit_depth, isobmff, jxl, limits, psd, raster
+from photostyle.photo import avif, color, high_bit_depth, isobmff, jxl, limits, png, psd, raster
 from photostyle.photo.decoder_errors import DECODER_ERRORS
 from photostyle.photo.formats import READABLE
 from photostyle.photo.metadata import (
@@ -128,18 +128,24 @@ def _decode(stream: BinaryIO, suffix: str, still: bool, color_managed: bool) -> 
     header = jxl.read_header(stream) if start.startswith(jxl.MAGIC) else None
     if header:
         limits.check_size(header.width, header.height)
-    stream.seek(0)
-    with Image.open(stream, "r", READABLE) as image:
+    given, large_profile, damage = stream, None, list[str]()
+    if start.startswith(png.MAGIC):
+        stream, large_profile, damage = png.readable(given)
+    with _opened_image(stream) as image:
         limits.check_size(image.width, image.height)
+        if large_profile:
+            image.info["icc_profile"] = large_profile
         format = image.format or "PNG"
         _correct(image)
         frames = 1 if format == "TIFF" else getattr(image, "n_frames", 1)
         if frames > 1 and not still and format in _ANIMATIONS:
             limits.check_size(image.width, image.height, frames)
-            return _decode_animation(image, stream, format)
-        image.decodermaxblock = _BLOCK
+            return _decode_animation(image, given, format, damage)
+        if isinstance(image, ImageFile.ImageFile):
+            image.decodermaxblock = _BLOCK
         image.load()
-        metadata, orientation, notes = _metadata_of(image, stream)
+        metadata, orientation, notes = _metadata_of(image, given)
+        notes += damage
         profile = image.info.get("icc_profile")
         if frames > 1 and format not in _ANIMATIONS:
             notes.append(_several_images("primary" if format == "HEIF" else "first"))
@@ -161,6 +167,24 @@ def _decode(stream: BinaryIO, suffix: str, still: bool, color_managed: bool) -> 
         if not color_managed:
             values = values._replace(profile=None)
         return _to_photo(values, orientation, metadata, format, notes)
+
+
+def _opened_image(stream: BinaryIO) -> Image.Image:
+    """An image of Pillow, or of an AVIF that Pillow refuses."""
+    stream.seek(0)
+    try:
+        image = Image.open(stream, "r", READABLE)
+        if image.format != "HEIF" or not avif.is_avif(
+            stream
+        ):  # which Pillow's plugin cannot decode
+            return image
+    except DECODER_ERRORS:
+        is_avif = False
+        with suppress(ValueError):
+            is_avif = avif.is_avif(stream)
+        if not is_avif:
+            raise
+    return avif.open_image(stream)
 
 
 def _decode_raw(stream: BinaryIO) -> Photo:
@@ -191,10 +215,13 @@ def _decode_high_bit_depth_tiff(stream: BinaryIO, color_managed: bool) -> Photo 
     return _to_photo(values, orientation, metadata, "TIFF", notes)
 
 
-def _decode_animation(image: Image.Image, stream: BinaryIO, format: str) -> Photo:
+def _decode_animation(
+    image: Image.Image, stream: BinaryIO, format: str, damage: list[str]
+) -> Photo:
     """All frames, with the profile, metadata and loop count of the first."""
     loop, profile = image.info.get("loop"), image.info.get("icc_profile")
     metadata, orientation, notes = _metadata_of(image, stream)
+    notes += damage
     photos, durations = [], []
     for number, frame in enumerate(ImageSequence.Iterator(image)):
         if number == 0 and image.info.get("default_image"):

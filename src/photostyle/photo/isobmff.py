@@ -9,6 +9,7 @@ from math import floor
 from typing import BinaryIO
 
 _MAX_META = 1 << 24  # bytes
+_MAX_BRANDS = 1 << 10  # bytes
 
 
 def boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -50,19 +51,76 @@ def outer_boxes(stream: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
         at += length
 
 
+def brands(stream: BinaryIO) -> set[bytes]:
+    """The brands of a file: the formats that it says it is compatible with."""
+    stream.seek(0)
+    for kind, _, length in outer_boxes(stream):
+        data = stream.read(min(max(length, 0), _MAX_BRANDS)) if kind == b"ftyp" else b""
+        return {data[i : i + 4] for i in range(0, len(data), 4) if i != 4}
+    return set()
+
+
 def primary_properties(stream: BinaryIO) -> list[tuple[bytes, bytes]]:
     """Type and content of the properties of the primary image, in their order.
 
     Raises ValueError or struct.error if the file is damaged.
     """
+    meta = _meta(stream)
+    return _properties(meta.get(b"pitm", b""), meta.get(b"iprp", b""))
+
+
+def item_data(stream: BinaryIO, kinds: tuple[bytes, ...]) -> dict[bytes, bytes]:
+    """The data of the first item of each kind, such as b"Exif", or b"mime" for XMP."""
+    meta = _meta(stream)
+    found: dict[bytes, bytes] = {}
+    locations = _locations(meta.get(b"iloc", b""))
+    for box, entry in boxes(meta.get(b"iinf", b"")[6:]):
+        if box == b"infe" and entry[:1] == b"\2":  # the version of all known writers
+            item, kind = struct.unpack_from(">H2x4s", entry, 4)
+            if kind in kinds and kind not in found:
+                parts = []
+                for offset, length in locations.get(item, ()):
+                    stream.seek(offset)
+                    parts.append(stream.read(min(length, _MAX_META)))
+                found[kind] = b"".join(parts)
+    return found
+
+
+def _meta(stream: BinaryIO) -> dict[bytes, bytes]:
+    """The boxes within the box that describes images, by type."""
     for kind, _, length in outer_boxes(stream):
         if kind == b"meta":
-            meta = list(
-                boxes(stream.read(min(length, _MAX_META) if length >= 0 else _MAX_META)[4:])
-            )
-            found = dict(reversed(meta))
-            return _properties(found.get(b"pitm", b""), found.get(b"iprp", b""))
-    return []
+            data = stream.read(min(length, _MAX_META) if length >= 0 else _MAX_META)
+            return dict(reversed(list(boxes(data[4:]))))
+    return {}
+
+
+def _locations(iloc: bytes) -> dict[int, list[tuple[int, int]]]:
+    """Offsets and lengths of the parts of each item that lie in the file itself."""
+    if len(iloc) < 8 or iloc[0] > 1:
+        return {}
+    sizes, count = struct.unpack_from(">HH", iloc, 4)
+    offset_size, length_size, base_size = sizes >> 12, sizes >> 8 & 15, sizes >> 4 & 15
+    index_size = sizes & 15 if iloc[0] else 0
+    at, found = 8, dict[int, list[tuple[int, int]]]()
+
+    def number(size: int) -> int:
+        nonlocal at
+        at += size
+        return int.from_bytes(iloc[at - size : at], "big")
+
+    for _ in range(count):
+        item = number(2)
+        in_file = not (number(2) & 15 if iloc[0] else 0)
+        number(2)
+        base = number(base_size)
+        extents = []
+        for _ in range(number(2)):
+            number(index_size)
+            extents.append((base + number(offset_size), number(length_size)))
+        if in_file:
+            found[item] = extents
+    return found
 
 
 def _properties(pitm: bytes, iprp: bytes) -> list[tuple[bytes, bytes]]:

@@ -33,7 +33,7 @@ MAX_JPEG_XMP = JPEG_SEGMENT - len(XMP_NAME)
 _GAIN_MAP_NAME = b"urn:iso:std:iso:ts:21496:-1\0"
 _SAMSUNG_MOTION = 0x0A30
 _PROFILE_TEXT = re.compile(rb"\s*\S+\s+(\d+)\s+([0-9a-fA-F\s]*)")
-_MAX_TEXT = 1 << 26  # bytes, after decompression
+_MAX_TEXT = 1 << 26  # bytes of all texts of a PNG file, after decompression
 _METRE = 1
 _CENTIMETRE = 2
 
@@ -157,7 +157,7 @@ def _has_samsung_motion(stream: BinaryIO) -> bool:
 
 
 def _in_png(stream: BinaryIO) -> Blocks:
-    found = Blocks()
+    found, room = Blocks(), _MAX_TEXT
     for kind, data in png_chunks(stream):
         if kind == b"eXIf":
             found.exif = data
@@ -166,7 +166,8 @@ def _in_png(stream: BinaryIO) -> Blocks:
             found.dpi = _per_inch(x), _per_inch(y)
         elif kind in (b"tEXt", b"zTXt", b"iTXt"):
             try:
-                keyword, text = _png_text(kind, data)
+                keyword, text = _png_text(kind, data, room)
+                room -= len(text)
                 _add_png_text(found, keyword, text, kind == b"iTXt")
             except (zlib.error, ValueError):
                 found.notes.append("A damaged text of the PNG file was dropped.")
@@ -179,7 +180,8 @@ def _per_inch(per_metre: int) -> float:
     return float(round(dpi)) if round(round(dpi) / 0.0254) == per_metre else dpi
 
 
-def _png_text(kind: bytes, data: bytes) -> tuple[bytes, bytes]:
+def _png_text(kind: bytes, data: bytes, room: int) -> tuple[bytes, bytes]:
+    """Keyword and text; ValueError if the text has more than ``room`` bytes."""
     keyword, _, text = data.partition(b"\0")
     compressed = kind == b"zTXt"
     if kind == b"iTXt":
@@ -189,7 +191,7 @@ def _png_text(kind: bytes, data: bytes) -> tuple[bytes, bytes]:
         text = text[1:]
     if compressed:
         inflate = zlib.decompressobj()
-        text = inflate.decompress(text, _MAX_TEXT)
+        text = inflate.decompress(text, max(1, room))
         if not inflate.eof:
             raise ValueError("a text that is too long or cut off")
     return keyword, text

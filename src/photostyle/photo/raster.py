@@ -99,8 +99,8 @@ def to_upright_rgb(raster: Raster, orientation: int) -> tuple[Pixels, Pixels | N
     alpha: Pixels | None = np.empty(upright, raster.dtype) if raster.alpha else None
     # Views of the results in the order of the file; rotation to the left undoes one to the right.
     inverse = {6: 8, 8: 6}.get(orientation, orientation)
-    stored = _oriented(pixels, inverse)
-    stored_alpha = None if alpha is None else _oriented(alpha, inverse)
+    stored = oriented(pixels, inverse)
+    stored_alpha = None if alpha is None else oriented(alpha, inverse)
     for rows in strips(stored):
         values = raster.rows(rows)
         if stored_alpha is not None:
@@ -165,7 +165,7 @@ def _to_rgb(values: Pixels, raster: Raster) -> Pixels:
     return rgb
 
 
-def _oriented(array: Pixels, orientation: int) -> Pixels:
+def oriented(array: Pixels, orientation: int) -> Pixels:
     """A view of (H, W, ...) rotated and mirrored by an EXIF orientation."""
     if orientation in (5, 7):
         array = array.swapaxes(0, 1)

@@ -1,0 +1,64 @@
+"""AVIF files that Pillow refuses, such as those whose transparency does not tell its size."""
+
+from __future__ import annotations
+
+import struct
+from typing import BinaryIO
+
+import numpy as np
+from PIL import ExifTags, Image
+
+from photostyle.photo import isobmff, limits, raster
+
+_BRANDS = (b"avif", b"avis")
+
+
+def is_avif(stream: BinaryIO) -> bool:
+    """Whether a file says that it is an AVIF, by any of its brands."""
+    return not isobmff.brands(stream).isdisjoint(_BRANDS)
+
+
+def open_image(stream: BinaryIO) -> Image.Image:
+    """The primary image of an AVIF file, with the format and ``info`` that Pillow gives.
+
+    Raises ValueError, struct.error or RuntimeError if the file is damaged, TooLargeError as
+    `photostyle.photo.limits.check_size` does.
+    """
+    from imagecodecs import avif_decode
+
+    properties = isobmff.primary_properties(stream)
+    found = dict(properties)
+    limits.check_size(*struct.unpack_from(">4xII", found.get(b"ispe", b"")))
+    stream.seek(0)
+    values = avif_decode(stream.read(), index=0)
+    if values.dtype != np.uint8:
+        values = (values >> (_bits(found.get(b"av1C", b"")) - 8)).astype(np.uint8)
+    image = Image.fromarray(values[..., 0] if values.shape[-1:] == (1,) else values)
+    image.format = "AVIF"
+    for kind, data in properties:
+        if kind == b"colr" and data[:4] in (b"prof", b"rICC"):
+            image.info["icc_profile"] = data[4:]
+    items = isobmff.item_data(stream, (b"Exif", b"mime"))
+    if block := items.get(b"Exif"):
+        image.info["exif"] = block[4 + int.from_bytes(block[:4], "big") :]
+    if packet := items.get(b"mime"):
+        image.info["xmp"] = packet
+    image.getexif()[ExifTags.Base.Orientation] = _orientation(properties)
+    return image
+
+
+def _bits(av1c: bytes) -> int:
+    """Bits per channel (AV1 Codec ISO Media File Format Binding, 2.3.3)."""
+    flags = av1c[2] if len(av1c) > 2 else 0
+    return (12 if flags & 0x20 else 10) if flags & 0x40 else 8
+
+
+def _orientation(properties: list[tuple[bytes, bytes]]) -> int:
+    """The turns and mirrors of an image as an EXIF orientation."""
+    stored = shown = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    for kind, data in properties:
+        if kind == b"irot":
+            shown = np.rot90(shown, data[0] & 3)
+        elif kind == b"imir":
+            shown = shown[:, ::-1] if data[0] & 1 else shown[::-1]
+    return next(o for o in range(1, 9) if np.array_equal(raster.oriented(stored, o), shown))

@@ -1,0 +1,76 @@
+"""Makes PNG files readable to Pillow, which is stricter than the standard and other programs.
+
+Source: PNG, third edition, 5.3, 11.3.3 and 13.1.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from io import BytesIO
+from typing import BinaryIO, NamedTuple
+
+MAGIC = b"\x89PNG\r\n\x1a\n"
+
+_PIXELS = (b"IDAT", b"fdAT")
+_TEXTS = (b"zTXt", b"iTXt", b"iCCP")  # which may be compressed
+_HARMLESS = 1000
+"""Bytes that zlib, which compresses at most 1 to 1032, expands to no more than Pillow allows."""
+_MAX_PROFILE = 1 << 26  # bytes
+
+
+class PngParts(NamedTuple):
+    """A file for Pillow, a profile that it would refuse for its length, and notes."""
+
+    stream: BinaryIO
+    profile: bytes | None
+    notes: list[str]
+
+
+def readable(stream: BinaryIO) -> PngParts:
+    """The file without ancillary chunks that are damaged or expand to more than Pillow allows.
+
+    Texts are read from the file itself; see `photostyle.photo.metadata_blocks`.
+    """
+    left_out, profile, notes = [], None, []
+    at = len(MAGIC)
+    while True:
+        stream.seek(at)
+        header = stream.read(8)
+        if len(header) < 8:
+            break
+        length, kind = struct.unpack(">I4s", header)
+        end = at + 12 + length
+        is_ancillary = bool(kind[0] & 0x20)
+        if is_ancillary and kind not in _PIXELS:
+            data = stream.read(length + 4)
+            if len(data) < length + 4:
+                break
+            if zlib.crc32(kind + data[:-4]) != int.from_bytes(data[-4:], "big"):
+                left_out.append((at, end))
+                notes.append("A damaged part of the PNG file that holds no pixels was left out.")
+            elif kind in _TEXTS and length > _HARMLESS:
+                left_out.append((at, end))
+                if kind == b"iCCP":
+                    profile = _inflated(data[:-4].partition(b"\0")[2][1:])
+        at = end
+    stream.seek(0)
+    if not left_out:
+        return PngParts(stream, None, [])
+    parts, start = [], 0
+    for begin, end in left_out:
+        stream.seek(start)
+        parts.append(stream.read(begin - start))
+        start = end
+    stream.seek(start)
+    parts.append(stream.read())  # what a last chunk that is cut off has left
+    return PngParts(BytesIO(b"".join(parts)), profile, list(dict.fromkeys(notes)))
+
+
+def _inflated(data: bytes) -> bytes | None:
+    inflate = zlib.decompressobj()
+    try:
+        profile = inflate.decompress(data, _MAX_PROFILE)
+    except zlib.error:
+        return None
+    return profile if inflate.eof else None
