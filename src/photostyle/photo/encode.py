@@ -233,7 +233,7 @@ def _tiff_header(photo: Photo, pixels: Any, start: int) -> bytes:
         (TiffImagePlugin.ICCPROFILE, UNDEFINED, photo.profile),
         (XMP, BYTE, metadata.xmp),
         (IPTC, UNDEFINED, iptc),
-        (RESOURCES, BYTE, metadata.resources),
+        (RESOURCES, BYTE, image_resources.without_iptc(metadata.resources)),
     ):
         if data:
             entries.append(Entry(tag, type, len(data), data))
@@ -251,7 +251,8 @@ def _with_pillow(photo: Photo, format: str, quality: int | None) -> list[Any]:
         if target.profile and photo.profile:
             options["icc_profile"] = photo.profile
         if target.metadata and metadata.exif:
-            options["exif"] = _exif_for_pillow(metadata.exif)
+            block = metadata.exif
+            options["exif"] = _without_orientation(block) if format == "AVIF" else block
         if target.metadata and metadata.xmp:
             options["xmp"] = metadata.xmp
         if metadata.dpi:
@@ -277,8 +278,8 @@ def _with_pillow(photo: Photo, format: str, quality: int | None) -> list[Any]:
     return [stream.getbuffer()]
 
 
-def _exif_for_pillow(block: bytes) -> bytes:
-    """An EXIF block without an orientation, because Pillow encodes others anew for AVIF."""
+def _without_orientation(block: bytes) -> bytes:
+    """An EXIF block without an orientation; Pillow would encode any other anew for AVIF."""
     exif = ExifBlock(block)
     exif.remove([ExifTags.Base.Orientation])
     return exif.tobytes()

@@ -125,7 +125,8 @@ def unsupported_features(photo: Photo, format: str) -> list[str]:
         sentences.append(f"{format} stores no transparency; the background became white.")
     metadata = photo.metadata
     if not target.metadata:
-        if metadata.exif or metadata.xmp or metadata.resources:
+        texts = [text for text in metadata.texts if format != "GIF" or text[0] != "Comment"]
+        if metadata.exif or metadata.xmp or metadata.resources or texts:
             sentences.append(f"{format} stores no metadata; it was left out.")
     else:
         sentences += metadata.left_out(format)

@@ -6,24 +6,22 @@ Information Interchange Model 4.2.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
 IPTC, RESOLUTION, EXIF, XMP = 0x0404, 0x03ED, 0x0422, 0x0424
 
-# Other resources hold the profile and thumbnails, or describe channels and layers.
-_KEPT = (
-    IPTC,
-    RESOLUTION,
-    0x0425,  # digest of IPTC
-    0x040A,  # whether there is a copyright
-    0x040B,  # URL
-    0x041E,  # more URLs
-    0x0408,  # grid and guides
-    0x0BB7,  # name of the clipping path
+# Resources that other fields of Metadata hold, that show the photo as it was, or that describe
+# channels and layers.
+_DROPPED = (
+    *(EXIF, 0x0423, XMP, 0x040F, 0x0411),
+    *(0x0409, 0x040C),  # thumbnails
+    *(0x03E8, 0x03EB, 0x03EE, 0x03EF, 0x0415, 0x0416, 0x0417, 0x041D),  # channels and palettes
+    *(0x0400, 0x0402, 0x042D, 0x0430, 0x0435),  # layers
 )
-_PATHS = range(2000, 2998)
+_POSITIONS = (0x0408, 0x041A, *range(2000, 2998))  # guides, slices and paths
 _UTF8 = b"\x1b%G"
 _TAG = b"\x1c"
 
@@ -37,7 +35,9 @@ _PROPERTIES = {
     80: "dc:creator",
     85: "photoshop:AuthorsPosition",
     90: "photoshop:City",
+    92: "Iptc4xmpCore:Location",
     95: "photoshop:State",
+    100: "Iptc4xmpCore:CountryCode",
     101: "photoshop:Country",
     103: "photoshop:TransmissionReference",
     105: "photoshop:Headline",
@@ -48,7 +48,11 @@ _PROPERTIES = {
     122: "photoshop:CaptionWriter",
 }
 _LISTS = (20, 25, 80)
-_OF_THE_RECORD = (0,)  # its version
+_IDLE = (0, 62, 63)  # version of the record, date and time of scanning
+_DATE, _TIME = 55, 60
+
+
+_MOMENT = re.compile(r"(\d{4})(\d\d)(\d\d)(?:(\d\d)(\d\d)(\d\d)([+-]\d\d)(\d\d))?")
 
 
 class Resource(NamedTuple):
@@ -93,6 +97,11 @@ def of_iptc(iptc: bytes) -> bytes:
     return build([Resource(IPTC, b"\0\0", iptc)]) if iptc else b""
 
 
+def without_iptc(block: bytes) -> bytes:
+    """A block without IPTC metadata, for formats that hold them apart."""
+    return build([r for r in parse(block) if r.number != IPTC])
+
+
 def find(block: bytes, number: int) -> bytes:
     """The data of a resource; empty if it is missing."""
     return next((r.data for r in parse(block) if r.number == number), b"")
@@ -100,15 +109,15 @@ def find(block: bytes, number: int) -> bytes:
 
 def still_true(block: bytes, turned: bool) -> bytes:
     """The resources that remain true for the changed photo, which may have been turned."""
-    return build(
-        [r for r in parse(block) if r.number in _KEPT or (r.number in _PATHS and not turned)]
-    )
+    dropped = (*_DROPPED, *(_POSITIONS if turned else ()))
+    return build([r for r in parse(block) if r.number not in dropped])
 
 
 def as_xmp(block: bytes) -> tuple[dict[str, str | list[str]], bool]:
     """The IPTC metadata as XMP properties by name, and whether these are all of it."""
     found: dict[str, str | list[str]] = {}
     complete, utf8 = True, False
+    moment: dict[int, str] = {}
     for record, dataset, data in _datasets(find(block, IPTC)):
         if (record, dataset) == (1, 90):
             utf8 = data == _UTF8
@@ -121,8 +130,15 @@ def as_xmp(block: bytes) -> tuple[dict[str, str | list[str]], bool]:
                 known.append(text)
             else:
                 found[name] = [text]
-        elif record == 2 and dataset not in _OF_THE_RECORD:
+        elif record == 2 and dataset in (_DATE, _TIME):
+            moment[dataset] = _decoded(data, utf8)
+        elif record == 2 and dataset not in _IDLE:
             complete = False
+    if match := _MOMENT.fullmatch(moment.get(_DATE, "") + moment.get(_TIME, "")):
+        date, time = match[1, 2, 3], match[4, 5, 6, 7, 8]
+        found["photoshop:DateCreated"] = "-".join(date) + (
+            "T{}:{}:{}{}:{}".format(*time) if time[0] else ""
+        )
     return found, complete
 
 

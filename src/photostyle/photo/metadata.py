@@ -80,7 +80,8 @@ class Metadata:
                 block.integers(_Base.ResolutionUnit, _INCH),
             ]
         block.set(entries)
-        return replace(self, exif=block.tobytes())
+        texts = tuple(pair for pair in self.texts if pair[0] != "Software")
+        return replace(self, exif=block.tobytes(), texts=texts)
 
     def for_file(self, format: str, size: tuple[int, int], srgb: bool) -> Metadata:
         """The metadata as a file of a format holds them.
@@ -124,16 +125,12 @@ class Metadata:
         """One sentence for each kind of metadata that files of a format cannot hold."""
         sentences = []
         if format not in _WITH_IPTC and not image_resources.as_xmp(self.resources)[1]:
-            sentences.append(
-                f"{format} stores no IPTC metadata; what XMP has no name for was left out."
-            )
+            sentences.append(f"{format} stores no IPTC; what XMP has no name for was left out.")
         held = set(_XMP_OF_TEXT) if format != "PNG" else {keyword for keyword, _ in self.texts}
         lost = [f'"{k}"' for k, _ in self.texts if k not in held and not _IDLE_TEXT.fullmatch(k)]
         if lost:
             names = ", ".join(dict.fromkeys(lost))
-            sentences.append(
-                f"{format} has no place for the PNG texts {names}; they were left out."
-            )
+            sentences.append(f"{format} has no place for the texts {names}; they were left out.")
         return sentences
 
     def _as_xmp(self, format: str) -> dict[str, str | list[str]]:

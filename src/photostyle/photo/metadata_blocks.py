@@ -33,6 +33,7 @@ MAX_JPEG_XMP = JPEG_SEGMENT - len(XMP_NAME)
 _GAIN_MAP_NAME = b"urn:iso:std:iso:ts:21496:-1\0"
 _SAMSUNG_MOTION = 0x0A30
 _PROFILE_TEXT = re.compile(rb"\s*\S+\s+(\d+)\s+([0-9a-fA-F\s]*)")
+_KEYWORDS = ("Title", "Author", "Description", "Copyright", "Comment")  # also written small
 _MAX_TEXT = 1 << 26  # bytes of all texts of a PNG file, after decompression
 _METRE = 1
 _CENTIMETRE = 2
@@ -203,7 +204,8 @@ def _add_png_text(found: Blocks, keyword: bytes, text: bytes, utf8: bool) -> Non
         found.xmp = text
     elif kind == keyword.lower():
         decoded = text.decode("utf-8" if utf8 else "latin-1", "replace")
-        found.texts.append((keyword.decode("latin-1"), decoded))
+        name = keyword.decode("latin-1")
+        found.texts.append((name.title() if name.title() in _KEYWORDS else name, decoded))
     elif match := _PROFILE_TEXT.match(text):
         profile = bytes.fromhex(match[2].decode())[: int(match[1])]
         if kind in (b"exif", b"app1") and not profile.startswith(XMP_NAME):
