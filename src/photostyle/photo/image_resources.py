@@ -135,10 +135,9 @@ def as_xmp(block: bytes) -> tuple[dict[str, str | list[str]], bool]:
         elif record == 2 and dataset not in _IDLE:
             complete = False
     if match := _MOMENT.fullmatch(moment.get(_DATE, "") + moment.get(_TIME, "")):
-        date, time = match[1, 2, 3], match[4, 5, 6, 7, 8]
-        found["photoshop:DateCreated"] = "-".join(date) + (
-            "T{}:{}:{}{}:{}".format(*time) if time[0] else ""
-        )
+        year, month, day, *time = match.groups()
+        clock = "T{}:{}:{}{}:{}".format(*time) if time[0] else ""
+        found["photoshop:DateCreated"] = f"{year}-{month}-{day}{clock}"
     return found, complete
 
 

@@ -45,9 +45,9 @@ _START_TAG = re.compile(
     rb"<([^\s/<>]+)((?:\s+[^\s=<>]+\s*=\s*(?:\"[^\"]*\"|'[^']*'))*)\s*/?>", re.DOTALL
 )
 _ATTRIBUTE = re.compile(rb"\s+([^\s=]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)')", re.DOTALL)
-_START_OF_RDF = re.compile(rb"<[^\s<>:]+:RDF\b")
+_START_OF_RDF = re.compile(rb"<[^\s<>:/]+:RDF\b")
 _END_OF_RDF = re.compile(rb"</[^\s<>:]+:RDF\s*>")
-_DESCRIPTION = re.compile(rb"<[^\s<>:]+:Description\b")
+_DESCRIPTION = re.compile(rb"<[^\s<>:/]+:Description\b")
 _PADDING = re.compile(rb"[\s\0]+(?=<\?xpacket end)")
 
 # What these name is not in the written file, or shows the photo as it was.
