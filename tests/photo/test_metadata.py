@@ -351,6 +351,12 @@ def test_gain_map_and_motion_clip_without_xmp_are_named() -> None:
     assert "motion clip" in read.notes[0]
 
 
+def test_content_credentials_are_named() -> None:
+    box = b"JP\0\1\0\0\0\1\0\0\0\x30jumb\0\0\0\x28jumdc2pa"
+    for file in (jpeg((0xEB, box)), png((b"caBX", box[8:]))):
+        assert "content credentials" in photo.read(file).notes[0]
+
+
 def test_xmp_that_is_still_true_is_not_changed_by_a_byte() -> None:
     given = packet("xmp:Label='a &gt; b'", "<xmp:Nickname>\n  Käse &amp; Brot</xmp:Nickname>")
     for format in EXIF_FORMATS:
@@ -393,12 +399,23 @@ def test_extended_xmp_is_read() -> None:
     read = photo.read(
         jpeg(xmp_segment(short), part(100, 9999), part(0, 100), part(0, 50, b"0" * 32))
     )
+    assert read.notes == ()
     (root,) = ElementTree.fromstring(read.metadata.xmp)
     first, second = root
     assert first.get("{http://ns.adobe.com/xap/1.0/}Rating") == "4"
     assert not any("Extended" in name for name in first.attrib)
     assert second.get("{ns:p}Author") == "PhilToo"
     assert second[0].text == "Käse"
+
+
+def test_extended_xmp_that_is_cut_off_is_named() -> None:
+    short = packet(f'xmp:Rating="4" xmpNote:HasExtendedXMP="{"A" * 32}"', "", NOTE)
+    head = b"http://ns.adobe.com/xmp/extension/\0" + b"A" * 32 + struct.pack(">II", 999, 0)
+    for segments in ([], [(0xE1, head + packet("")[:90])]):
+        read = photo.read(jpeg(xmp_segment(short), *segments))
+        assert "A part of the XMP metadata is damaged or missing" in read.notes[0]
+        assert b'xmp:Rating="4"' in read.metadata.xmp
+        assert b"HasExtendedXMP" not in read.metadata.xmp
 
 
 def test_long_xmp_is_split_over_segments_of_jpeg() -> None:
@@ -470,6 +487,7 @@ def test_texts_of_png_are_kept_in_png_and_move_to_exif_and_xmp_elsewhere() -> No
         (b"iTXt", b"Title\0\0\0\0\0" + "湖 & Café".encode()),
         (b"tEXt", b"Comment\0seen"),
         (b"tEXt", b"Source\0a camera"),
+        (b"tEXt", b"description\0bell \x07"),
         (b"tEXt", b"date:create\0today"),
     ]
     read = photo.read(png(*texts)).stamped("settings")
@@ -481,6 +499,7 @@ def test_texts_of_png_are_kept_in_png_and_move_to_exif_and_xmp_elsewhere() -> No
         "Title": "湖 & Café",
         "Comment": "seen",
         "Source": "a camera",
+        "Description": "bell \x07",
         "date:create": "today",
     }
     assert photo.unsupported_features(read, "PNG") == []

@@ -172,7 +172,7 @@ def _png_metadata(photo: Photo) -> list[bytes]:
         content = PNG_PROFILE + b"iptc\0\0" + zlib.compress(profile.encode())
         chunks += [_chunk(b"zTXt", content)]
     for keyword, text in metadata.texts:
-        name = keyword.encode("latin-1")
+        name, text = keyword.encode("latin-1"), text.replace("\0", "")
         try:
             chunks += [_chunk(b"tEXt", name + b"\0" + text.encode("latin-1"))]
         except UnicodeEncodeError:

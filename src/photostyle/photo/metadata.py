@@ -194,9 +194,10 @@ def still_true(found: Blocks) -> tuple[Metadata, int, list[str]]:
         block.set([block.integers(_Base.Orientation, 1)] if orientation is not None else [])
         block.remove(_MOVED)
         block.remove_thumbnail()
-    try:
-        if found.extension:
+    if found.extension:
+        with suppress(ValueError):  # the packet still names it, and `xmp.still_true` says so
             packet = xmp.merged(packet, found.extension)
+    try:
         named = xmp.properties(packet).get(xmp.ORIENTATION, "")
         if orientation is None and named.isdecimal():
             orientation = int(named)

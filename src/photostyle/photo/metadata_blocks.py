@@ -30,6 +30,7 @@ EXIF_PREFIX = b"Exif\0\0"
 
 MAX_JPEG_XMP = JPEG_SEGMENT - len(XMP_NAME)
 
+_CREDENTIALS_NOTE = "The content credentials (C2PA) hold only for the original and were dropped."
 _GAIN_MAP_NAME = b"urn:iso:std:iso:ts:21496:-1\0"
 _SAMSUNG_MOTION = 0x0A30
 _PROFILE_TEXT = re.compile(rb"\s*\S+\s+(\d+)\s+([0-9a-fA-F\s]*)")
@@ -122,7 +123,7 @@ def _in_jpeg(image: Image.Image, stream: BinaryIO) -> Blocks:
             found.exif += data[6:]
         elif marker == "APP1" and data.startswith(XMP_NAME):
             found.xmp = data[len(XMP_NAME) :]
-        elif marker == "APP1" and data.startswith(EXTENDED_XMP_NAME):
+        elif marker == "APP1" and data.startswith(EXTENDED_XMP_NAME) and len(data) > 75:
             digest, rest = data[35:67], data[67:]
             (offset,) = struct.unpack_from(">I", rest, 4)
             parts.setdefault(digest, {})[offset] = rest[8:]
@@ -130,6 +131,8 @@ def _in_jpeg(image: Image.Image, stream: BinaryIO) -> Blocks:
             found.resources += data[len(RESOURCES_NAME) :]
         elif marker == "APP2" and data.startswith(_GAIN_MAP_NAME):
             found.notes.append(xmp.GAIN_MAP_NOTE)
+        elif marker == "APP11" and b"jumb" in data[:32] and b"c2pa" in data:
+            found.notes.append(_CREDENTIALS_NOTE)
         elif marker == "COM":
             found.texts.append(("Comment", _text(data)))
     for digest, pieces in parts.items():
@@ -165,6 +168,8 @@ def _in_png(stream: BinaryIO) -> Blocks:
         elif kind == b"pHYs" and len(data) == 9 and data[8] == _METRE:
             x, y = struct.unpack_from(">II", data)
             found.dpi = _per_inch(x), _per_inch(y)
+        elif kind == b"caBX":
+            found.notes.append(_CREDENTIALS_NOTE)
         elif kind in (b"tEXt", b"zTXt", b"iTXt"):
             try:
                 keyword, text = _png_text(kind, data, room)

@@ -17,6 +17,7 @@ from xml.sax.saxutils import escape
 ORIENTATION = "tiff:Orientation"
 GAIN_MAP_NOTE = "The HDR gain map does not fit the new colours and was dropped."
 MOTION_NOTE = "The motion clip in the file was dropped."
+_EXTENSION_NOTE = "A part of the XMP metadata is damaged or missing and was dropped."
 _PARTS_NOTE = "Other pictures in the file, such as a depth map, were dropped."
 
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
@@ -48,6 +49,7 @@ _ATTRIBUTE = re.compile(rb"\s+([^\s=]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)')", re.DO
 _START_OF_RDF = re.compile(rb"<[^\s<>:/]+:RDF\b")
 _END_OF_RDF = re.compile(rb"</[^\s<>:]+:RDF\s*>")
 _DESCRIPTION = re.compile(rb"<[^\s<>:/]+:Description\b")
+_NOT_IN_XML = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _PADDING = re.compile(rb"[\s\0]+(?=<\?xpacket end)")
 
 # What these name is not in the written file, or shows the photo as it was.
@@ -55,10 +57,15 @@ _OLD_PICTURE = "xmp:Thumbnails|GImage:.*"
 _GAIN_MAP = "hdrgm:.*|HDRGainMap:.*|apdi:.*"
 _MOTION = r"\w+:MotionPhoto\w*|\w+:MicroVideo\w*|OpCamera:OLivePhotoVersion|OpCamera:VideoLength"
 _PARTS = "Container:.*|Item:.*|MiCamera:XMPMeta"
-_STALE = re.compile("|".join((ORIENTATION, _OLD_PICTURE, _GAIN_MAP, _MOTION, _PARTS)))
-_NOTES = {_GAIN_MAP: GAIN_MAP_NOTE, _MOTION: MOTION_NOTE, _PARTS: _PARTS_NOTE}
+_EXTENDED = "xmpNote:HasExtendedXMP"  # `merged` removes it
+_STALE = re.compile("|".join((ORIENTATION, _EXTENDED, _OLD_PICTURE, _GAIN_MAP, _MOTION, _PARTS)))
+_NOTES = {
+    _EXTENDED: _EXTENSION_NOTE,
+    _GAIN_MAP: GAIN_MAP_NOTE,
+    _MOTION: MOTION_NOTE,
+    _PARTS: _PARTS_NOTE,
+}
 
-_EXTENDED = "xmpNote:HasExtendedXMP"
 _PACKET = (
     '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
     '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{}">{}</rdf:RDF></x:xmpmeta>'
@@ -139,8 +146,8 @@ def still_true(packet: bytes) -> tuple[bytes, list[str]]:
             raise
         return packet, []
     notes = [_NOTES[kind] for kind in _NOTES if any(re.fullmatch(kind, p.name) for p in found)]
-    if len(notes) > 1 and _PARTS_NOTE in notes:  # the parts are what the other notes say
-        notes.remove(_PARTS_NOTE)
+    if {GAIN_MAP_NOTE, MOTION_NOTE} & set(notes) and _PARTS_NOTE in notes:
+        notes.remove(_PARTS_NOTE)  # the parts are what the other note says
     changes = {p: "1" if p.name == ORIENTATION and p.value else "" for p in found}
     return edited(packet, changes.get), notes
 
@@ -273,12 +280,16 @@ def _parsed(packet: bytes) -> list[Property]:
 def _element(name: str, value: str | list[str]) -> str:
     if isinstance(value, list):
         kind = "Seq" if name == "dc:creator" else "Bag"
-        items = "".join(f"<rdf:li>{escape(item)}</rdf:li>" for item in value)
+        items = "".join(f"<rdf:li>{_escaped(item)}</rdf:li>" for item in value)
         return f"<{name}><rdf:{kind}>{items}</rdf:{kind}></{name}>"
-    text = escape(value)
+    text = _escaped(value)
     if name.startswith("dc:") or name == "exif:UserComment":
         text = f'<rdf:Alt><rdf:li xml:lang="x-default">{text}</rdf:li></rdf:Alt>'
     return f"<{name}>{text}</{name}>"
+
+
+def _escaped(text: str) -> str:
+    return escape(_NOT_IN_XML.sub("", text))
 
 
 def _inserted(packet: bytes, descriptions: bytes) -> bytes:
