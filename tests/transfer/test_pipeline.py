@@ -45,7 +45,7 @@ def transfer(
 def styled(
     photonas: photostyle.Stylizer, content: torch.Tensor, to_style: StyleTransfer
 ) -> torch.Tensor:
-    return match_style(partial(compose, photonas.network), content, to_style, EPSILON)[1]
+    return match_style(partial(compose, photonas.network), content, to_style, EPSILON, 2)[1]
 
 
 @pytest.mark.parametrize("match", ["auto", "regions", "global", "none"])
@@ -121,7 +121,7 @@ def test_a_shot_keeps_its_statistics_and_frames_do_not(
     shot, frames = ShotMoments(), RunningMoments(1.0)
     for content in (shot, frames):
         styled(photonas, DAY, transfer(photonas, style, content))
-    frames.next_frame()
+    frames.next_frame(dark)
     by_shot, by_frame = (
         styled(photonas, dark, transfer(photonas, style, content)).mean()
         for content in (shot, frames)
@@ -134,9 +134,16 @@ def test_a_shot_keeps_its_statistics_and_frames_do_not(
 def test_running_statistics_are_mixed_with_those_before() -> None:
     running = RunningMoments(0.25)
     first, second = (torch.full((1, 2, 3, 3), value) for value in (1.0, 5.0))
-    assert running.moments("skip1", first).mean.tolist() == [[1, 1]]
-    assert running.moments("skip1", second).mean.tolist() == [[1, 1]]  # still the same frame
-    running.next_frame()
-    np.testing.assert_allclose(running.moments("skip1", second).mean, [[2, 2]])
-    running.next_frame()
-    np.testing.assert_allclose(running.moments("skip1", second).mean, [[2.75, 2.75]])
+    for features, mean in ((first, 1), (first, 1), (second, 2), (second, 2.75)):
+        running.next_frame(DAY)
+        np.testing.assert_allclose(running.moments("skip1", features).mean, [[mean, mean]])
+        assert running.moments("skip1", 9 * first).mean[0, 0] == mean  # still the same frame
+
+
+def test_frames_with_more_contrast_replace_the_statistics_of_darker_ones() -> None:
+    """But not the other way round: what fades out is still matched as it was."""
+    running = RunningMoments(0.1)
+    features = (torch.full((1, 2, 3, 3), value) for value in (1.0, 5.0, 1.0))
+    for brightness, mean in ((0.0, 1), (1.0, 5), (0.1, 4.6)):
+        running.next_frame(brightness * DAY)
+        np.testing.assert_allclose(running.moments("skip1", next(features)).mean, [[mean, mean]])

@@ -437,3 +437,28 @@ def test_what_a_mask_excludes_does_not_count(
     counted = stylizer.apply(spoiled, stylizer.learn(spoiled_style), mode=mode, working_size=440)
     same, other = (np.abs(r - whole)[:, :100].mean() for r in (unmasked, counted))
     assert same < 0.1 * other
+
+
+EVEN = {"black": (0, 0, 0), "white": (255, 255, 255), "grey": (128, 128, 128), "red": (200, 30, 30)}
+
+
+@pytest.mark.parametrize("match", MATCHES)
+@pytest.mark.parametrize("color", EVEN.values(), ids=EVEN.keys())
+def test_an_even_photo_stays_as_it_is(
+    photonas: Stylizer, warm: np.ndarray, color: tuple[int, int, int], match: Match
+) -> None:
+    photo = np.full((48, 64, 3), color, np.uint8)
+    result = photonas.apply(photo.copy(), photonas.learn(warm), match=match)
+    np.testing.assert_array_equal(result, photo)
+
+
+@pytest.mark.parametrize("deviation", [0.5, 1, 2, 4, 8, 16])
+def test_noise_does_not_become_a_picture(
+    photonas: Stylizer, warm: np.ndarray, deviation: float
+) -> None:
+    """The gain is bounded, and 1 where there is next to no contrast."""
+    noise = np.random.default_rng(0).normal(60, deviation, (48, 64, 3))
+    photo = (noise / 255).astype(np.float32)
+    result = photonas.apply(photo, photonas.learn(warm))
+    gain = result.std((0, 1)) / photo.std((0, 1))
+    assert (gain < (1.05 if deviation <= 2 else 6)).all()

@@ -229,3 +229,50 @@ def test_invalid_settings_and_read_only_frames_are_refused(photonas: photostyle.
     frame.pixels.flags.writeable = False
     with pytest.raises(PhotostyleError, match="read-only"):
         VideoStylizer(photonas, timeline, temporal="frame")(frame)
+
+
+def stylized(
+    photonas: photostyle.Stylizer, temporal: Temporal, *scenes: npt.NDArray[np.uint8]
+) -> npt.NDArray[np.float64]:
+    """The frames of a clip in evening light, (N, H, W, 3)."""
+    style = photonas.learn(scene(120, 80, seed=1, evening=True))
+    video = VideoStylizer(photonas, StyleTimeline([StyleCue(0, style)]), temporal=temporal)
+    if temporal == "shot":
+        assert len(list(video.analyze_shots(frames_of(*scenes)))) == len(scenes)
+    return np.stack([frame.pixels.astype(float) for frame in video.run(frames_of(*scenes))])
+
+
+@pytest.mark.parametrize("temporal", ["shot", "smooth", "frame"])
+@pytest.mark.parametrize("level", [0, 128, 255])
+def test_even_frames_stay_as_they_are(
+    photonas: photostyle.Stylizer, temporal: Temporal, level: int
+) -> None:
+    even = np.full((64, 96, 3), level, np.uint8)
+    assert (stylized(photonas, temporal, *[even] * 8) == level).all()
+
+
+@pytest.mark.parametrize("temporal", ["shot", "smooth", "frame"])
+@pytest.mark.parametrize(("end", "sign"), [(0, 1), (255, -1)], ids=["black", "white"])
+def test_fades_keep_their_course(
+    photonas: photostyle.Stylizer, temporal: Temporal, end: int, sign: int
+) -> None:
+    picture = scene(96, 64).astype(float)
+    fade = [(end + (picture - end) * n / 19).round().astype(np.uint8) for n in range(20)]
+    for frames in (fade, fade[::-1]):
+        means = stylized(photonas, temporal, *frames).mean((1, 2, 3))
+        if frames is not fade:
+            means = means[::-1]
+        assert means[0] == end
+        assert (sign * np.diff(means) > -1).all()
+
+
+@pytest.mark.parametrize("temporal", ["shot", "smooth", "frame"])
+def test_a_dark_shot_stays_dark_and_steady(
+    photonas: photostyle.Stylizer, temporal: Temporal
+) -> None:
+    rng = np.random.default_rng(0)
+    dark = 0.04 * scene(96, 64)
+    frames = [(dark + rng.normal(0, 0.7, dark.shape)).clip(0).astype(np.uint8) for _ in range(12)]
+    means = stylized(photonas, temporal, *frames).mean((1, 2, 3))
+    assert means.max() < 12
+    assert np.ptp(means) < 0.5

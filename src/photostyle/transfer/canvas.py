@@ -126,12 +126,13 @@ class Canvas:
         for top in range(0, self.height, rows):
             yield top, min(self.height, top + rows)
 
-    def rows(self, top: int, bottom: int) -> Tensor:
-        """Rows of the photo: (3, bottom - top, W), float32 in 0..1."""
+    def rows(self, top: int, bottom: int, left: int = 0, right: int | None = None) -> Tensor:
+        """Rows of the photo, or a part of them: (3, bottom - top, W), float32 in 0..1."""
         if self._tensor is not None:
-            return self._tensor[:, top:bottom].to(self.device, torch.float32).clamp(0, 1)
+            strip = self._tensor[:, top:bottom, left:right]
+            return strip.to(self.device, torch.float32).clamp(0, 1)
         assert self._array is not None
-        part = self._array[top:bottom]
+        part = self._array[top:bottom, left:right]
         if part.dtype != np.uint8:
             part = part.astype(np.float32)
         elif not part.flags.writeable or min(part.strides) < 0:  # torch rejects such arrays

@@ -62,8 +62,8 @@ class ContentMoments:
         """The pixels of a batch (B, C, h, w) over which statistics are computed, photo by photo."""
         return batch
 
-    def next_frame(self) -> None:
-        """The next frame of a clip follows; what is known stays."""
+    def next_frame(self, frame: Tensor) -> None:
+        """A frame of a clip follows, RGB (1, 3, H, W); what is known stays."""
 
     def weights(self, layer: str, features: Tensor) -> Tensor | None:
         """The mask at the size of the features (B, C, h, w) of a layer."""
@@ -90,12 +90,15 @@ class ShotMoments(ContentMoments):
 class RunningMoments(ContentMoments):
     """Statistics of a frame, mixed with those of the frames before it.
 
-    fraction: that of the frame at hand, 0..1; with 1 each frame is on its own.
+    fraction: that of the frame at hand, 0..1; with 1 each frame is on its own. The frames before
+    count only as far as their colours varied as much: a picture that fades in is not matched by
+    the darkness before it.
     """
 
     def __init__(self, fraction: float) -> None:
         super().__init__()
-        self._fraction = fraction
+        self._least = self._fraction = fraction
+        self._variance = 0.0
         self._before: dict[str, Statistic] = {}
 
     def keep(self, name: str, measure: Callable[[], S]) -> S:
@@ -105,9 +108,12 @@ class RunningMoments(ContentMoments):
 
         return super().keep(name, mixed)
 
-    def next_frame(self) -> None:
-        """The next frame of a clip follows; what is known becomes what was before."""
+    def next_frame(self, frame: Tensor) -> None:
+        """A frame of a clip follows, RGB (1, 3, H, W); what is known becomes what was before."""
         self._before, self.known = self.known, {}
+        variance = float(frame.var((2, 3), correction=0).mean())
+        self._fraction = max(self._least, 1 - self._variance / max(variance, 1e-9))
+        self._variance += self._fraction * (variance - self._variance)
 
 
 def resized_mask(mask: Tensor | None, layer: str, features: Tensor) -> Tensor | None:

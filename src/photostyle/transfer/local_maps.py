@@ -37,6 +37,21 @@ EPSILON = 2e-2
 RIDGE = 2e-3
 """The same, under which the photo as a whole is flat and keeps its contrast."""
 
+CONTRAST = 2e-3
+"""Mean variance of the colours of a photo, on 0..1, under which it is nearly even."""
+
+
+def contrast(photo: Tensor, weights: Tensor | None = None) -> Tensor:
+    """How far photos (B, 3, H, W), 0..1, have colours of their own to be matched: (B,), 0..1.
+
+    0 if all pixels are equal, or differ by noise: a map to another contrast would have any gain and
+    show nothing but that noise. weights: as in `Moments.of`. With the mean variance v of the three
+    channels it is 1 - exp(-(v / CONTRAST)^2): a gain that grows as v^(-1/2) is bounded by it.
+    """
+    covariance = Moments.of(photo, weights).covariance
+    variance = covariance.diagonal(dim1=1, dim2=2).mean(1)
+    return -torch.expm1(-((variance / CONTRAST) ** 2))
+
 
 def fit_ratio(height: int, width: int) -> int:
     """How many times smaller than a photo the copy is that its maps are fitted on."""
@@ -156,6 +171,22 @@ class LocalAffineMaps:
     def lerp(self, other: LocalAffineMaps, fraction: float) -> LocalAffineMaps:
         """Linear interpolation with maps for a photo of the same size: 0 is this, 1 the other."""
         return LocalAffineMaps(torch.lerp(self.maps, other.maps, fraction), self.ratio)
+
+    def blend(self, strength: float) -> LocalAffineMaps:
+        """Interpolation between maps that change nothing (strength 0) and these (strength 1)."""
+        if strength == 1:
+            return self
+        identity = self.maps.new_zeros(12, 1, 1)
+        identity[[0, 4, 8]] = 1
+        return LocalAffineMaps(torch.lerp(identity, self.maps, strength), self.ratio)
+
+    def padded(self, top: int, bottom: int, left: int, right: int) -> LocalAffineMaps:
+        """The same maps, repeated around a photo that is larger by so many pixels at each side.
+
+        At the top and the left they are multiples of the ratio.
+        """
+        sides = [-(-pixels // self.ratio) for pixels in (left, right, top, bottom)]
+        return LocalAffineMaps(F.pad(self.maps, sides, mode="replicate"), self.ratio)
 
     def __call__(self, strip: Tensor, top: int) -> Tensor:
         """Rows of the photo, (3, n, W), from row ``top`` on, each pixel through its own map."""

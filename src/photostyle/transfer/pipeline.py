@@ -39,6 +39,7 @@ from photostyle.transfer.local_maps import (
     EPSILON,
     REACH,
     LocalAffineMaps,
+    contrast,
     fit,
     fit_ratio,
     project_to_maps,
@@ -228,14 +229,14 @@ def compose(network: PhotoNet, pixels: Tensor, transfer: StyleTransfer) -> Tenso
 
 
 def match_style(
-    compose: Compose, content: Tensor, transfer: StyleTransfer, epsilon: float
+    compose: Compose, content: Tensor, transfer: StyleTransfer, epsilon: float, ratio: int
 ) -> tuple[Tensor, Tensor]:
     """The content and its result before the roll-off, both as the small copies that maps lead from.
 
     content: RGB (B, 3, H, W), 0..1. epsilon: of the maps, see `photostyle.transfer.local_maps.fit`.
+    ratio: how many times smaller the copies are.
     """
     result = compose(content, transfer)
-    ratio = fit_ratio(*content.shape[2:])
     content, result = (F.avg_pool2d(photo, ratio, ceil_mode=True) for photo in (content, result))
     if not transfer.settings.refine:
         return content, result
@@ -247,20 +248,22 @@ def style_maps(
     content: Tensor,
     transfers: Sequence[tuple[StyleTransfer, float]],
     epsilon: float,
+    ratio: int,
 ) -> LocalAffineMaps:
     """The local maps from RGB (1, 3, H, W), 0..1, to its result in several styles, by weight.
 
-    The weights add up to 1. The results of the styles are blended before the maps are fitted.
+    epsilon, ratio: as in `match_style`. The weights add up to 1. The results of the styles are
+    blended before the maps are fitted.
     """
     matched = [
-        (*match_style(compose, content, transfer, epsilon), weight)
+        (*match_style(compose, content, transfer, epsilon, ratio), weight)
         for transfer, weight in transfers
     ]
     small = matched[0][0]
     result = torch.stack([weight * result for _, result, weight in matched]).sum(0)
     each = [transfer.windows(epsilon) for transfer, _ in transfers]
     windows = [max(sizes) for sizes in zip(*each, strict=True)]
-    return LocalAffineMaps(fit(small, result, *windows), fit_ratio(*content.shape[2:]))
+    return LocalAffineMaps(fit(small, result, *windows), ratio)
 
 
 def stylize(
@@ -274,9 +277,13 @@ def stylize(
     if not transfer.settings.refine:
         return composing(content, transfer)
     ratio = fit_ratio(*content.shape[2:])
-    small, result = match_style(composing, content, transfer, epsilon)
+    small, result = match_style(composing, content, transfer, epsilon, ratio)
     parts = [
-        LocalAffineMaps(fit(copy[None], made[None], *transfer.windows(epsilon)), ratio)(photo, 0)
-        for photo, copy, made in zip(content, small, result, strict=True)
+        LocalAffineMaps(fit(copy[None], made[None], *transfer.windows(epsilon)), ratio).blend(
+            strength
+        )(photo, 0)
+        for photo, copy, made, strength in zip(
+            content, small, result, contrast(small).tolist(), strict=True
+        )
     ]
     return roll_off(torch.stack(parts), content)

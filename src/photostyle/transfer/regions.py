@@ -54,6 +54,15 @@ class Box(NamedTuple):
         """That part of pixels (..., H, W)."""
         return pixels[..., self.top : self.bottom, self.left : self.right]
 
+    def margins(self, height: int, width: int) -> tuple[int, int, int, int]:
+        """What a photo of height x width has outside: at the top, bottom, left and right."""
+        return self.top, height - self.bottom, self.left, width - self.right
+
+    def joined(self, other: Box) -> Box:
+        """The smallest box that contains both."""
+        top, left = min(self.top, other.top), min(self.left, other.left)
+        return Box(top, max(self.bottom, other.bottom), left, max(self.right, other.right))
+
     def within(self, other: Box) -> Box:
         """The same part in the coordinates of a box that contains it."""
         rows, columns = (edge - other.top for edge in self[:2]), (e - other.left for e in self[2:])

@@ -19,10 +19,11 @@ from photostyle.model.checkpoint import Checkpoint
 from photostyle.model.matcher import ANALYSIS_SIZE, Blocks, Matcher, load_matcher
 from photostyle.model.moments import Moments
 from photostyle.model.network import STRIDE, Passthrough
+from photostyle.transfer.bars import Bars, box_mask, find_bars
 from photostyle.transfer.canvas import CPU, Canvas, ImageLike, resized
 from photostyle.transfer.content_moments import ContentMoments
 from photostyle.transfer.correspondence import Correspondence, by_hand, find
-from photostyle.transfer.local_maps import EPSILON, apply_maps, limited
+from photostyle.transfer.local_maps import EPSILON, apply_maps, contrast, fit_ratio, limited
 from photostyle.transfer.options import MATCHES, TILE, WORKING_SIZE, Match, Mode
 from photostyle.transfer.pipeline import StyleTransfer, compose, style_maps
 from photostyle.transfer.regions import RegionMasks
@@ -95,10 +96,15 @@ class Stylizer:
         canvas = Canvas(photo, device=self.device)
         _check_mask(mask, canvas)
         small, ratio = canvas.reduced(STYLE_SIZE)
-        small = self.on_device(small)
         weights, digest = _reduced_mask(mask, small, ratio), self.checkpoint.digest
-        style, _ = learn_style(self.network, small, weights, digest)
         numbers = None if labels is None else _checked_labels(labels, canvas)
+        if self.checkpoint.transfer.refine:
+            bars = find_bars(small)
+            small = bars.crop(small)
+            weights = None if weights is None else bars.crop(weights)
+            numbers = None if numbers is None else bars.crop(numbers)
+        small = self.on_device(small)
+        style, _ = learn_style(self.network, small, weights, digest)
         blocks = self.blocks(small, weights)
         if blocks is not None:
             blocks = Blocks(*(part.half() for part in blocks))
@@ -231,20 +237,26 @@ class Stylizer:
         progress: Callable[[float], None],
     ) -> None:
         """The pipeline on a copy with a long side of ``side`` pixels, its maps on the photo."""
-        content, ratio = canvas.reduced(side)
+        copy, ratio = canvas.reduced(side)
         settings = self.checkpoint.transfer
+        bars = find_bars(copy) if settings.refine else Bars()
+        fit_by = fit_ratio(*copy.shape[2:])
+        picture = bars.picture(copy.shape[2], copy.shape[3], fit_by)
+        content = picture.of(copy)
         composed = 0.5 if ratio > 1 else 0.9  # of the work
 
         def compose_here(pixels: Tensor, transfer: StyleTransfer) -> Tensor:
             return self._compose(pixels, transfer, tile, lambda done: progress(composed * done))
 
         style = options.style
-        mask = _reduced_mask(options.mask, content, ratio)
+        mask, labels = _reduced_mask(options.mask, copy, ratio), options.labels
+        mask = None if mask is None else picture.of(mask)
+        labels = None if labels is None else bars.crop(labels)
         found, regions = self.correspond(
             self.on_device(resized(content, WORKING_SIZE)),
             style,
             options.match,
-            options.labels,
+            labels,
             None if mask is None else resized(mask.to(self.device), WORKING_SIZE),
         )
         if regions is not None:
@@ -257,13 +269,19 @@ class Stylizer:
                 strip = canvas.rows(top, bottom)
                 canvas.put(top, limited(result[0, :, top:bottom], strip, options.only, top))
             return
-        maps = style_maps(compose_here, content, [(transfer, 1.0)], EPSILON).enlarged(ratio)
+        maps = style_maps(compose_here, content, [(transfer, 1.0)], EPSILON, fit_by)
+        maps = maps.blend(float(contrast(content, mask)))
+        only = options.only
+        if any(bars):
+            maps = maps.padded(*picture.margins(*copy.shape[2:]))
+            shown = box_mask(bars.exact_picture(canvas, ratio), canvas.height, canvas.width)
+            only = shown if only is None else np.where(shown, only, np.zeros_like(only))
         progress(composed)
         apply_maps(
             canvas,
-            maps,
+            maps.enlarged(ratio),
             soft=settings.refine,
-            only=options.only,
+            only=only,
             progress=lambda done: progress(composed + (1 - composed) * done),
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -14,11 +15,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from photostyle.errors import PhotostyleError
+from photostyle.transfer.bars import Bars, box_mask, find_bars
 from photostyle.transfer.canvas import Canvas
 from photostyle.transfer.content_moments import ContentMoments, RunningMoments, ShotMoments
-from photostyle.transfer.local_maps import LocalAffineMaps, apply_maps
+from photostyle.transfer.local_maps import LocalAffineMaps, apply_maps, contrast, fit_ratio
 from photostyle.transfer.options import TEMPORALS, VIDEO_WORKING_SIZE, Match, Temporal
 from photostyle.transfer.pipeline import StyleTransfer, compose, match_style, style_maps
+from photostyle.transfer.regions import Box
 from photostyle.transfer.style import Style
 from photostyle.transfer.stylizer import (
     Stylizer,
@@ -35,6 +38,9 @@ POOLED = 12
 
 STEP = 6
 """In a shot the network sees every STEPth frame; maps of those between are interpolated."""
+
+SAMPLE = 1 << 12
+"""Number of pixels of a frame, roughly, by which its contrast is measured."""
 
 PACE = 0.1
 """Fraction of each frame in the running statistics of "smooth"."""
@@ -133,6 +139,7 @@ class VideoStylizer:
         self.match, self.strength, self.working_size = match, strength, working_size
         self.cuts: list[int] = []
         self._transfers: dict[tuple[int, int], StyleTransfer] = {}
+        self._pictures: defaultdict[int, _Picture] = defaultdict(_Picture)
         self._cut_detector = _CutDetector()
         self._shot = 0
 
@@ -150,6 +157,7 @@ class VideoStylizer:
                 self._pool(sample, first, last)
                 self.cuts.append(frame.number)
                 sample = _Sample()
+            self._pictures[len(self.cuts)].add(small)
             if not len(sample):
                 first = frame.time
             last = frame.time
@@ -208,12 +216,14 @@ class VideoStylizer:
     ) -> Iterator[AnyFrame]:
         """Apply maps from ``before`` (of the frame before) to ``after`` (of the last of frames)."""
         after = after or self._maps(frames[-1])
-        soft = self.stylizer.checkpoint.transfer.refine
+        soft, picture = self.stylizer.checkpoint.transfer.refine, self._pictures[self._shot]
         for number, frame in enumerate(frames, 1):
             maps = before.lerp(after, number / len(frames)) if before else after
             if not frame.pixels.flags.writeable:
                 raise PhotostyleError("Frames are stylized in place; their pixels are read-only.")
-            apply_maps(self._canvas(frame), maps, soft)
+            canvas = self._canvas(frame)
+            box, only = picture.within(canvas)
+            apply_maps(canvas, maps.blend(_contrast(frame, box)), soft, only)
             yield frame
 
     @torch.inference_mode()
@@ -222,20 +232,26 @@ class VideoStylizer:
         small, ratio = self._canvas(frame).reduced(self.working_size)
         if self.temporal == "shot":
             self._shot = sum(cut <= frame.number for cut in self.cuts)
-        elif self._cut_detector.is_cut(small):
-            self._shot += 1
-            self._transfers.clear()
+        else:
+            if self._cut_detector.is_cut(small):
+                self._shot += 1
+                self._transfers.clear()
+            self._pictures[self._shot].add(small)
+        size = small.shape[2:]
+        box = self._pictures[self._shot].bars.picture(size[0], size[1], fit_ratio(*size))
+        small = box.of(small)
         blocks = None if self.match in ("global", "none") else self.stylizer.blocks(small)
         transfers = [
             (self._transfer(cue, small), weight) for cue, weight in self.timeline.at(frame.time)
         ]
         for transfer, _ in transfers:
-            transfer.content.next_frame()
+            transfer.content.next_frame(small)
             if blocks is not None and transfer.correspondence.clusters is not None:
                 transfer.content.regions = transfer.correspondence.regions(
                     blocks, small, *small.shape[2:]
                 )
-        return style_maps(self._compose, small, transfers, VIDEO_EPSILON).enlarged(ratio)
+        maps = style_maps(self._compose, small, transfers, VIDEO_EPSILON, fit_ratio(*size))
+        return maps.padded(*box.margins(*size)).enlarged(ratio)
 
     def _compose(self, pixels: Tensor, transfer: StyleTransfer) -> Tensor:
         return compose(self.stylizer.network, self.stylizer.on_device(pixels), transfer)
@@ -255,10 +271,12 @@ class VideoStylizer:
 
     def _pool(self, sample: _Sample, first: float, last: float) -> None:
         """Take the statistics of a shot, from first to last second, for each style in it."""
-        frames = self.stylizer.on_device(sample.frames())
+        frames = sample.frames()
+        size = frames.shape[2:]
+        frames = self.stylizer.on_device(self._pictures[len(self.cuts)].bars.crop(frames))
         for cue in self.timeline.between(first, last):
             transfer = self._new_transfer(cue, ShotMoments(), frames)
-            match_style(self._compose, frames, transfer, VIDEO_EPSILON)
+            match_style(self._compose, frames, transfer, VIDEO_EPSILON, fit_ratio(*size))
             self._transfers[len(self.cuts), cue] = transfer
 
     def _new_transfer(self, cue: int, content: ContentMoments, frames: Tensor) -> StyleTransfer:
@@ -294,6 +312,44 @@ class _Sample:
     def frames(self) -> Tensor:
         """(K, 3, h, w), 0..1."""
         return torch.cat(self._kept).float() / 255
+
+
+class _Picture:
+    """What a shot shows within black bars.
+
+    bars: those of all frames so far.
+    """
+
+    def __init__(self) -> None:
+        self.bars = Bars()
+        self._brightest: Tensor | None = None
+        self._box: Box | None = None
+        self._mask: npt.NDArray[np.uint8] | None = None
+
+    def add(self, small: Tensor) -> None:
+        """Learn of a frame (1, 3, h, w)."""
+        if self._brightest is not None:
+            small = torch.maximum(small, self._brightest)
+        self._brightest, self.bars = small, find_bars(small)
+
+    def within(self, canvas: Canvas) -> tuple[Box, npt.NDArray[np.uint8] | None]:
+        """What is known of the picture of a frame, and its mask, 255 inside; None for all of it."""
+        whole = Box(0, canvas.height, 0, canvas.width)
+        if not any(self.bars):
+            return whole, None
+        assert self._brightest is not None
+        box = self.bars.exact_picture(canvas, canvas.ratio(max(self._brightest.shape[2:])))
+        box = box if self._box is None else box.joined(self._box)
+        if box != self._box:
+            self._box, self._mask = box, box_mask(box, canvas.height, canvas.width)
+        return box, self._mask
+
+
+def _contrast(frame: Frame, box: Box) -> float:
+    """The contrast of the picture of a frame, by a sample of its pixels."""
+    step = max(1, math.isqrt((box.bottom - box.top) * (box.right - box.left) // SAMPLE))
+    pixels = frame.pixels[box.top : box.bottom : step, box.left : box.right : step]
+    return float(contrast(Canvas(pixels).rows(0, len(pixels))[None]))
 
 
 class _CutDetector:
