@@ -18,9 +18,12 @@ import photostyle
 from photostyle import PhotostyleError
 from photostyle.cli import cli
 from photostyle.evaluation import grades
+from photostyle.lut import Lut
 from photostyle.model.vgg import VGGFeatures
 from photostyle.training import losses, trainer
 from photostyle.training.data import Photos, random_crop
+from photostyle.training.recipe import Recipe
+from photostyle.training.trainer import make_batch
 
 WIDTHS = (4, 4, 5, 6, 6)
 
@@ -156,6 +159,18 @@ def test_palette_ignores_positions() -> None:
 def test_clipping_by_hand() -> None:
     result = torch.tensor([-0.09, 0.5, 1.09, 0.7]).view(1, 1, 2, 2)
     assert losses.clipping(result).item() == pytest.approx((0.1 + 0.1) / 4, abs=1e-6)
+
+
+def test_graded_pairs_have_the_grade_of_a_lut(shard: Path) -> None:
+    """Half of the grades are LUTs: here one that turns everything to one colour."""
+    flat = Lut(np.full((2, 2, 2, 3), 0.25), np.zeros(3), np.ones(3))
+    recipe = Recipe("", WIDTHS, batch=8, size=32, identity=0, regional=0, opposite=1)
+    batch = make_batch(Photos([shard]), recipe, 0, [flat])
+    assert batch.target is not None
+    even = [bool((photo == 0.25).all()) for photo in batch.target]
+    assert even == [bool((photo == 0.25).all()) for photo in batch.style]
+    assert 0 < sum(even) < 8
+    assert all(photo.std() > 0.01 for photo in batch.content)
 
 
 def test_vgg_widths_come_from_the_file(teacher: Path) -> None:

@@ -33,6 +33,17 @@ _option = _options.of(run.train)
 @_option("--batch", type=click.IntRange(1), help="Number of photo pairs in each step.")
 @_option("--size", type=click.IntRange(64), metavar="PIXELS", help="Side of the crops.")
 @_option("--learning-rate", type=click.FloatRange(0, min_open=True), help="Peak learning rate.")
+@_option(
+    "--match",
+    type=click.Choice(["auto", "global"]),
+    help="Match colours by region or by look, or those of whole photos.",
+)
+@_option(
+    "--looks",
+    type=FILE,
+    metavar="FOLDER",
+    help="Also train on the looks in the .cube files of this folder.",
+)
 @_option("--seed", type=click.IntRange(0), help="Seed of all random choices.")
 @_option(
     "--vgg",

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from photostyle.model.matcher import Matcher
 from photostyle.model.network import PhotoNet
 from photostyle.model.transfer_settings import TransferSettings
 from photostyle.training import losses
+from photostyle.training.losses import Regions
+from photostyle.transfer.content_moments import ContentMoments
+from photostyle.transfer.correspondence import find_each
 from photostyle.transfer.pipeline import StyleTransfer, stylize
 from photostyle.transfer.style import Style, learn_style
 
@@ -19,25 +23,52 @@ class Outcome:
     """The outputs of a network for a batch of content and style photos.
 
     style: learned from the style photos. reconstruction: of the style photos, RGB (B, 3, H, W).
-    result: the stylized content photos, RGB (B, 3, H, W), not clamped.
+    result: the stylized content photos, RGB (B, 3, H, W), not clamped. regions: those that a
+    matcher found, if there was one.
     """
 
     style: Style
     reconstruction: Tensor
     result: Tensor
+    regions: Regions | None = None
 
     @classmethod
     def of(
-        cls, network: PhotoNet, content: Tensor, style: Tensor, settings: TransferSettings
+        cls,
+        network: PhotoNet,
+        content: Tensor,
+        style: Tensor,
+        settings: TransferSettings,
+        matcher: Matcher | None = None,
     ) -> Outcome:
-        """Run a network on content and style photos, both RGB (B, 3, H, W), 0..1."""
+        """Run a network on content and style photos, both RGB (B, 3, H, W), 0..1.
+
+        matcher: finds their regions and looks, as for users; H and W must then be multiples of 16.
+        """
         learned, reconstruction = learn_style(network, style)
-        result = stylize(network, content, StyleTransfer(learned, settings))
-        return cls(learned, reconstruction, result)
+        if matcher is None:
+            result = stylize(network, content, StyleTransfer(learned, settings))
+            return cls(learned, reconstruction, result)
+        with torch.no_grad():
+            learned = replace(learned, blocks=matcher.blocks(style))
+        found, masks = find_each(matcher, content, learned)
+        statistics = ContentMoments(regions=masks)
+        result = stylize(
+            network,
+            content,
+            StyleTransfer(learned, settings, content=statistics, correspondence=found),
+        )
+        assert found.style_masks is not None
+        weights = found.trust * (1 - found.same_scene[:, None])
+        return cls(
+            learned, reconstruction, result, Regions(masks.masks, found.style_masks, weights)
+        )
 
     def detach(self) -> Outcome:
         """The same without gradients, for use as a teacher's outcome."""
-        return Outcome(self.style.detach(), self.reconstruction.detach(), self.result.detach())
+        return Outcome(
+            self.style.detach(), self.reconstruction.detach(), self.result.detach(), self.regions
+        )
 
 
 def distillation(student: Outcome, teacher: Outcome, layers: tuple[str, ...]) -> dict[str, Tensor]:

@@ -16,6 +16,7 @@ from torch import Tensor
 from photostyle.evaluation import metrics
 from photostyle.model.architecture import PHOTONET, Architecture
 from photostyle.model.checkpoint import Checkpoint
+from photostyle.model.matcher import Matcher
 from photostyle.model.network import PhotoNet
 from photostyle.model.transfer_settings import TransferSettings
 from photostyle.model.vgg import VGGFeatures
@@ -63,7 +64,8 @@ class Evaluator:
 
     pairs: batches of one pair each, with sides that are multiples of 16. reference: the teacher;
     None for the supernet's largest network. vgg: VGG-19 for the paper's score, otherwise None.
-    latency_size: side of the timed photos in pixels. Within ``supernet.shared_encodings()`` the
+    latency_size: side of the timed photos in pixels. matcher: finds regions and looks, None for a
+    transfer of whole photos. Within ``supernet.shared_encodings()`` the
     pairs are encoded once for all candidates, which share the encoder.
     """
 
@@ -76,8 +78,10 @@ class Evaluator:
         reference: Checkpoint | None = None,
         vgg: VGGFeatures | None = None,
         latency_size: int = 192,
+        matcher: Matcher | None = None,
     ):
         self.supernet, self.settings, self.vgg = supernet, settings, vgg
+        self.matcher = matcher
         self.device = next(supernet.parameters()).device
         self.pairs = [pair.to(self.device) for pair in pairs]
         self.teacher = reference or Checkpoint(supernet.extract(PHOTONET), settings)
@@ -139,6 +143,6 @@ class Evaluator:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
-    @staticmethod
-    def _result(network: PhotoNet, settings: TransferSettings, pair: Batch) -> Tensor:
-        return Outcome.of(network, pair.content, pair.style, settings).result.clamp(0, 1)
+    def _result(self, network: PhotoNet, settings: TransferSettings, pair: Batch) -> Tensor:
+        outcome = Outcome.of(network, pair.content, pair.style, settings, self.matcher)
+        return outcome.result.clamp(0, 1)

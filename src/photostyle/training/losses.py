@@ -7,6 +7,7 @@ the batch.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -40,10 +41,41 @@ def feature(result: Sequence[Tensor], target: Sequence[Tensor]) -> Tensor:
     return torch.stack(terms).mean()
 
 
-def style(result: Sequence[Tensor], style: Sequence[Tensor]) -> Tensor:
-    """Relative distance of means and covariances (`moments`), averaged over levels, in [0, 1]."""
-    terms = [moments(Moments.of(f), Moments.of(s)) for f, s in zip(result, style, strict=True)]
+class Regions(NamedTuple):
+    """Regions that contents and styles have in common.
+
+    content, style: (B, K, h, w), soft masks of any size. weights: (B, K), 0..1, of the regions.
+    """
+
+    content: Tensor
+    style: Tensor
+    weights: Tensor
+
+
+def style(
+    result: Sequence[Tensor], style: Sequence[Tensor], regions: Regions | None = None
+) -> Tensor:
+    """Relative distance of means and covariances (`moments`), averaged over levels, in [0, 1].
+
+    With regions those of each region are compared, and a region counts by its weight and its
+    fraction of the content.
+    """
+    if regions is None:
+        terms = [moments(Moments.of(f), Moments.of(s)) for f, s in zip(result, style, strict=True)]
+        return torch.stack(terms).mean()
+    counts = regions.weights.to(regions.content) * regions.content.mean((2, 3))
+    terms = []
+    for ours, theirs in zip(result, style, strict=True):
+        a, b = _by_region(ours, regions.content), _by_region(theirs, regions.style)
+        distances = (_distance(a.mean, b.mean) + _distance(a.covariance, b.covariance)) / 2
+        terms.append((counts.flatten().to(distances) * distances).sum() / len(ours))
     return torch.stack(terms).mean()
+
+
+def _by_region(features: Tensor, masks: Tensor) -> Moments:
+    """The moments (B K, ...) of features (B, C, H, W) in each region of masks (B, K, h, w)."""
+    masks = F.interpolate(masks.to(features), features.shape[2:], mode="bilinear", antialias=True)
+    return Moments.of(features.repeat_interleave(masks.shape[1], 0), masks.flatten(0, 1)[:, None])
 
 
 def moments(a: Moments, b: Moments) -> Tensor:
@@ -52,12 +84,13 @@ def moments(a: Moments, b: Moments) -> Tensor:
     It is the mean of |mu_a - mu_b| / (|mu_a| + |mu_b|) and of the same ratio for the covariances in
     the Frobenius norm.
     """
-    return (_relative(a.mean, b.mean) + _relative(a.covariance, b.covariance)) / 2
+    return (_distance(a.mean, b.mean) + _distance(a.covariance, b.covariance)).mean() / 2
 
 
-def _relative(a: Tensor, b: Tensor) -> Tensor:
+def _distance(a: Tensor, b: Tensor) -> Tensor:
+    """|a - b| / (|a| + |b|) for each of a batch, (B,)."""
     a, b = a.flatten(1), b.flatten(1)
-    return ((a - b).norm(dim=1) / (a.norm(dim=1) + b.norm(dim=1) + 1e-6)).mean()
+    return (a - b).norm(dim=1) / (a.norm(dim=1) + b.norm(dim=1) + 1e-6)
 
 
 def palette(result: Tensor, style: Tensor) -> Tensor:

@@ -22,9 +22,12 @@ class Recipe:
     unpaired_every: one in this many steps uses pairs of different photos, the others graded pairs.
     identity: fraction of graded pairs whose content and style are the same photo. regional:
     fraction of the other graded pairs in which two regions, separated by colour, have different
-    grades. averaging: decay of the exponential moving average of the weights. supernet: also train
-    all smaller networks, see `photostyle.training.supernet`. start, distil: the initial weights and
-    the network to learn from, as identified by `photostyle.model.checkpoint.identify`; may be "".
+    grades. opposite: fraction of graded pairs whose crops lie at opposite ends of the photo. luts:
+    number of LUTs, which are half of the grades if there are any. matcher: as identified by
+    `photostyle.model.checkpoint.identify`, which finds regions and looks; "" for none. averaging:
+    decay of the exponential moving average of the weights. supernet: also train all smaller
+    networks, see `photostyle.training.supernet`. start, distil: the initial weights and the network
+    to learn from, as identified by `photostyle.model.checkpoint.identify`; may be "".
     """
 
     architecture: str
@@ -38,6 +41,9 @@ class Recipe:
     unpaired_every: int = 2
     identity: float = 0.25
     regional: float = 0.35
+    opposite: float = 0.5
+    luts: int = 0
+    matcher: str = ""
     averaging: float = 0.997
     supernet: bool = False
     start: str = ""
@@ -87,13 +93,14 @@ def _schedule(progress: float) -> float:
 class SearchSettings:
     """Everything that decides the result of a search, except the machine's speed.
 
-    supernet, reference: as identified by `photostyle.model.checkpoint.identify`. photos: number of
+    supernet, reference, matcher: as of `photostyle.model.checkpoint.identify`. photos: number of
     photos. pairs: photo pairs per candidate; size: their side in pixels. latency_size: side of the
     timed photos in pixels. population: size of the evolutionary sampler's population.
     """
 
     supernet: str
     reference: str
+    matcher: str
     photos: int
     score: Score = "pareto"
     pairs: int = 12

@@ -38,6 +38,8 @@ def train(
     size: int = Recipe.size,
     learning_rate: float = Recipe.learning_rate,
     seed: int = Recipe.seed,
+    match: Literal["auto", "global"] = "auto",
+    looks: Path | None = None,
     vgg: Path | None = None,
     guide: Path | None = None,
     start: str | None = None,
@@ -52,9 +54,11 @@ def train(
 
     arch: name or string of the architecture; ignored with ``supernet``, which trains PHOTONET and
     all smaller networks. widths: channels of the five levels, separated by commas. batch: pairs of
-    photos in each step. size: side of the crops in pixels. learning_rate: its peak. vgg: VGG-19
-    weights for the losses, None for torchvision's. guide: VGG-19 weights for the losses of the
-    encoder and of graded pairs, None for ``vgg``. start: weights to start from; distil: network to
+    photos in each step. size: side of the crops in pixels, a multiple of 16. learning_rate: its
+    peak. match: how colours are matched; "auto" by region or by look, as for users. looks: folder
+    of `.cube` files, None for random grades alone. vgg: VGG-19 weights for the losses, None for
+    torchvision's. guide: VGG-19 weights for the losses of the encoder and of graded pairs, None for
+    ``vgg``. start: weights to start from; distil: network to
     learn from; both are bundled names or files. device: as in `photostyle.load`. checkpoint_every:
     seconds between checkpoints. progress: a `Progress`, called after each step with the mean losses
     as the detail.
@@ -62,7 +66,8 @@ def train(
     Raises PhotostyleError if an option is invalid, photos or weights are unreadable, ``output``
     holds a run with other options, or training diverges.
     """
-    from photostyle.model.checkpoint import identify, load
+    from photostyle.model.checkpoint import bundled_matcher, identify, load
+    from photostyle.model.matcher import load_matcher
     from photostyle.model.vgg import VGGFeatures
     from photostyle.training.data import Photos
     from photostyle.training.supernet import load_start
@@ -72,7 +77,11 @@ def train(
 
     if supernet and distil:
         raise PhotostyleError("A supernet learns from photos alone; omit --distil.")
+    if size % 16:
+        raise PhotostyleError(f"The size of the crops must be a multiple of 16, not {size}.")
     architecture = PHOTONET if supernet else find_architecture(arch)
+    luts = _read_luts(looks) if looks else []
+    matcher = load_matcher().requires_grad_(False) if match == "auto" else None
     recipe = Recipe(
         architecture=str(architecture),
         widths=parse_widths(widths),
@@ -82,6 +91,8 @@ def train(
         size=size,
         learning_rate=learning_rate,
         seed=seed,
+        luts=len(luts),
+        matcher=identify(bundled_matcher()) if matcher else "",
         supernet=supernet,
         start=identify(start) if start else "",
         distil=identify(distil) if distil else "",
@@ -91,9 +102,9 @@ def train(
     )
     features = VGGFeatures.load(vgg)
     guide_features = VGGFeatures.load(guide) if guide else features
-    loss = Loss(recipe, features, guide_features, load(distil) if distil else None)
+    loss = Loss(recipe, features, guide_features, load(distil) if distil else None, matcher)
     kind = SupernetTrainer if supernet else Trainer
-    trainer = kind(output, recipe, Photos(photos), loss, choose_device(device), network)
+    trainer = kind(output, recipe, Photos(photos), loss, choose_device(device), network, luts)
     _make_folder(output)
     trainer.resume()
     trainer.train(progress, checkpoint_every)
@@ -274,7 +285,8 @@ def search(
         import optuna  # noqa: F401
     import torch
 
-    from photostyle.model.checkpoint import identify, load
+    from photostyle.model.checkpoint import bundled_matcher, identify, load
+    from photostyle.model.matcher import load_matcher
     from photostyle.model.vgg import VGGFeatures
     from photostyle.training.data import Photos
     from photostyle.training.evaluator import Evaluator, make_pairs
@@ -293,6 +305,7 @@ def search(
     settings = SearchSettings(
         supernet=identify(supernet),
         reference=identify(reference) if reference else "",
+        matcher=identify(bundled_matcher()),
         photos=len(collection),
         score=score,
         pairs=pairs,
@@ -310,6 +323,7 @@ def search(
         reference=load(reference) if reference else None,
         vgg=VGGFeatures.load(vgg).to(torch_device) if score == "paper" else None,
         latency_size=latency_size,
+        matcher=load_matcher().to(torch_device),
     )
     try:
         trials.run(evaluator, candidates, progress, chosen)

@@ -7,19 +7,24 @@ never stopped.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from photostyle.evaluation import grades
+from photostyle.evaluation.graded_pairs import crop_pair
+from photostyle.evaluation.options import Crops
 from photostyle.jobs.progress import Progress
+from photostyle.lut import Lut
 from photostyle.model.architecture import Architecture
 from photostyle.model.checkpoint import Checkpoint, save
+from photostyle.model.matcher import Matcher
 from photostyle.model.network import PhotoNet, conv, pad
 from photostyle.model.vgg import VGGFeatures
 from photostyle.photo.contact_sheet import save_sheet
@@ -28,8 +33,6 @@ from photostyle.training.data import Photos, random_crop
 from photostyle.training.distillation import Outcome, distillation
 from photostyle.training.recipe import Recipe
 from photostyle.training.run_folder import RunFolder, diverged
-from photostyle.transfer.pipeline import StyleTransfer, stylize
-from photostyle.transfer.style import learn_style
 
 LOG_EVERY, SHEET_EVERY = 20, 500
 """Number of steps between log lines and between sample sheets."""
@@ -73,8 +76,11 @@ class Weights:
 WEIGHTS = Weights()
 
 
-def make_batch(photos: Photos, recipe: Recipe, step: int) -> Batch:
-    """The photos of a step, which depend only on the recipe's seed and the step's number."""
+def make_batch(photos: Photos, recipe: Recipe, step: int, luts: Sequence[Lut] = ()) -> Batch:
+    """The photos of a step, which depend only on the recipe's seed and the step's number.
+
+    luts: grades to draw from, beside random ones.
+    """
     rng = np.random.default_rng([recipe.seed, step])
     if step % recipe.unpaired_every == recipe.unpaired_every - 1:
         pair = (
@@ -86,16 +92,37 @@ def make_batch(photos: Photos, recipe: Recipe, step: int) -> Batch:
     rows = []
     for _ in range(recipe.batch):
         photo = photos.random(rng)
-        a = random_crop(photo, recipe.size, rng, 0.5)
+        a, b = _crops(photo, recipe, rng)
         p = grades.sample(rng)
         if rng.uniform() < recipe.identity:
             rows.append((p(a), p(a), p(a)))
             continue
-        b = random_crop(photo, recipe.size, rng, 0.5)
-        regional = rng.uniform() < recipe.regional
-        q = grades.sample_regional(rng, a) if regional else grades.sample(rng)
+        q = _grade(rng, a, recipe, luts)
         rows.append((p(a), q(b), q(a)))
     return Batch(*(torch.stack(crops) for crops in zip(*rows, strict=True)))
+
+
+def _crops(photo: Image.Image, recipe: Recipe, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Two crops of a photo, anywhere or at opposite ends."""
+    if rng.uniform() < recipe.opposite:
+        crops: Crops = "near" if rng.uniform() < 0.5 else "far"
+        ends = (Image.fromarray(end) for end in crop_pair(np.asarray(photo), rng, crops))
+        a, b = (random_crop(end, recipe.size, rng, 0.8) for end in ends)
+    else:
+        a, b = (random_crop(photo, recipe.size, rng, 0.5) for _ in range(2))
+    return a, b
+
+
+def _grade(
+    rng: np.random.Generator, pixels: Tensor, recipe: Recipe, luts: Sequence[Lut]
+) -> Callable[[Tensor], Tensor]:
+    """A LUT, a random grade, or two of them for regions of RGB (3, H, W) separated by colour."""
+    if luts and rng.uniform() < 0.5:
+        lut = luts[int(rng.integers(len(luts)))]
+        return lambda photo: torch.from_numpy(lut(photo.permute(1, 2, 0).numpy())).permute(2, 0, 1)
+    if rng.uniform() < recipe.regional:
+        return grades.sample_regional(rng, pixels)
+    return grades.sample(rng)
 
 
 def weighted(terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -108,7 +135,7 @@ class Loss(nn.Module):
 
     vgg: VGG-19 for the style and structure terms. guide: VGG-19, often a smaller one, that compares
     graded pairs and whose features the encoder learns. distil: a frozen network whose outcome the
-    network learns.
+    network learns. matcher: finds the regions and looks of the transfer; None for one without.
     """
 
     def __init__(
@@ -117,9 +144,11 @@ class Loss(nn.Module):
         vgg: VGGFeatures,
         guide: VGGFeatures,
         distil: Checkpoint | None = None,
+        matcher: Matcher | None = None,
     ):
         super().__init__()
         self.recipe, self.distil = recipe, distil
+        self.matcher = matcher
         if distil:
             self.add_module("larger", distil.network.to(memory_format=torch.channels_last))
         self.vgg, self.guide = vgg, guide
@@ -130,12 +159,13 @@ class Loss(nn.Module):
 
     def forward(self, network: PhotoNet, batch: Batch) -> dict[str, Tensor]:
         """The weighted terms, by name."""
-        outcome = Outcome.of(network, batch.content, batch.style, self.recipe.transfer)
+        content, style = batch.content, batch.style
+        outcome = Outcome.of(network, content, style, self.recipe.transfer, self.matcher)
         terms = self.terms(network, batch, outcome)
         if self.distil:
             larger, settings = self.distil.network, self.distil.transfer
             with torch.no_grad():
-                teacher = Outcome.of(larger, batch.content, batch.style, settings)
+                teacher = Outcome.of(larger, content, style, settings, self.matcher)
             terms |= distillation(outcome, teacher, network.architecture.wct_layers)
         return weighted(terms)
 
@@ -155,8 +185,12 @@ class Loss(nn.Module):
         else:
             of_result = vgg(result, 3)
             of_content, of_style = vgg(batch.content, 3), vgg(batch.style, 3)
-            terms["style"] = losses.style(of_result, of_style)
-            terms["palette"] = losses.palette(result, batch.style)
+            if outcome.regions is None:
+                terms["style"] = losses.style(of_result, of_style)
+                terms["palette"] = losses.palette(result, batch.style)
+            else:
+                seen, sought = [result, *of_result], [batch.style, *of_style]
+                terms["style"] = losses.style(seen, sought, outcome.regions)
             terms["structure"] = losses.structure(of_result[2:], of_content[2:])
             terms["edges"] = losses.edges(result, batch.content)
             terms["smoothness"] = losses.smoothness(result, batch.content)
@@ -178,7 +212,7 @@ class Trainer:
 
     The folder holds the run's state in ``checkpoint.pt``, the terms of the loss in ``log.jsonl``,
     and sheets of content | style | result in ``samples``. start: the network to start from; None
-    for random weights.
+    for random weights. luts: grades to train on, beside random ones.
     """
 
     def __init__(
@@ -189,8 +223,10 @@ class Trainer:
         loss: Loss,
         device: torch.device,
         start: PhotoNet | None = None,
+        luts: Sequence[Lut] = (),
     ):
         self.folder, self.recipe, self.photos, self.device = folder, recipe, photos, device
+        self.luts = luts
         self.files = RunFolder(folder)
         torch.manual_seed(recipe.seed)
         self.network = self._build(start)
@@ -238,7 +274,7 @@ class Trainer:
 
         Raises PhotostyleError if the gradient is NaN or infinite.
         """
-        batch = make_batch(self.photos, self.recipe, self.step)
+        batch = make_batch(self.photos, self.recipe, self.step, self.luts)
         terms = self.terms(batch.to(self.device))
         self.optimizer.zero_grad()
         torch.stack(list(terms.values())).sum().backward()
@@ -312,11 +348,11 @@ class Trainer:
                 random_crop(self.photos.random(rng), 224, rng, 1.0).to(self.device)[None]
                 for _ in range(2)
             )
-            network = self.averaged
             with torch.no_grad():
-                learned, _ = learn_style(network, style)
-                result = stylize(network, content, StyleTransfer(learned, self.recipe.transfer))
-            rows.append([to_uint8(photo) for photo in (content[0], style[0], result[0])])
+                made = Outcome.of(
+                    self.averaged, content, style, self.recipe.transfer, self.loss.matcher
+                )
+            rows.append([to_uint8(photo[0]) for photo in (content, style, made.result)])
         folder = self.folder / "samples"
         folder.mkdir(exist_ok=True)
         save_sheet(rows, folder / f"{self.step:06}.png")

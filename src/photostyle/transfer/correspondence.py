@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
@@ -86,6 +86,38 @@ def find(
     if match == "regions":
         same = torch.zeros_like(same)
     return Correspondence(match, masks, trust, look, same, clusters, INDEPENDENCE)
+
+
+def find_each(
+    matcher: Matcher, contents: Tensor, style: Style
+) -> tuple[Correspondence, RegionMasks]:
+    """What each photo of a batch, RGB (B, 3, H, W), and the style of its number have in common.
+
+    H, W: multiples of 16, at most ANALYSIS_SIZE or so. The B styles must have blocks. Found without
+    a gradient.
+    """
+    assert style.blocks is not None
+    with torch.no_grad():
+        pairs = []
+        for number, pixels in enumerate(contents.split(1)):
+            blocks = matcher.blocks(pixels)
+            one = replace(
+                style,
+                blocks=Blocks(*(part[number : number + 1] for part in style.blocks)),
+                thumbnail=style.thumbnail[number : number + 1],
+            )
+            found = find(matcher, blocks, one, "auto")
+            pairs.append((found, found.regions(blocks, pixels, *pixels.shape[2:]).masks))
+    each, masks = zip(*pairs, strict=True)
+    joined = Correspondence(
+        "auto",
+        torch.cat([found.style_masks for found in each]),
+        torch.cat([found.trust for found in each]),
+        Look(torch.cat([found.look.coefficients for found in each])),
+        torch.cat([found.same_scene for found in each]),
+        independence=INDEPENDENCE,
+    )
+    return joined, RegionMasks(torch.cat(masks), *contents.shape[2:])
 
 
 def counted(masks: Tensor, weights: Tensor | None) -> Tensor:

@@ -52,6 +52,9 @@ RESIDUAL_DAMPING = 1e-2
 LOOK_EPSILON, LOOK_REACH = 3e-4, 0.012
 """Epsilon and reach of the local maps of a look."""
 
+REGION_EPSILON, REGION_REACH = 3e-3, 0.03
+"""Epsilon and reach of the local maps of regions."""
+
 REGION_DAMPING = 1e-2
 """Damping of the colour match of a region, which may be even."""
 
@@ -139,16 +142,24 @@ class StyleTransfer(Visitor):
             matched = torch.lerp(matched, look, found.same_scene.to(look).view(-1, 1, 1, 1))
         return torch.lerp(result, matched, self.strength)
 
-    def windows(self, epsilon: float) -> tuple[float, float]:
+    def windows(self, epsilon: float, number: int = 0) -> tuple[float, float]:
         """epsilon and reach of the last local maps (`photostyle.transfer.local_maps.fit`).
 
-        The surer the look, the smaller: a colour map of the whole photo has no halos to avoid.
+        number: of the photo in the batch. The maps of regions change at edges, so that they are
+        smaller than those of a photo that is matched as a whole. The surer the look, the smaller
+        still: a colour map of the whole photo has no halos to avoid.
         """
         found = self.correspondence
-        sure = float(found.same_scene.min()) if found.look is not None else 0.0
-        wide = 1 - sure**2
-        reach = LOOK_REACH + wide * (REACH - LOOK_REACH)
-        return LOOK_EPSILON + wide * (epsilon - LOOK_EPSILON), reach
+        wide = epsilon, REACH
+        if found.style_masks is not None:
+            wide = min(epsilon, REGION_EPSILON), REGION_REACH
+        if found.look is None:
+            return wide
+        sure = float(found.same_scene[number]) ** 2
+        return (
+            wide[0] + sure * (LOOK_EPSILON - wide[0]),
+            wide[1] + sure * (LOOK_REACH - wide[1]),
+        )
 
     def _matched(self, result: Tensor, content: Tensor, sample: int = SAMPLE) -> Tensor:
         """Matched to the style's palette as a whole, by about ``sample`` pixels."""
@@ -279,11 +290,11 @@ def stylize(
     ratio = fit_ratio(*content.shape[2:])
     small, result = match_style(composing, content, transfer, epsilon, ratio)
     parts = [
-        LocalAffineMaps(fit(copy[None], made[None], *transfer.windows(epsilon)), ratio).blend(
-            strength
-        )(photo, 0)
-        for photo, copy, made, strength in zip(
-            content, small, result, contrast(small).tolist(), strict=True
+        LocalAffineMaps(
+            fit(copy[None], made[None], *transfer.windows(epsilon, number)), ratio
+        ).blend(strength)(photo, 0)
+        for number, (photo, copy, made, strength) in enumerate(
+            zip(content, small, result, contrast(small).tolist(), strict=True)
         )
     ]
     return roll_off(torch.stack(parts), content)
