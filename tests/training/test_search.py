@@ -308,7 +308,7 @@ class FakeEvaluator:
 
 
 def make_settings(**changes: Any) -> SearchSettings:
-    return SearchSettings("supernet", "", 6, **{"pairs": 8, "population": 10, **changes})
+    return SearchSettings("supernet", "", "", 6, **{"pairs": 8, "population": 10, **changes})
 
 
 def search(
