@@ -150,16 +150,17 @@ class StyleTransfer(Visitor):
         still: a colour map of the whole photo has no halos to avoid.
         """
         found = self.correspondence
-        wide = epsilon, REACH
+        sizes = torch.tensor([epsilon, REACH])
         if found.style_masks is not None:
-            wide = min(epsilon, REGION_EPSILON), REGION_REACH
-        if found.look is None:
-            return wide
-        sure = float(found.same_scene[number]) ** 2
-        return (
-            wide[0] + sure * (LOOK_EPSILON - wide[0]),
-            wide[1] + sure * (LOOK_REACH - wide[1]),
-        )
+            trust = found.trust[number]
+            divided = float(trust.sum() - trust.amax())  # 0 for one region
+            by_region = torch.tensor([min(epsilon, REGION_EPSILON), REGION_REACH])
+            sizes = sizes.lerp(by_region, min(divided, 1))
+        if found.look is not None:
+            look = torch.tensor([LOOK_EPSILON, LOOK_REACH])
+            sizes = sizes.lerp(look, float(found.same_scene[number]) ** 2)
+        epsilon, reach = sizes.tolist()
+        return epsilon, reach
 
     def _matched(self, result: Tensor, content: Tensor, sample: int = SAMPLE) -> Tensor:
         """Matched to the style's palette as a whole, by about ``sample`` pixels."""
