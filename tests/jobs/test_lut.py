@@ -9,12 +9,15 @@ import numpy.typing as npt
 import pytest
 from click.testing import CliRunner
 from PIL import Image
-from support.photos import camera_exif, deep_scene, encoded, profile, scene
+from support.photos import camera_exif, clouds, deep_scene, encoded, profile, scene
 
 from photostyle import PhotostyleError, lut, photo
 from photostyle.cli import cli
-from photostyle.jobs.lut import apply_lut
+from photostyle.jobs.lut import apply_lut, fit_lut, make_lut
+from photostyle.jobs.photo import stylize_photo
 from photostyle.lut import Lut
+from photostyle.lut.fit import closeness
+from photostyle.lut.lut import grid
 from photostyle.photo import Photo
 
 Array = npt.NDArray[np.float64]
@@ -123,3 +126,71 @@ def test_invalid_options_are_refused(look: Path) -> None:
     for options in ({"depth": "9"}, {"quality": 0}, {"depth": "16", "output": "a.jpg"}):
         with pytest.raises(PhotostyleError):
             apply_lut(look, "day.jpg", **options)
+
+
+def test_the_command_fit_gives_an_edit_back(look: Path) -> None:
+    for seed in (1, 2):
+        Image.fromarray(clouds(300, 200, seed=seed)).save(f"{seed}.png")
+        apply_lut(look, f"{seed}.png")
+    code, out, error = run("fit", "1.png", "1-film.png", "-o", "found.cube", "--size", "17")
+    assert (code, out) == (0, "found.cube")
+    assert float(error.split("within ")[1].split(" dB")[0]) > 45
+    found = lut.read(Path("found.cube"))
+    assert (found.title, len(found.table)) == ("1-film", 17)
+    assert "Input colour space: sRGB" in found.comments
+    colors = photo.read("2.png").pixels / 255
+    assert closeness(found, colors, lut.read(look).map(colors)) > 40
+    code, _, error = run("fit", "1.png", "day.jpg", "-o", "no.cube")
+    assert code == 1
+    assert "'1.png' and 'day.jpg': The pictures before and after do not show the same" in error
+    assert not Path("no.cube").exists()
+
+
+def test_pairs_in_folders_are_pooled(look: Path) -> None:
+    for name in ("before", "after", "empty"):
+        Path(name).mkdir()
+    for seed in (1, 2):
+        Image.fromarray(clouds(200, 150, seed=seed)).save(f"before/{seed}.png")
+        apply_lut(look, f"before/{seed}.png", f"after/{seed}.tif")
+    Image.fromarray(scene()).save("before/alone.png")
+    report = fit_lut("before", "after", "found.png", size=17)
+    assert report.psnr is not None
+    assert report.psnr > 45
+    colors = clouds(seed=3) / 255
+    assert closeness(lut.read(report.output), colors, lut.read(look).map(colors)) > 40
+    with pytest.raises(PhotostyleError, match="no file names in common"):
+        fit_lut("before", "empty", "no.cube")
+
+
+def test_the_command_make(folder: Path, model: str) -> None:
+    words = ["make", "day.jpg", "dusk.png", "-o", "dusk.cube", "--model", model, "--size", "33"]
+    code, out, error = run(*words, "--title", "Dusk")
+    assert (code, out) == (0, "dusk.cube")
+    made = lut.read(folder / "dusk.cube")
+    assert (made.title, len(made.table)) == ("Dusk", 33)
+    assert made.table.min() >= 0
+    assert made.table.max() <= 1
+    stylize_photo("day.jpg", "dusk.png", "full.png", model=model)
+    before, full = photo.read("day.jpg").pixels / 255, photo.read("full.png").pixels / 255
+    said = float(error.split("within ")[1].split(" dB")[0])
+    assert closeness(made, before, full) == pytest.approx(said, abs=1.5)
+    same = Lut.of(lambda colors: colors, 2)
+    assert closeness(made, before, full) > closeness(same, before, full) + 3
+    run(*words[:4], "plain.cube", *words[5:], "--strength", "0")
+    np.testing.assert_allclose(lut.read(folder / "plain.cube").table, grid(33), atol=1e-3)
+
+
+def test_luts_that_cannot_be_written_are_refused_before_the_work(look: Path) -> None:
+    for output, size in (("a.3dl", 17), (look, 17), ("a.cube", 1), ("no/a.cube", 17)):
+        with pytest.raises(PhotostyleError):
+            make_lut("none.jpg", "none.jpg", output, size=size)
+
+
+def test_a_prior_is_learned_from_looks(look: Path) -> None:
+    result = CliRunner().invoke(cli, ["train-edits", str(look), "-o", "p.safetensors"])
+    assert (result.exit_code, result.stdout.strip()) == (0, "p.safetensors")
+    Image.fromarray(clouds(200, 150)).save("a.png")
+    apply_lut(look, "a.png")
+    words = ("fit", "a.png", "a-film.png", "-o", "b.cube", "--prior")
+    assert run(*words, "p.safetensors")[0] == 0
+    assert "is no prior" in run(*words, "a.png", "--force")[2]

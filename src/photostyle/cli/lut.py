@@ -7,8 +7,8 @@ from typing import Any, get_args
 
 import click
 
-from photostyle.cli import _options
-from photostyle.jobs.lut import LutReport, apply_lut
+from photostyle.cli import _options, _progress
+from photostyle.jobs.lut import SIZES, LutReport, apply_lut, fit_lut, make_lut
 from photostyle.jobs.photo import Depth
 
 
@@ -18,6 +18,77 @@ def lut() -> None:
 
     A LUT is a .cube file, or a Hald CLUT as .png or .tif.
     """
+
+
+_make, _fit = _options.of(make_lut), _options.of(fit_lut)
+
+
+def _written(command: _options.Command) -> _options.Command:
+    """The options of a LUT that is written."""
+    for option in (
+        _options.force,
+        _make(
+            "--clamp/--no-clamp", help="Clamp the values to 0..1; a Hald CLUT is always clamped."
+        ),
+        _make("--title", help="Title in the file.  [default: the names of the photos]"),
+        _make(
+            "--size",
+            type=click.Choice(SIZES),
+            help="Number of points per axis; more points store finer changes.",
+        ),
+        click.option(
+            "-o",
+            "--output",
+            type=_options.FILE,
+            required=True,
+            help="File to write: .cube, or .png or .tif for a Hald CLUT.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@lut.command()
+@click.argument("content", type=_options.FILE)
+@click.argument("style", type=_options.FILE)
+@_written
+@_options.model
+@_options.device
+@_make(
+    "--strength",
+    type=click.FloatRange(0, 1),
+    help="Strength of the transfer; 0 changes nothing.",
+)
+@_options.match
+@_options.threads
+def make(**options: Any) -> None:
+    """Write the LUT that comes closest to giving CONTENT the look of STYLE.
+
+    Use it for other photos and footage of the same kind.
+    """
+    with _progress.bar() as progress:
+        report = make_lut(progress=progress, **options)
+    _print(report, "The LUT comes within {:.1f} dB (PSNR) of the full transfer.")
+
+
+@lut.command()
+@click.argument("before", type=_options.FILE)
+@click.argument("after", type=_options.FILE)
+@_written
+@_fit(
+    "--prior",
+    type=_options.FILE,
+    help="What edits look like: a file of train-edits.  [default: the one of photostyle]",
+)
+@_options.threads
+def fit(**options: Any) -> None:
+    """Write the LUT that turns the photo BEFORE into AFTER, an edited version of it.
+
+    BEFORE and AFTER may be two folders: photos of the same name are then pairs of one edit.
+    """
+    with _progress.bar() as progress:
+        report = fit_lut(progress=progress, **options)
+    _print(report, "The LUT comes within {:.1f} dB (PSNR) of the edit.")
 
 
 _apply = _options.of(apply_lut)
@@ -49,7 +120,9 @@ def apply(**options: Any) -> None:
     _print(apply_lut(**options))
 
 
-def _print(report: LutReport) -> None:
+def _print(report: LutReport, closeness: str = "") -> None:
+    if report.psnr is not None:
+        click.echo(closeness.format(report.psnr), err=True)
     for note in report.notes:
         click.echo(f"Note: {note}", err=True)
     click.echo(os.fsencode(report.output))  # bytes: a name may be invalid text

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from photostyle.errors import PhotostyleError
 from photostyle.files import as_path, check_target
+from photostyle.jobs.models import load_stylizer
 from photostyle.jobs.photo import Depth, check_options
+from photostyle.jobs.progress import Progress, silent
+from photostyle.transfer.options import Match
 from photostyle.version import __version__
 
+if TYPE_CHECKING:
+    from photostyle.jobs.models import Model
+    from photostyle.lut import Lut
+    from photostyle.lut.fit import Examples
+    from photostyle.photo import Photo
+
 File = str | os.PathLike[str]
+
+SIZES = (17, 33, 65)
+"""Points per axis that `make_lut` and `fit_lut` offer."""
 
 
 @dataclass(frozen=True)
@@ -18,11 +33,159 @@ class LutReport:
     """A report on what a function of this module wrote.
 
     output: the LUT or photo written. notes: sentences on parts of the files that were not read or
-    kept.
+    kept. psnr: how close the LUT comes to what it was fitted to, in dB; None if nothing was fitted.
     """
 
     output: Path
     notes: tuple[str, ...]
+    psnr: float | None = None
+
+
+def make_lut(
+    content: File,
+    style: File,
+    output: File,
+    *,
+    size: int = 33,
+    title: str | None = None,
+    clamp: bool = True,
+    model: Model = "photonas",
+    device: str = "auto",
+    strength: float = 1.0,
+    match: Match = "auto",
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> LutReport:
+    """Write the LUT that comes closest to stylizing the photo ``content`` like ``style``.
+
+    The LUT takes and gives sRGB. It is smooth, and changes colours less the farther they are from
+    those of the content. output: a `.cube` file, or .png or .tif for a Hald CLUT. size: points per
+    axis, one of SIZES. title: None for the names of both photos. clamp: whether values are clamped
+    to 0..1; a Hald CLUT always is. model, device, strength, match: as in `stylize_photo`.
+    progress: called with the phases read, load, apply and fit.
+
+    The report has the PSNR between the content transformed by the LUT and the stylized content.
+    Raises PhotostyleError if a photo cannot be read, an option is invalid, or the LUT cannot be
+    written.
+    """
+    from photostyle.lut import pairs
+    from photostyle.lut.fit import fit
+
+    paths, target = (as_path(content), as_path(style)), as_path(output)
+    _check_lut(target, size, overwrite, paths)
+    progress("read")
+    photos = [_read(path) for path in paths]
+    before, style_photo = (one.with_depth(8).visible() for one in photos)
+    progress("load")
+    stylizer = load_stylizer(model, device)
+    progress("apply")
+    learned = stylizer.learn(*style_photo)
+    after = stylizer.apply(before[0], learned, strength, match=match, mask=before[1])
+    progress("fit")
+    examples = pairs.examples(before[0], after)
+    lut = fit(examples, size, smoothness=1.0, identity=0.01)
+    title = f"{paths[0].stem} like {paths[1].stem}" if title is None else title
+    psnr = _write(lut, target, title, clamp, overwrite, examples)
+    return LutReport(target, tuple(note for one in photos for note in one.notes), psnr)
+
+
+def fit_lut(
+    before: File,
+    after: File,
+    output: File,
+    *,
+    size: int = 33,
+    title: str | None = None,
+    clamp: bool = True,
+    prior: File | None = None,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> LutReport:
+    """Write the LUT that turns the photo ``before`` into ``after``, an edited version of it.
+
+    The photos may have different sizes and be shifted by a few per cent. Colours that they do not
+    show get what a prior, learned from many edits, finds likeliest. before, after: photos, or two
+    folders whose photos of the same name (without extension) are pairs. prior: a file of
+    `photostyle train-edits`; None for the one that comes with photostyle. Everything else is as in
+    `make_lut`; progress is called with the phases read and fit.
+
+    The report has the PSNR between ``before`` transformed by the LUT and ``after``, where both
+    show the same. Raises PhotostyleError as `make_lut` does, if two photos do not show the same,
+    and if the folders have no names in common.
+    """
+    from photostyle.lut import pairs
+    from photostyle.lut.fit import Examples, fit
+    from photostyle.lut.prior import BUNDLED, load
+
+    target, found = as_path(output), _pairs(as_path(before), as_path(after))
+    _check_lut(target, size, overwrite, [path for pair in found for path in pair])
+    likely = load(BUNDLED if prior is None else as_path(prior))
+    parts, notes = [], list[str]()
+    for number, names in enumerate(found):
+        progress("read", number, len(found))
+        photos = [_read(path) for path in names]
+        notes += [note for one in photos for note in one.notes]
+        try:
+            most = pairs.MAX_EXAMPLES // len(found) + 1
+            first, second = (one.visible()[0] for one in photos)
+            parts.append(pairs.examples(first, second, most))
+        except PhotostyleError as error:
+            raise PhotostyleError(f"{str(names[0])!r} and {str(names[1])!r}: {error}") from error
+    progress("fit")
+    together = Examples.together(parts)
+    lut = fit(together, size, prior=likely)
+    title = as_path(after).stem if title is None else title
+    psnr = _write(lut, target, title, clamp, overwrite, together)
+    return LutReport(target, tuple(notes), psnr)
+
+
+def _check_lut(target: Path, size: int, overwrite: bool, inputs: Iterable[Path]) -> None:
+    """Raise PhotostyleError, before the work, if no LUT of that size can be written there."""
+    from photostyle.lut import check_suffix
+
+    if not 2 <= size <= 256:
+        raise PhotostyleError(f"A LUT has 2 to 256 points per axis, not {size}.")
+    check_suffix(target)
+    check_target(target, overwrite=overwrite, inputs=inputs)
+
+
+def _read(path: Path) -> Photo:
+    from photostyle import photo
+
+    return photo.read(path, still=True).in_profile(None)
+
+
+def _pairs(before: Path, after: Path) -> list[tuple[Path, Path]]:
+    """Both files, or the files of the same name in two folders."""
+    if not (before.is_dir() and after.is_dir()):
+        return [(before, after)]
+    firsts, seconds = (
+        {file.stem: file for file in sorted(folder.iterdir()) if not file.name.startswith(".")}
+        for folder in (before, after)
+    )
+    found = [(file, seconds[name]) for name, file in firsts.items() if name in seconds]
+    if not found:
+        raise PhotostyleError(
+            f"The folders {str(before)!r} and {str(after)!r} have no file names in common."
+        )
+    return found
+
+
+def _write(
+    lut: Lut, target: Path, title: str, clamp: bool, overwrite: bool, examples: Examples
+) -> float:
+    """Write a LUT with its title and colour spaces; return its closeness to ``examples``."""
+    from photostyle import lut as luts
+    from photostyle.lut.fit import closeness
+
+    lut = replace(lut, table=lut.table.clip(0, 1)) if clamp else lut
+    comments = (
+        f"photostyle {__version__}",
+        "Input colour space: sRGB",
+        "Output colour space: sRGB",
+    )
+    luts.write(lut.titled(title, *comments), target, overwrite=overwrite)
+    return closeness(lut, examples.colors, examples.targets)
 
 
 def apply_lut(

@@ -3,6 +3,9 @@
 - `lut`: `Lut`, the transform, with tetrahedral interpolation
 - `cube`: `.cube` files
 - `hald`: Hald CLUTs, LUTs as images
+- `pairs`: two pictures of one frame, before and after an edit, as examples
+- `fit`: the LUT that fits examples best
+- `prior`: what colour edits look like, for colours that the examples lack
 """
 
 from __future__ import annotations
