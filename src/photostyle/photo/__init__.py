@@ -12,6 +12,8 @@
 - `completeness`: whether files are cut off
 - `raster`: conversion of stored values to upright RGB
 - `color`: ICC profiles
+- `named_color`: colour spaces that a file names by numbers
+- `hdr`: tone mapping of HDR to SDR
 - `metadata`: what remains true of EXIF, XMP, IPTC, texts and resolution
 - `metadata_blocks`: where each format keeps its metadata
 - `exif`, `xmp`, `image_resources`: EXIF blocks, XMP packets, and Photoshop's resources with IPTC

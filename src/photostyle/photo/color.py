@@ -19,7 +19,7 @@ Pixels = npt.NDArray[np.unsignedinteger[Any]]
 _PROFILE_ERRORS = (OSError, ValueError, RuntimeError, ImageCms.PyCMSError)
 
 
-def _with_fixed_date(profile: bytes) -> bytes:
+def with_fixed_date(profile: bytes) -> bytes:
     """The profile dated 2000-01-01 without an identifier, so that equal photos give equal files."""
     date, identifier = slice(24, 36), slice(84, 100)
     dated = bytearray(profile)
@@ -30,7 +30,7 @@ def _with_fixed_date(profile: bytes) -> bytes:
 
 def _created(space: str) -> bytes:
     profile = ImageCms.createProfile(space)  # type: ignore[arg-type]
-    return _with_fixed_date(ImageCms.ImageCmsProfile(profile).tobytes())
+    return with_fixed_date(ImageCms.ImageCmsProfile(profile).tobytes())
 
 
 SRGB = _created("sRGB")
@@ -174,7 +174,7 @@ def adobe_rgb() -> bytes:
     primaries, white = [0.64, 0.33, 0.21, 0.71, 0.15, 0.06], [0.3127, 0.3290]
     # The standard gives gamma as 2 + 51/256.
     profile = cms_profile("rgb", whitepoint=white, primaries=primaries, gamma=563 / 256)
-    return _with_fixed_date(profile)
+    return with_fixed_date(profile)
 
 
 def _lattice(levels: Pixels) -> Pixels:

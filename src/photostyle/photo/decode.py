@@ -18,7 +18,19 @@ from PIL import ExifTags, Image, ImageFile, ImageSequence, UnidentifiedImageErro
 from PIL.TiffImagePlugin import TiffImageFile
 
 from photostyle.errors import PhotostyleError
-from photostyle.photo import avif, color, high_bit_depth, isobmff, jxl, limits, png, psd, raster
+from photostyle.photo import (
+    avif,
+    color,
+    hdr,
+    high_bit_depth,
+    isobmff,
+    jxl,
+    limits,
+    named_color,
+    png,
+    psd,
+    raster,
+)
 from photostyle.photo.decoder_errors import DECODER_ERRORS
 from photostyle.photo.formats import READABLE
 from photostyle.photo.metadata import (
@@ -29,6 +41,7 @@ from photostyle.photo.metadata import (
     still_true,
 )
 from photostyle.photo.metadata_blocks import in_resources
+from photostyle.photo.named_color import ColorSpace
 from photostyle.photo.photo import Animation, AnimationFrame, Photo
 from photostyle.photo.raster import Raster
 
@@ -147,6 +160,8 @@ def _decode(stream: BinaryIO, suffix: str, still: bool, color_managed: bool) -> 
         metadata, orientation, notes = _metadata_of(image, given)
         notes += damage
         profile = image.info.get("icc_profile")
+        space, space_notes = named_color.read(image, stream) if color_managed else (None, [])
+        notes += space_notes
         if frames > 1 and format not in _ANIMATIONS:
             notes.append(_several_images("primary" if format == "HEIF" else "first"))
         aperture = _clean_aperture(image, stream) if format == "AVIF" else None
@@ -159,6 +174,10 @@ def _decode(stream: BinaryIO, suffix: str, still: bool, color_managed: bool) -> 
             notes.append("The file is an animation; only its first frame was read.")
         elif _PNG_16_BIT.match(start) and frames == 1:
             values = high_bit_depth.read_png(stream, profile)
+        elif space and space.is_hdr and format == "AVIF":
+            values = high_bit_depth.read_avif(stream, aperture)
+        elif space and space.is_hdr and format == "HEIF":
+            values = high_bit_depth.read_heif(stream)
         else:
             shown = image.crop(aperture) if aperture else image
             values = raster.from_image(shown, profile or _profile_named_in_exif(image, metadata))
@@ -166,6 +185,8 @@ def _decode(stream: BinaryIO, suffix: str, still: bool, color_managed: bool) -> 
             notes.append(_several_images("first"))
         if not color_managed:
             values = values._replace(profile=None)
+        elif space:
+            values = _in_space(values, space)
         return _to_photo(values, orientation, metadata, format, notes)
 
 
@@ -222,12 +243,16 @@ def _decode_animation(
     loop, profile = image.info.get("loop"), image.info.get("icc_profile")
     metadata, orientation, notes = _metadata_of(image, stream)
     notes += damage
+    space, space_notes = named_color.read(image, stream)
+    notes += space_notes
     photos, durations = [], []
     for number, frame in enumerate(ImageSequence.Iterator(image)):
         if number == 0 and image.info.get("default_image"):
             continue  # shown only by programs that cannot play animations
         frame.load()
         values = raster.from_image(frame, profile)
+        if space:
+            values = _in_space(values, space)
         photos.append(_to_photo(values, orientation, metadata, format, notes))
         durations.append(float(frame.info.get("duration", 0)))
     first, *others = photos
@@ -262,6 +287,13 @@ def _to_photo(
     return Photo(pixels, alpha, profile, original, metadata, format, notes=tuple(notes))
 
 
+def _in_space(values: Raster, space: ColorSpace) -> Raster:
+    """The values with an ICC profile of the space; HDR is converted."""
+    if space.is_hdr:
+        return hdr.tone_mapped(values, space)
+    return values._replace(profile=space.profile())
+
+
 def _is_writable(profile: bytes, dtype: np.dtype[Any]) -> bool:
     return color.is_invertible(profile) and (dtype == np.uint16 or color.is_perceptual(profile))
 
@@ -269,8 +301,6 @@ def _is_writable(profile: bytes, dtype: np.dtype[Any]) -> bool:
 def _correct(image: Image.Image) -> None:
     """Correct what Pillow misunderstands in the header of a file."""
     tiles = getattr(image, "tile", [])
-    if image.format == "PSD" and image.mode == "1":
-        image.tile = [tile._replace(args="1;I") for tile in tiles]  # type: ignore[attr-defined]
     gray = image.info.get("transparency") if image.format == "PNG" else None
     if tiles and isinstance(gray, int):
         # Of 2 and 4 bits, which Pillow scales to 8.

@@ -152,11 +152,12 @@ def _white(colors: npt.NDArray[np.floating[Any]]) -> float:
 def _to_rgb(values: Pixels, raster: Raster) -> Pixels:
     if raster.space == "RGB ":
         return values
-    if raster.profile:
+    profile = color.LAB if raster.space == "Lab " else raster.profile
+    if profile:
         if raster.space == "GRAY":
-            is_rgb = color.space_of(raster.profile) == "RGB "
+            is_rgb = color.space_of(profile) == "RGB "
             values = values.repeat(3, axis=-1) if is_rgb else values[..., 0]
-        return color.to_rgb(np.ascontiguousarray(values), raster.profile, color.SRGB)
+        return color.to_rgb(np.ascontiguousarray(values), profile, color.SRGB)
     if raster.space == "GRAY":
         return values  # broadcast to three channels
     top = np.iinfo(values.dtype).max

@@ -1,0 +1,144 @@
+"""HDR to SDR: tone mapping of PQ and HLG.
+
+Sources: ITU-R BT.2100-2 (PQ, HLG), BT.2408 (203 cd/m2 is the white of SDR), BT.2390-10, 5.4.1 (the
+curve that compresses highlights).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import isqrt
+
+import numpy as np
+import numpy.typing as npt
+
+from photostyle.photo.color import Pixels
+from photostyle.photo.named_color import DISPLAY_P3, HLG, PQ, ColorSpace
+from photostyle.photo.photo import strips
+from photostyle.photo.raster import Raster
+
+Floats = npt.NDArray[np.floating]
+
+WHITE = 203.0
+"""Luminance in cd/m2 that becomes the white of SDR, if nothing is brighter."""
+
+_HLG_PEAK = 1000.0  # cd/m2 of the nominal display of HLG
+_SAMPLED_PIXELS = 1 << 20
+_NEGLIGIBLE = 0.001  # share of pixels that may become brighter than white
+
+
+def tone_mapped(raster: Raster, space: ColorSpace) -> Raster:
+    """A raster of grey or RGB in a colour space of HDR, converted to Display P3 with its profile.
+
+    Luminances up to about half of `WHITE` are kept. From there, a curve compresses those up to the
+    brightness that 0.1 % of the pixels exceed, if it is above WHITE. It is applied to the largest
+    channel, and the others keep their ratio to it. Alpha and dtype stay.
+    """
+    to_light = _light(space, raster.dtype)
+    step = 1 + isqrt(raster.shape[0] * raster.shape[1] // _SAMPLED_PIXELS)
+    brightness = [
+        to_light(_rgb(raster.rows(rows)[::step, ::step], raster)).max(axis=-1).ravel()
+        for rows in _parts(raster)
+    ]
+    peak = float(np.quantile(np.concatenate(brightness), 1 - _NEGLIGIBLE))
+    compress, top = _compression(peak), np.iinfo(raster.dtype).max
+
+    def mapped(part: slice) -> Pixels:
+        values = raster.rows(part)
+        light = to_light(_rgb(values, raster))
+        largest = light.max(axis=-1, keepdims=True)
+        light *= compress(largest) / np.maximum(largest, 1e-9)
+        result = (_encoded(light.clip(0, 1)) * top).round().astype(raster.dtype)
+        return np.dstack([result, values[..., -1]]) if raster.alpha else result
+
+    return Raster(mapped, raster.shape, raster.dtype, "RGB ", raster.alpha, DISPLAY_P3.profile())
+
+
+def pq_to_light(values: Floats) -> Floats:
+    """Luminance in cd/m2 of PQ in 0..1 (BT.2100, table 4)."""
+    power = values ** (1 / _PQ_M2)
+    ratio = np.maximum(power - _PQ_C1, 0) / (_PQ_C2 - _PQ_C3 * power)
+    return np.asarray(10_000 * ratio ** (1 / _PQ_M1))
+
+
+def light_to_pq(light: Floats) -> Floats:
+    """The inverse of `pq_to_light`."""
+    power = (light / 10_000) ** _PQ_M1
+    return np.asarray(((_PQ_C1 + _PQ_C2 * power) / (1 + _PQ_C3 * power)) ** _PQ_M2)
+
+
+_PQ_M1, _PQ_M2 = 2610 / 16384, 2523 / 4096 * 128
+_PQ_C1, _PQ_C2, _PQ_C3 = 3424 / 4096, 2413 / 4096 * 32, 2392 / 4096 * 32
+
+
+def hlg_to_scene(values: Floats) -> Floats:
+    """Linear light of the scene in 0..1 of HLG in 0..1 (BT.2100, table 5)."""
+    a, b, c = 0.17883277, 0.28466892, 0.55991073
+    return np.where(values <= 0.5, values**2 / 3, (np.exp((values - c) / a) + b) / 12)
+
+
+def _light(space: ColorSpace, dtype: npt.DTypeLike) -> Callable[[Pixels], Floats]:
+    """A function from RGB values to linear Display P3 of at least 0, where WHITE is 1."""
+    levels = np.linspace(0, 1, np.iinfo(dtype).max + 1)
+    to_xyz = _to_xyz(space)
+    to_p3 = (np.linalg.inv(_to_xyz(DISPLAY_P3)) @ to_xyz).T.astype(np.float32)
+    luminance = to_xyz[1].astype(np.float32)
+    curve = pq_to_light(levels) / WHITE if space.transfer == PQ else hlg_to_scene(levels)
+    table = curve.astype(np.float32)
+
+    def to_light(values: Pixels) -> Floats:
+        light = table[values]
+        if space.transfer == HLG:
+            scene = np.maximum(light @ luminance, 1e-9)[..., None]
+            light = light * (scene**0.2 * np.float32(_HLG_PEAK / WHITE))
+        return np.asarray(np.maximum(light @ to_p3, 0))
+
+    return to_light
+
+
+def _compression(peak: float) -> Callable[[Floats], Floats]:
+    """The curve from 0..peak to 0..1; all light is relative to WHITE."""
+    if peak <= 1:
+        return lambda light: light
+    source = light_to_pq(np.array(peak * WHITE).clip(0, 10_000))
+    white = light_to_pq(np.array(WHITE)) / source
+    knee = 1.5 * white - 0.5
+    # Logarithmic steps, of which linear interpolation is exact enough.
+    steps = np.geomspace(1e-3, peak, 4096)
+    given = light_to_pq((steps * WHITE).clip(0, 10_000)) / source
+    t = ((given - knee) / (1 - knee)).clip(0, 1)
+    bent = (
+        (2 * t**3 - 3 * t**2 + 1) * knee
+        + (t**3 - 2 * t**2 + t) * (1 - knee)
+        + (3 * t**2 - 2 * t**3) * white
+    )
+    mapped = np.where(given < knee, steps, pq_to_light(bent * source) / WHITE)
+    return lambda light: np.where(
+        light < steps[0], light, np.interp(light, steps, mapped).astype(np.float32)
+    )
+
+
+def _to_xyz(space: ColorSpace) -> npt.NDArray[np.float64]:
+    """The matrix from linear RGB to XYZ."""
+
+    def xyz(x: float, y: float) -> npt.NDArray[np.float64]:
+        return np.array([x / y, 1, (1 - x - y) / y])
+
+    red, green, blue, white = (xyz(*space.primaries[at : at + 2]) for at in (0, 2, 4, 6))
+    columns = np.stack([red, green, blue], -1)
+    return np.asarray(columns * np.linalg.solve(columns, white))
+
+
+def _encoded(linear: Floats) -> Floats:
+    """The curve of sRGB and Display P3."""
+    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+
+
+def _rgb(values: Pixels, raster: Raster) -> Pixels:
+    colors = values[..., : -1 if raster.alpha else None]
+    return colors.repeat(3, axis=-1) if raster.space == "GRAY" else colors
+
+
+def _parts(raster: Raster) -> list[slice]:
+    height, width = raster.shape
+    return strips(np.broadcast_to(np.uint8(0), (height, width, 3)))
