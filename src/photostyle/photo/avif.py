@@ -1,4 +1,4 @@
-"""AVIF files that Pillow refuses, such as those whose transparency does not tell its size."""
+"""AVIF files that Pillow refuses, as those whose transparency does not tell its size, and HDR."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from photostyle.photo import isobmff, limits, raster
+from photostyle.photo.raster import Raster
 
 _BRANDS = (b"avif", b"avis")
 
@@ -45,6 +46,23 @@ def open_image(stream: BinaryIO) -> Image.Image:
         image.info["xmp"] = packet
     image.getexif()[ExifTags.Base.Orientation] = _orientation(properties)
     return image
+
+
+def read_all_bits(stream: BinaryIO, aperture: tuple[int, int, int, int] | None) -> Raster:
+    """The primary image with all its bits, not yet upright, without its profile.
+
+    aperture: the part to read, as left, top, right, bottom; None for all of it. Raises ValueError,
+    struct.error or RuntimeError if the file is damaged.
+    """
+    from imagecodecs import avif_decode
+
+    bits = _bits(dict(isobmff.primary_properties(stream)).get(b"av1C", b""))
+    stream.seek(0)
+    values = avif_decode(stream.read(), index=0)
+    if aperture:
+        left, top, right, bottom = aperture
+        values = values[top:bottom, left:right]
+    return raster.from_array(values if bits == 8 else raster.to_uint16(values, bits), None)
 
 
 def _bits(av1c: bytes) -> int:

@@ -175,7 +175,7 @@ def _decode(stream: BinaryIO, suffix: str, still: bool, color_managed: bool) -> 
         elif _PNG_16_BIT.match(start) and frames == 1:
             values = high_bit_depth.read_png(stream, profile)
         elif space and space.is_hdr and format == "AVIF":
-            values = high_bit_depth.read_avif(stream, aperture)
+            values = avif.read_all_bits(stream, aperture)
         elif space and space.is_hdr and format == "HEIF":
             values = high_bit_depth.read_heif(stream)
         else:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from photostyle.errors import needs_extra
-from photostyle.photo import color, completeness, isobmff, jxl, limits, raster
+from photostyle.photo import color, completeness, jxl, limits, raster
 from photostyle.photo.color import Pixels
 from photostyle.photo.decoder_errors import DECODER_ERRORS, TAG_ERRORS
 from photostyle.photo.photo import strips
@@ -117,23 +117,6 @@ def read_png(stream: BinaryIO, profile: bytes | None) -> Raster:
 
     stream.seek(0)
     return raster.from_array(png_decode(stream.read()), profile)
-
-
-def read_avif(stream: BinaryIO, aperture: tuple[int, int, int, int] | None) -> Raster:
-    """The first image of an AVIF file with all its bits, not yet upright.
-
-    aperture: the part to read, as left, top, right, bottom; None for all of it.
-    """
-    from imagecodecs import avif_decode
-
-    codec = dict(isobmff.primary_properties(stream)).get(b"av1C", bytes(4))
-    bits = 12 if codec[2] & 0x20 else 10 if codec[2] & 0x40 else 8  # AV1-ISOBMFF, 2.3.3
-    stream.seek(0)
-    values = avif_decode(stream.read(), index=0)
-    if aperture:
-        left, top, right, bottom = aperture
-        values = values[top:bottom, left:right]
-    return raster.from_array(values if bits == 8 else raster.to_uint16(values, bits), None)
 
 
 def read_heif(stream: BinaryIO) -> Raster:
