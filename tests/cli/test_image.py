@@ -466,7 +466,10 @@ def test_an_input_is_never_the_output(folder: Path, model: str) -> None:
     [
         (["missing.jpg", "dusk.png"], "No such file"),
         (["day.jpg", "missing.png"], "No such file"),
-        (["day.jpg", "."], "Is a directory"),
+        (["day.jpg", "hollow"], "The folder 'hollow' has no photo"),
+        (["day.jpg", "dusk.png:-0.5", "dusk.png:1.5"], "must be 0 or more, not -0.5"),
+        (["day.jpg", "dusk.png:0", "day.jpg:0"], "must not all be 0"),
+        (["day.jpg", "text.style"], "'text.style' is not a style file; make one with"),
         (["empty.jpg", "dusk.png"], "not a photo"),
         (["text.jpg", "dusk.png"], "not a photo"),
         (["cut.png", "dusk.png"], "damaged or incomplete"),
@@ -488,11 +491,15 @@ def test_failing_runs_end_in_one_sentence_and_leave_nothing(
     folder: Path, model: str, arguments: list[str], expected: str
 ) -> None:
     (folder / "empty.jpg").touch()
+    (folder / "hollow").mkdir()
+    (folder / "text.style").write_text("Not a style.")
     (folder / "text.jpg").write_text("Not a photo.\n" * 50)
     (folder / "cut.png").write_bytes((folder / "dusk.png").read_bytes()[:2000])
     Image.new("RGB", (16_384, 1)).save("wide.png")
-    before = {name: (folder / name).read_bytes() for name in names(folder)}
+    files = [name for name in names(folder) if name != "hollow"]
+    before = {name: (folder / name).read_bytes() for name in files}
     assert expected in refuses(run(model, *arguments))
+    (folder / "hollow").rmdir()
     assert {name: (folder / name).read_bytes() for name in names(folder)} == before
 
 
@@ -504,7 +511,9 @@ def test_failing_runs_end_in_one_sentence_and_leave_nothing(
         ["-", "-"],
         ["-", "dusk.png", "--json"],
         ["day.jpg", "dusk.png", "-o", "-", "--compare"],
-        ["day.jpg", "dusk.png", "--strength", "1.5"],
+        ["day.jpg", "dusk.png", "--strength", "1.6"],
+        ["day.jpg", "dusk.png:0.5", "dusk.png"],
+        ["day.jpg", "-:0.5", "-:0.5"],
         ["day.jpg", "dusk.png", "--strength", "much"],
         ["day.jpg", "dusk.png", "--mode", "slow"],
         ["day.jpg", "dusk.png", "--working-size", "0"],

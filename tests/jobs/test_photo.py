@@ -175,7 +175,7 @@ def test_masks(folder: Path) -> None:
         ({"depth": "12"}, "Unknown depth '12'; use 8, 16, auto"),
         ({"profile": "wide"}, "Unknown profile 'wide'; use keep, srgb"),
         ({"quality": 0}, "quality must be between 1 and 100"),
-        ({"strength": 2}, "strength must be between 0 and 1"),
+        ({"strength": 2}, "strength must be between 0 and 1.5"),
         ({"mode": "slow"}, "Unknown mode 'slow'"),
         ({"depth": "16", "output": "a.jpg"}, "JPEG stores only 8 bits"),
         ({"output": "dusk.png", "overwrite": True}, "is an input file; choose another output"),

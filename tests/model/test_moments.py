@@ -45,6 +45,75 @@ def test_merged_moments_are_those_of_the_union() -> None:
     torch.testing.assert_close(merged.covariance, whole.covariance)
 
 
+def random_moments(channels: int, seed: int, rank: int | None = None) -> Moments:
+    generator = torch.Generator().manual_seed(seed)
+    root = torch.randn(channels, rank or channels, generator=generator, dtype=torch.float64)
+    mean = torch.randn(1, channels, generator=generator, dtype=torch.float64)
+    return Moments(torch.full((1,), 100.0).double(), mean, (root @ root.mT / channels)[None])
+
+
+@pytest.mark.parametrize("channels", [3, 24])
+@pytest.mark.parametrize("part", [0.3, 0.5])
+def test_the_barycenter_of_two_is_the_point_of_the_geodesic(channels: int, part: float) -> None:
+    """(1-t)^2 A + t^2 B + t(1-t) ((AB)^1/2 + (BA)^1/2), with SciPy's roots (Bhatia et al. 2019)."""
+    linalg = pytest.importorskip("scipy.linalg")
+    one, other = random_moments(channels, 1), random_moments(channels, 2)
+    a, b = (moments.covariance[0].numpy() for moments in (one, other))
+    between = (linalg.sqrtm(a @ b) + linalg.sqrtm(b @ a)).real
+    expected = (1 - part) ** 2 * a + part**2 * b + part * (1 - part) * between
+    found = Moments.barycenter([one, other], [1 - part, part])
+    np.testing.assert_allclose(found.covariance[0], expected, atol=1e-4 * expected.max())
+    torch.testing.assert_close(found.mean, (1 - part) * one.mean + part * other.mean)
+    swapped = Moments.barycenter([other, one], [part, 1 - part])
+    torch.testing.assert_close(swapped.covariance, found.covariance, rtol=1e-3, atol=1e-4)
+
+
+def test_the_barycenter_of_three_is_the_fixed_point_and_beats_its_neighbors() -> None:
+    """S = sum w (S^1/2 C S^1/2)^1/2, which minimizes the weighted squared distances."""
+    linalg = pytest.importorskip("scipy.linalg")
+    parts, weights = [random_moments(5, seed) for seed in range(3)], [0.5, 0.3, 0.2]
+    found = Moments.barycenter(parts, weights).covariance[0].numpy()
+    root = linalg.sqrtm(found).real
+    covariances = [part.covariance[0].numpy() for part in parts]
+    mapped = sum(
+        weight * linalg.sqrtm(root @ covariance @ root).real
+        for weight, covariance in zip(weights, covariances, strict=True)
+    )
+    np.testing.assert_allclose(mapped, found, atol=1e-5)
+
+    def distance(candidate: np.ndarray) -> float:
+        root = linalg.sqrtm(candidate).real
+        squared = [
+            np.trace(candidate + c - 2 * linalg.sqrtm(root @ c @ root).real) for c in covariances
+        ]
+        return float(np.dot(weights, squared))
+
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        step = rng.normal(size=(5, 5)) * 0.03
+        assert distance(found) < distance(found + step + step.T)
+
+
+def test_deviations_of_a_barycenter_are_the_means_of_deviations() -> None:
+    """Of covariances with the same axes: halfway between 1 and 3 is 2, not the 2.24 of variances.
+
+    Also where a covariance lacks full rank, and for equal ones.
+    """
+    deviations = torch.tensor([[1.0, 2.0, 0.0], [3.0, 1.0, 0.0], [2.0, 6.0, 0.0]]).double()
+    axes = torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(0)))[0]
+    axes = axes.double()
+    parts = [
+        Moments(torch.ones(1).double(), torch.zeros(1, 3).double(), c[None])
+        for c in (axes * deviations[:, None] ** 2) @ axes.mT
+    ]
+    for weights in ([0.5, 0.5, 0.0], [0.2, 0.3, 0.5], [1.0, 0.0, 0.0]):
+        found = Moments.barycenter(parts, weights).covariance[0]
+        expected = (torch.tensor(weights).double() @ deviations) ** 2
+        np.testing.assert_allclose(axes.mT @ found @ axes, np.diag(expected), atol=1e-3)
+    same = Moments.barycenter([parts[0]] * 3, [0.2, 0.3, 0.5])
+    np.testing.assert_allclose(same.covariance, parts[0].covariance, atol=1e-6)
+
+
 def test_a_huge_offset_does_not_cancel() -> None:
     x = features(4, 50, 50).double()
     torch.testing.assert_close(

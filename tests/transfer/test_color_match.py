@@ -50,6 +50,18 @@ def test_histograms_merge_and_weigh() -> None:
     torch.testing.assert_close(weighted.counts, ToneHistogram.of(pixels).counts)
 
 
+def test_tones_halfway_have_the_mean_quantiles() -> None:
+    """By NumPy's quantiles: halfway between a dark and a bright photo is one of middle tones."""
+    dark, bright = photo(1, power=3.0) * 0.4, 0.5 + photo(2) * 0.5
+    tones = [ToneHistogram.of(one) for one in (dark, bright)]
+    levels = (np.arange(512) + 0.5) / 512
+    each = [np.quantile(one.flatten(2).numpy(), levels, axis=2) for one in (dark, bright)]
+    for weight in (0.0, 0.5, 0.8):
+        found = ToneHistogram.barycenter(tones, [1 - weight, weight]).quantiles().permute(2, 0, 1)
+        expected = (1 - weight) * each[0] + weight * each[1]
+        assert np.abs(found.numpy() - expected)[8:-8].max() < 0.01
+
+
 def test_curves_to_its_own_tones_change_nothing() -> None:
     pixels = photo(0)
     own = ToneHistogram.of(pixels)

@@ -133,9 +133,37 @@ def test_strength_goes_from_the_photo_to_the_result(
         np.abs(stylizer.apply(content, style, strength=s) - full).mean() for s in (0, 0.3, 0.6, 1)
     ]
     assert all(nearer < farther for farther, nearer in pairwise(distances))
-    for strength in (-0.1, 1.1, float("nan")):
-        with pytest.raises(PhotostyleError, match="between 0 and 1"):
+    for strength in (-0.1, 1.6, float("nan")):
+        with pytest.raises(PhotostyleError, match=r"between 0 and 1\.5"):
             stylizer.apply(content, style, strength=strength)
+
+
+@pytest.mark.parametrize("match", MATCHES)
+def test_a_strength_over_1_exaggerates(
+    stylizer: Stylizer, content: np.ndarray, warm: np.ndarray, match: Match
+) -> None:
+    """The mean colour goes on in the same direction, by about as much as told."""
+    style = stylizer.learn(warm)
+    once, just, more = (
+        stylizer.apply(content, style, strength=s, match=match) for s in (1, 1.001, 1.5)
+    )
+    assert np.abs(just - once).max() < 1 / 255
+    change, further = ((r - content).mean((0, 1)) for r in (once, more))
+    assert further @ change / (change @ change) == pytest.approx(1.5, abs=0.2)
+    assert more.min() >= 0
+    assert more.max() <= 1
+
+
+def test_a_strength_over_1_inverts_no_contrast(stylizer: Stylizer) -> None:
+    """Of a style of fog, whose contrast is a tenth, 1.5 leaves less, but no negative."""
+    ramp = np.repeat(np.linspace(0.1, 0.9, 96)[None, :, None], 64, 0).repeat(3, 2)
+    ramp = ramp.astype(np.float32)
+    fog = (0.6 + 0.1 * (ramp - 0.5)).astype(np.float32)
+    style = stylizer.learn(fog)
+    rows = [stylizer.apply(ramp, style, s, match="global")[32].mean(1) for s in (1, 1.5)]
+    spans = [row[88] - row[8] for row in rows]
+    assert 0 < spans[1] < spans[0] < 0.2
+    assert np.diff(rows[1])[4:-4].min() > -1e-3
 
 
 @pytest.mark.parametrize("match", MATCHES)
@@ -335,13 +363,13 @@ def test_a_style_of_another_model_is_refused(content: np.ndarray) -> None:
         Stylizer(Checkpoint(PhotoNet(PHOTONAS, widths)), torch.device("cpu"))
         for widths in [(2, 2, 2, 2, 2), (3, 2, 2, 2, 2)]
     )
-    with pytest.raises(PhotostyleError, match="another model"):
+    with pytest.raises(PhotostyleError, match="learned with other weights"):
         ours.apply(content, theirs.learn(content))
     same_widths = Stylizer(Checkpoint(PhotoNet(PHOTONAS, (2, 2, 2, 2, 2))), torch.device("cpu"))
-    with pytest.raises(PhotostyleError, match="another model"):
+    with pytest.raises(PhotostyleError, match="learned with other weights"):
         ours.apply(content, same_widths.learn(content))
     timeline = StyleTimeline([StyleCue(0, theirs.learn(content))])
-    with pytest.raises(PhotostyleError, match="another model"):
+    with pytest.raises(PhotostyleError, match="learned with other weights"):
         VideoStylizer(ours, timeline)
 
 

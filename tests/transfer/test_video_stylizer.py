@@ -15,8 +15,8 @@ import photostyle
 from photostyle import PhotostyleError
 from photostyle.model.moments import Moments
 from photostyle.transfer.content_moments import joined
-from photostyle.transfer.options import Match, Temporal
-from photostyle.transfer.style import Style
+from photostyle.transfer.options import TEMPORALS, Match, Temporal
+from photostyle.transfer.style import Style, StyleMix
 from photostyle.transfer.tone_curves import ToneHistogram
 from photostyle.transfer.video_stylizer import StyleCue, StyleTimeline, VideoStylizer
 from photostyle.video import VideoFrame
@@ -141,6 +141,27 @@ def test_a_timeline_fades_from_one_style_to_the_next(photonas: photostyle.Styliz
         faded = light[0] + (number - 10) / 5 * (light[19] - light[0])
         assert light[number] == pytest.approx(faded, rel=0.05)
     assert light[15] == pytest.approx(light[19], rel=0.01)
+
+
+@pytest.mark.parametrize("temporal", TEMPORALS)
+def test_a_mix_in_a_clip_is_a_fade_that_stops(
+    photonas: photostyle.Stylizer, temporal: Temporal
+) -> None:
+    """Halfway in a fade from one style to another is their mix."""
+    styles = [photonas.learn(scene(90, 60, seed)) for seed in (8, 9)]
+    mix = StyleMix.of([(style, 0.5) for style in styles])
+    timelines = [
+        StyleTimeline([StyleCue(0, mix)]),
+        StyleTimeline([StyleCue(-9, styles[0]), StyleCue(-1, styles[1])], fade=2),
+    ]
+    results = []
+    for timeline in timelines:
+        stylizer = VideoStylizer(photonas, timeline, temporal=temporal)
+        frames = frames_of(scene(96, 64))
+        if temporal == "shot":
+            frames = list(stylizer.analyze_shots(frames))
+        results.append(next(frame.pixels for frame in stylizer.run(frames)).astype(int))
+    assert np.abs(results[0] - results[1]).max() <= 1
 
 
 def test_pooled_moments_are_those_of_all_frames() -> None:

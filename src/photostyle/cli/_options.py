@@ -14,14 +14,29 @@ from typing import Any, TypeVar, get_args
 
 import click
 
+from photostyle.errors import PhotostyleError
 from photostyle.jobs.photo import stylize_photo
-from photostyle.transfer.options import MATCHES, Mode
+from photostyle.jobs.styles import weighted
+from photostyle.transfer.options import MATCHES, MAX_STRENGTH, Mode
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Command], Command]
 
 FILE = click.Path(readable=False)
 """A file that the job opens itself, so that all errors about files read alike."""
+
+
+def _to_styles(ctx: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> Any:  # noqa: ARG001
+    try:
+        return weighted(names)
+    except PhotostyleError as error:
+        raise click.UsageError(str(error)) from None
+
+
+styles = click.argument(
+    "style", metavar="STYLE[:WEIGHT]...", nargs=-1, required=True, type=FILE, callback=_to_styles
+)
+"""One or more styles: photos, folders or style files, each with a weight if there are several."""
 
 
 def of(function: Callable[..., Any]) -> Callable[..., Decorator[Any]]:
@@ -73,6 +88,12 @@ model = _photo(
     "--model",
     metavar="NAME|FILE",
     help="Network: photonas, photonet, none (colours only) or a weights file.",
+)
+
+strength = _photo(
+    "--strength",
+    type=click.FloatRange(0, MAX_STRENGTH),
+    help="Strength of the transfer: 0 changes nothing, over 1 exaggerates.",
 )
 
 device = _photo("--device", metavar="NAME", help="auto, cpu, cuda or cuda:N.")

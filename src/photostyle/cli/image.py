@@ -21,7 +21,7 @@ option = _options.of(stylize_photo)
 
 @click.command()
 @click.argument("content", type=_options.FILE)
-@click.argument("style", type=_options.FILE)
+@_options.styles
 @option(
     "-o",
     "--output",
@@ -31,11 +31,7 @@ option = _options.of(stylize_photo)
 )
 @_options.model
 @_options.device
-@option(
-    "--strength",
-    type=click.FloatRange(0, 1),
-    help="Strength of the transfer; 0 leaves CONTENT unchanged.",
-)
+@_options.strength
 @_options.match
 @option(
     "--content-mask",
@@ -71,13 +67,23 @@ option = _options.of(stylize_photo)
 @_options.force
 @option("--compare", is_flag=True, help="Also write content, style and result side by side.")
 @click.option("--json", "as_json", is_flag=True, help="Print a summary as one line of JSON.")
-def image(content: str, style: str, output: str | None, as_json: bool, **options: Any) -> None:
+def image(
+    content: str,
+    style: list[str | tuple[str, float]],
+    output: str | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
     """Give the photo CONTENT the colours and tones of the photo STYLE.
+
+    STYLE is a photo, a folder of photos that count as one style, or a file made by `photostyle
+    style`. Several styles are mixed, evenly or by weight: dusk.jpg:0.7 fog.jpg:0.3.
 
     The result has the size of CONTENT. As CONTENT or STYLE, - is standard input; as the output, it
     is standard output.
     """
-    if content == style == "-":
+    names = [content, *(one if isinstance(one, str) else one[0] for one in style)]
+    if names.count("-") > 1:
         raise click.UsageError("Only one photo can come from standard input.")
     if (options["content_mask"] is None) != (options["style_mask"] is None):
         raise click.UsageError("Give both --content-mask and --style-mask, or neither.")
@@ -87,13 +93,13 @@ def image(content: str, style: str, output: str | None, as_json: bool, **options
     if to_stdout and sys.stdout.isatty():
         raise click.UsageError("Photos are not written to a terminal; name a file with -o.")
 
-    if all(Path(name).is_file() for name in (content, style) if name != "-"):
+    if all(Path(name).exists() for name in names if name != "-"):
         import_torch_meanwhile()
     keep_freed_memory()
     with _progress.bar() as progress:
         report = stylize_photo(
             sys.stdin.buffer if content == "-" else content,
-            sys.stdin.buffer if style == "-" else style,
+            [_opened(one) for one in style],
             sys.stdout.buffer if to_stdout else output,
             progress=progress,
             **options,
@@ -105,6 +111,13 @@ def image(content: str, style: str, output: str | None, as_json: bool, **options
         click.echo(_summary(report))
     elif report.output:
         click.echo(os.fsencode(report.output))  # bytes: a name may be invalid text
+
+
+def _opened(style: str | tuple[str, float]) -> Any:
+    """A style with - as standard input."""
+    if isinstance(style, tuple):
+        return _opened(style[0]), style[1]
+    return sys.stdin.buffer if style == "-" else style
 
 
 def _summary(report: PhotoReport) -> str:

@@ -59,7 +59,7 @@ TIMECODE = Timecode()
 
 @click.command()
 @click.argument("clip", type=_options.FILE)
-@click.argument("style", type=_options.FILE)
+@_options.styles
 @option(
     "-o",
     "--output",
@@ -89,11 +89,7 @@ TIMECODE = Timecode()
 )
 @_options.model
 @_options.device
-@option(
-    "--strength",
-    type=click.FloatRange(0, 1),
-    help="Strength of the transfer; 0 leaves CLIP unchanged.",
-)
+@_options.strength
 @_options.match
 @option(
     "--working-size",
@@ -135,6 +131,9 @@ def video(
     **options: Any,
 ) -> None:
     """Give the video CLIP the colours and tones of the photo STYLE.
+
+    STYLE is a photo, a folder of photos that count as one style, or a file made by `photostyle
+    style`. Several styles are mixed, evenly or by weight: dusk.jpg:0.7 fog.jpg:0.3.
 
     CLIP is a video file, a folder of frames, or a pattern such as frames/%04d.png. The result keeps
     its frames, their times, the sound, subtitles and chapters. Ctrl-C stops early and keeps the

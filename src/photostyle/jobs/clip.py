@@ -15,6 +15,7 @@ from photostyle.errors import PhotostyleError
 from photostyle.files import as_path, check_target
 from photostyle.jobs.models import load_stylizer
 from photostyle.jobs.progress import Progress, Stopwatch, silent
+from photostyle.jobs.styles import StyleInputs
 from photostyle.transfer.options import VIDEO_WORKING_SIZE, Match, Temporal
 
 if TYPE_CHECKING:
@@ -22,11 +23,12 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from photostyle.jobs.models import Model
+    from photostyle.jobs.styles import Styles, StyleSource
     from photostyle.transfer.video_stylizer import VideoStylizer
     from photostyle.video import Clip, Source, VideoFrame
 
     File = str | os.PathLike[str]
-    Cues = Sequence[tuple[float, File]]
+    Cues = Sequence[tuple[float, StyleSource]]
     Pixels = npt.NDArray[np.uint8]
 
 PRESETS = (
@@ -66,7 +68,7 @@ class ClipReport:
 
 def stylize_clip(
     clip: File,
-    style: File,
+    style: Styles,
     output: File | None = None,
     *,
     cues: Cues = (),
@@ -97,15 +99,16 @@ def stylize_clip(
 
     clip: a video file, a folder of frames, or a pattern such as frames/%04d.png. output: mp4, mov,
     mkv, webm or gif; None for CLIP-STYLE.mp4 in the current folder, or for no video if
-    ``frames_dir`` is given. cues: further styles as (start in seconds of the clip, photo); each
-    fades in over ``fade`` seconds. temporal: see `Temporal`. model, device: as in `stylize_photo`.
-    strength: 0 to 1. match: see `Match`. working_size: long side in pixels of the reduced copy of a
-    frame that the network sees. codec: a key of `photostyle.video.CODECS`; None for the container's
-    default. crf: constant quality, 0 to 63, lower is better. preset: one of PRESETS. start, end:
-    limits of the part to stylize, in seconds. fps: frame rate of an image sequence; None is 24.
-    frames_dir: a folder for PNG files 000001.png, 000002.png and so on. strict: fail if the clip is
-    damaged instead of ending where it cannot be decoded. overwrite: replace existing files, but
-    never an input. progress: a `Progress`, called with the phases of `ClipReport`.
+    ``frames_dir`` is given. style: as in `stylize_photo`, a mix or a style file as well. cues:
+    further styles as (start in seconds of the clip, style); each fades in over ``fade`` seconds.
+    temporal: see `Temporal`. model, device: as in `stylize_photo`. strength: 0 to 1.5. match: see
+    `Match`. working_size: long side in pixels of the reduced copy of a frame that the network sees.
+    codec: a key of `photostyle.video.CODECS`; None for the container's default. crf: constant
+    quality, 0 to 63, lower is better. preset: one of PRESETS. start, end: limits of the part to
+    stylize, in seconds. fps: frame rate of an image sequence; None is 24. frames_dir: a folder for
+    PNG files 000001.png, 000002.png and so on. strict: fail if the clip is damaged instead of
+    ending where it cannot be decoded. overwrite: replace existing files, but never an input.
+    progress: a `Progress`, called with the phases of `ClipReport`.
 
     Raises PhotostyleError if the clip or a photo cannot be read, the model or the device cannot
     be used, an option is invalid, or the result cannot be written.
@@ -116,16 +119,17 @@ def stylize_clip(
     cues, watch = _checked(cues), Stopwatch(progress)
     with watch("read"):
         found = video.probe(_source(clip, fps, start, end))
-        inputs = _inputs(found, style, cues)
+        styles = [StyleInputs(one) for one in (style, *(later for _, later in cues))]
+        inputs = _inputs(found, styles)
         target = folder = None
         if output is not None or frames_dir is None:
-            target = _target(output, found, style, ".mp4")
+            target = _target(output, found, styles[0], ".mp4")
             video.check_encoding(target, codec)
             check_target(target, overwrite=overwrite, inputs=inputs)
         if frames_dir is not None:
             folder = _FrameFolder.check(as_path(frames_dir), inputs, overwrite)
     stylizer = _load_and_learn(
-        style, cues, fade, temporal, model, device, strength, match, working_size, start, watch
+        styles, cues, fade, temporal, model, device, strength, match, working_size, start, watch
     )
     total = _analyze(stylizer, found, watch, progress)
     encoding, reader = video.Encoding(codec, crf, preset), video.Reader(found)
@@ -151,7 +155,7 @@ def stylize_clip(
                 writer.cut_short = interrupted or bool(reader.damage)
             outputs.close()
     count = writer.count if writer else count
-    notes = [*_notes(found), *(writer.notes if writer else [])]
+    notes = [*_notes(found), *_of_styles(styles), *(writer.notes if writer else [])]
     if reader.damage and not interrupted:
         notes.append(f"The clip is damaged; only {count} frames could be decoded.")
     return ClipReport(
@@ -168,7 +172,7 @@ def stylize_clip(
 
 def preview_clip(
     clip: File,
-    style: File,
+    style: Styles,
     output: File | None = None,
     *,
     moments: int = 8,
@@ -200,12 +204,13 @@ def preview_clip(
     cues, watch = _checked(cues), Stopwatch(progress)
     with watch("read"):
         found = video.probe(_source(clip, fps, start, end))
-        target = _target(output, found, style, "-preview.png")
+        styles = [StyleInputs(one) for one in (style, *(later for _, later in cues))]
+        target = _target(output, found, styles[0], "-preview.png")
         format_of(target)
-        inputs = _inputs(found, style, cues)
+        inputs = _inputs(found, styles)
         check_target(target, overwrite=overwrite, inputs=inputs)
     stylizer = _load_and_learn(
-        style, cues, fade, temporal, model, device, strength, match, working_size, start, watch
+        styles, cues, fade, temporal, model, device, strength, match, working_size, start, watch
     )
     total = _analyze(stylizer, found, watch, progress) or moments
     with watch("stylize"):
@@ -223,7 +228,7 @@ def preview_clip(
         frames=len(columns),
         device=str(stylizer.stylizer.device),
         seconds=watch.seconds,
-        notes=tuple(_notes(found)),
+        notes=(*_notes(found), *_of_styles(styles)),
     )
 
 
@@ -263,19 +268,25 @@ def _checked(cues: Cues) -> Cues:
     return cues
 
 
-def _target(output: File | None, clip: Clip, style: File, suffix: str) -> Path:
+def _target(output: File | None, clip: Clip, style: StyleInputs, suffix: str) -> Path:
     if output is not None:
         return as_path(output)
-    return Path(f"{clip.source.stem}-{Path(style).stem}{suffix}")
+    return Path(f"{clip.source.stem}-{style.name}{suffix}")
 
 
-def _inputs(clip: Clip, style: File, cues: Cues) -> list[Path]:
+def _inputs(clip: Clip, styles: Sequence[StyleInputs]) -> list[Path]:
     """The input files, which must not be overwritten."""
-    return [*clip.source.files, as_path(style), *(as_path(photo) for _, photo in cues)]
+    return [*clip.source.files, *(path for one in styles for path in one.paths)]
+
+
+def _of_styles(styles: Sequence[StyleInputs]) -> Iterator[str]:
+    """The notes of all styles."""
+    for one in styles:
+        yield from one.notes
 
 
 def _load_and_learn(
-    style: File,
+    styles: Sequence[StyleInputs],
     cues: Cues,
     fade: float,
     temporal: Temporal,
@@ -288,22 +299,17 @@ def _load_and_learn(
     watch: Stopwatch,
 ) -> VideoStylizer:
     """A video stylizer that has learned all styles; its time 0 is ``start`` of the clip."""
-    from photostyle import photo
-
-    with watch("read"):
-        photos = [photo.read_style(Path(path)) for path in (style, *(p for _, p in cues))]
     with watch("load"):
         from photostyle.transfer.video_stylizer import StyleCue, StyleTimeline, VideoStylizer
 
         stylizer = load_stylizer(model, device)
     with watch("learn"):
-        visible = (one.in_profile(None).with_depth(8).visible() for one in photos)
-        styles = [stylizer.learn(pixels, mask) for pixels, mask in visible]
+        learned = [one.learn(stylizer) for one in styles]
         times = [0.0, *(time for time, _ in cues)]
         timeline = StyleTimeline(
             [
                 StyleCue(time - (start or 0), style)
-                for time, style in zip(times, styles, strict=True)
+                for time, style in zip(times, learned, strict=True)
             ],
             fade,
         )

@@ -32,8 +32,10 @@ class Masks:
     only: Weights | None
 
     @classmethod
-    def read(cls, sources: Sequence[Source | None], content_size: Size, style_size: Size) -> Masks:
-        """Read masks for photos of these sizes (width, height).
+    def read(
+        cls, sources: Sequence[Source | None], content_size: Size, style_size: Size | None
+    ) -> Masks:
+        """Read masks for photos of these sizes (width, height); None if there is no style photo.
 
         sources: the label maps of content and style, both or neither, and the mask for ``only``.
         Raises PhotostyleError if a mask cannot be read, is no label map, or has another shape than
@@ -44,6 +46,8 @@ class Masks:
         content_mask, style_mask, only = sources
         regions = weights = None
         if content_mask is not None and style_mask is not None:
+            if style_size is None:
+                raise PhotostyleError("Masks of regions need one style photo, not a mix or a file.")
             maps = label_map.read_label_maps(content_mask, style_mask)
             _check_shape(maps.content, content_mask, content_size, "content")
             _check_shape(maps.style, style_mask, style_size, "style")

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, get_args
 
 from photostyle.errors import PhotostyleError
-from photostyle.files import as_path
 from photostyle.jobs.masks import Masks
 from photostyle.jobs.models import load_stylizer, model_name
 from photostyle.jobs.progress import Progress, Stopwatch, silent
+from photostyle.jobs.styles import StyleInputs, source_of
 from photostyle.transfer.options import MATCHES, TILE, WORKING_SIZE, Match, Mode
 from photostyle.version import __version__
 
 if TYPE_CHECKING:
     from photostyle.jobs.models import Model
+    from photostyle.jobs.styles import Styles
     from photostyle.photo import Photo
 
     File = str | os.PathLike[str] | BinaryIO
@@ -33,8 +35,9 @@ class PhotoReport:
     """A report on what `stylize_photo` did.
 
     output: the file written; None for a stream. compare: the file with content, style and result
-    side by side, if any. content_size, style_size: width and height in pixels. model: name or path;
-    None for a loaded `Stylizer`. mode: "fast" or "exact". strength: 0 to 1. match: see `Match`.
+    side by side, if any. content_size, style_size: width and height in pixels, of what is not one
+    style photo None. model: name or path; None for a loaded `Stylizer`. mode: "fast" or "exact".
+    strength: 0 to 1.5. match: see `Match`.
     seconds: wall-clock time of the phases read, load, learn, apply and write. notes: sentences on
     parts of the files that were not read or kept, and on regions without a counterpart.
     """
@@ -42,7 +45,7 @@ class PhotoReport:
     output: Path | None
     compare: Path | None
     content_size: tuple[int, int]
-    style_size: tuple[int, int]
+    style_size: tuple[int, int] | None
     model: str | None
     device: str
     mode: str
@@ -54,7 +57,7 @@ class PhotoReport:
 
 def stylize_photo(
     content: File,
-    style: File,
+    style: Styles,
     output: File | None = None,
     *,
     model: Model = "photonas",
@@ -82,7 +85,9 @@ def stylize_photo(
     bit depth and metadata as far as the format can store them. An output file appears complete or
     not at all.
 
-    content, style: files of any format that `photostyle.photo.read` knows, or binary streams.
+    content: a file of any format that `photostyle.photo.read` knows, or a binary stream. style:
+    such a photo, a folder of photos, which count as one style, a style file, or a learned style; or
+    a list of these, which are mixed evenly, or by weight: [("dusk.jpg", 0.7), ("fog.style", 0.3)].
     output: a file whose extension names the format; a binary stream, which gets the format of the
     content; or None for CONTENT-STYLE with the extension of the content in the current folder.
     model: a bundled name, a weights file, or a loaded `Stylizer`, which can be reused and has its
@@ -107,23 +112,30 @@ def stylize_photo(
     # Imports no torch, which another thread may import while the photos are read.
     from photostyle import photo
 
-    watch, sources = Stopwatch(progress), (_source(content), _source(style))
+    watch, source = Stopwatch(progress), source_of(content)
     mask_sources = [
-        None if file is None else _source(file) for file in (content_mask, style_mask, only)
+        None if file is None else source_of(file) for file in (content_mask, style_mask, only)
     ]
     with watch("read"):
-        content_photo = photo.read(sources[0], still=still)
-        style_photo = photo.read_style(sources[1])
-        target = _Target.choose(output, _default_output(content_photo, *sources), compare)
+        content_photo = photo.read(source, still=still)
+        styles = StyleInputs(style)
+        target = _Target.choose(
+            output, _default_output(content_photo, source, styles.name), compare
+        )
         photo.check_depth(target.format, depth)
-        inputs = [path for path in (*sources, *mask_sources) if isinstance(path, Path)]
-        target.check(inputs, overwrite)
-        masks = Masks.read(mask_sources, content_photo.size, style_photo.size)
+        inputs = [path for path in (source, *mask_sources) if isinstance(path, Path)]
+        target.check([*inputs, *styles.paths], overwrite)
+        style_size = styles.photo.size if styles.photo else None
+        masks = Masks.read(mask_sources, content_photo.size, style_size)
     with watch("load"):
         stylizer = load_stylizer(model, device)
     with watch("learn"):
-        style_photo = style_photo.in_profile(content_photo.profile).with_depth(8)
-        learned = stylizer.learn(*style_photo.visible(), labels=masks.style)
+        learned = styles.learn(
+            stylizer,
+            content_photo.profile,
+            masks.style,
+            lambda done, total: progress("learn", done, total),
+        )
     width, height = content_photo.size
     chosen = stylizer.choose_mode(mode, height, width)
     with watch("apply", chosen):
@@ -148,20 +160,21 @@ def stylize_photo(
     with watch("write"):
         software = None if strip_metadata else _software(name, chosen, strength, match)
         result = _finished(result, depth, profile, software)
-        target.write(result, (content_photo, style_photo), overwrite, quality)
+        pictures = styles.pictures(learned) if target.compared else ()
+        target.write(result, (content_photo, *pictures), overwrite, quality)
     unsupported = photo.unsupported_features(result, target.format)
     return PhotoReport(
         output=None if target.stream else target.path,
         compare=target.compared,
         content_size=content_photo.size,
-        style_size=style_photo.size,
+        style_size=style_size,
         model=name,
         device=str(stylizer.device),
         mode=chosen,
         strength=strength,
         match=match,
         seconds=watch.seconds,
-        notes=(*content_photo.notes, *style_photo.notes, *masks.notes(), *unsupported),
+        notes=(*content_photo.notes, *styles.notes, *masks.notes(), *unsupported),
     )
 
 
@@ -203,7 +216,7 @@ class _Target:
     def choose(cls, output: File | None, default: Path, compare: bool) -> _Target:
         from photostyle import photo
 
-        target = default if output is None else _source(output)
+        target = default if output is None else source_of(output)
         path, stream = (target, None) if isinstance(target, Path) else (default, target)
         if stream and compare:
             raise PhotostyleError("A comparison needs an output file, not a stream.")
@@ -219,7 +232,7 @@ class _Target:
                 check_target(file, overwrite=overwrite, inputs=inputs)
 
     def write(
-        self, result: Photo, inputs: tuple[Photo, Photo], overwrite: bool, quality: int | None
+        self, result: Photo, inputs: Sequence[Photo], overwrite: bool, quality: int | None
     ) -> None:
         from photostyle import photo
         from photostyle.files import new_file
@@ -249,20 +262,9 @@ def _software(model: str | None, mode: str, strength: float, match: str) -> str:
     return f"photostyle {__version__} ({known}mode {mode}, strength {strength:g}, match {match})"
 
 
-def _source(file: File) -> Path | BinaryIO:
-    if isinstance(file, (str, os.PathLike)):
-        return as_path(file)
-    is_text = hasattr(file, "encoding")
-    if is_text or not (hasattr(file, "read") or hasattr(file, "write")):
-        raise TypeError(f"A photo is a path or a binary stream, not {type(file).__name__}.")
-    return file
-
-
-def _default_output(photo: Photo, content: Path | BinaryIO, style: Path | BinaryIO) -> Path:
+def _default_output(photo: Photo, content: Path | BinaryIO, style: str) -> Path:
     """CONTENT-STYLE with an extension that suits the photo; a stream is named "stdin"."""
     from photostyle.photo import suffix_for
 
-    first, second = (
-        source if isinstance(source, Path) else Path("stdin") for source in (content, style)
-    )
-    return Path(f"{first.stem}-{second.stem}{suffix_for(photo, first.suffix)}")
+    first = content if isinstance(content, Path) else Path("stdin")
+    return Path(f"{first.stem}-{style}{suffix_for(photo, first.suffix)}")

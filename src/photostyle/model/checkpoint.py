@@ -57,11 +57,16 @@ class Checkpoint:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the weights: styles that were learned with them fit no other weights."""
-        digest = hashlib.sha256()
-        for name, tensor in sorted(self.network.state_dict().items()):
-            digest.update(name.encode() + str(tuple(tensor.shape)).encode())
-            digest.update(tensor.cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()
+        return digest_of(self.network)
+
+
+def digest_of(module: torch.nn.Module) -> str:
+    """SHA-256 of the weights of a module."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(name.encode() + str(tuple(tensor.shape)).encode())
+        digest.update(tensor.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def bundled() -> dict[str, Path]:

@@ -129,3 +129,8 @@ def resized_mask(mask: Tensor | None, layer: str, features: Tensor) -> Tensor | 
 def joined(batch: Tensor) -> Tensor:
     """Photos (K, C, H, W) below each other: (1, C, K H, W)."""
     return batch.transpose(0, 1).flatten(1, 2)[None]
+
+
+def apart(batch: Tensor, count: int) -> Tensor:
+    """The inverse of `joined`: (1, C, K H, W) as ``count`` = K photos (K, C, H, W)."""
+    return batch[0].unflatten(1, (count, -1)).transpose(0, 1)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from photostyle.model.matcher import Blocks, Look, Matcher
 from photostyle.transfer.color_match import Palette
+from photostyle.transfer.content_moments import apart, joined
 from photostyle.transfer.options import Match
 from photostyle.transfer.regions import (
     Clusters,
@@ -74,15 +75,20 @@ def find(
     assert style.blocks is not None
     blocks = Blocks(*(part.to(contents.colors) for part in style.blocks))
     count = len(contents.colors)
-    repeated = Blocks(*(part.expand(count, *part.shape[1:]) for part in blocks))
-    found = matcher(contents, repeated)
-    look = Look(found.look.coefficients.mean(0, keepdim=True))
-    same = scene_weight(found.same_scene.mean(0, keepdim=True))
-    ours, theirs = placed(contents), placed(blocks)
-    joined = torch.cat(list(ours[:, None]), 3)
-    clusters = Clusters.of([joined, theirs])
-    masks = sharpened(clusters.weights(theirs), style.thumbnail.to(theirs))
-    trust = evidence(counted(clusters.weights(joined), mask), counted(masks, style.mask))
+    look, same = None, torch.zeros(1).to(blocks.colors)
+    if style.photos == 1:  # no one look leads to several photos
+        repeated = Blocks(*(part.expand(count, *part.shape[1:]) for part in blocks))
+        found = matcher(contents, repeated)
+        look = Look(found.look.coefficients.mean(0, keepdim=True))
+        same = scene_weight(found.same_scene.mean(0, keepdim=True))
+    descriptors, colors, thumbnail = (
+        apart(part, style.photos) for part in (*blocks[:2], style.thumbnail)
+    )
+    ours, theirs = placed(contents), placed(blocks._replace(descriptors=descriptors, colors=colors))
+    content_blocks = torch.cat(list(ours[:, None]), 3)
+    clusters = Clusters.of([content_blocks, joined(theirs)])
+    masks = joined(sharpened(clusters.weights(theirs), thumbnail.to(theirs)))
+    trust = evidence(counted(clusters.weights(content_blocks), mask), counted(masks, style.mask))
     if match == "regions":
         same = torch.zeros_like(same)
     return Correspondence(match, masks, trust, look, same, clusters, INDEPENDENCE)

@@ -68,7 +68,7 @@ def fit(content: Tensor, result: Tensor, epsilon: float = EPSILON, reach: float 
     (He, Sun and Tang, Guided Image Filtering, 2013, eq. 14, with the photo's own regression G in
     place of 0, so that flat windows keep their faint detail); maps are averaged over windows.
     """
-    whole = _regression(content, result)
+    whole = regression(content, result)
     radius = math.ceil(reach * max(content.shape[2:]))
     return _regressions(content[0], result[0], radius, epsilon, whole)
 
@@ -108,7 +108,7 @@ def _applied(maps: Tensor, pixels: Tensor, count: int = 3) -> Tensor:
     return result
 
 
-def _regression(content: Tensor, result: Tensor) -> Tensor:
+def regression(content: Tensor, result: Tensor) -> Tensor:
     """The matrix (3, 3) of the affine map from content to result that fits all pixels best."""
     parts = zip(content.split(256, 2), result.split(256, 2), strict=True)
     joint = Moments.merge(Moments.of(torch.cat(part, 1)) for part in parts).covariance[0]

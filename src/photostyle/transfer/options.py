@@ -19,6 +19,9 @@ by region; to the palette of the whole style photo; or not at all beyond what th
 
 MATCHES = get_args(Match)
 
+MAX_STRENGTH = 1.5
+"""The largest strength: over 1 the change of colours is extrapolated."""
+
 Temporal = Literal["shot", "smooth", "frame"]
 """Where the content's statistics come from: the whole shot, a running mean over frames, or each
 frame separately."""

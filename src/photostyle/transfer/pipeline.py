@@ -43,6 +43,7 @@ from photostyle.transfer.local_maps import (
     fit,
     fit_ratio,
     project_to_maps,
+    regression,
 )
 from photostyle.transfer.style import Style
 
@@ -68,8 +69,9 @@ REGION_SAMPLE = 1 << 14
 class StyleTransfer(Visitor):
     """Maps the features of one content to the moments of a style, at every WCT layer.
 
-    strength: 0..1, blends the features, the residual and the colours each with what they become; as
-    these follow each other, 0.5 is more than half of the change. content: the content's statistics,
+    strength: up to 1 it blends the features, the residual and the colours each with what they
+    become; as these follow each other, 0.5 is more than half of the change. What exceeds 1
+    extrapolates the change of the colours, see `extrapolated`. content: the content's statistics,
     which it keeps; by default those of each photo of the batch. correspondence: what content and
     style have in common; by default all of both.
     """
@@ -82,14 +84,16 @@ class StyleTransfer(Visitor):
         content: ContentMoments | None = None,
         correspondence: Correspondence = WHOLE,
     ) -> None:
-        self.style, self.settings, self.strength = style, settings, strength
+        self.style, self.settings = style, settings
+        self.strength, self.excess = min(strength, 1.0), max(strength - 1, 0.0)
         self.content = content or ContentMoments()
         self.correspondence = correspondence
         self._maps: dict[str, tuple[object, AffineMap]] = {}
 
     def with_content(self, content: ContentMoments) -> StyleTransfer:
         """The same transfer with the content's statistics from elsewhere."""
-        return StyleTransfer(self.style, self.settings, self.strength, content, self.correspondence)
+        strength = self.strength + self.excess
+        return StyleTransfer(self.style, self.settings, strength, content, self.correspondence)
 
     def visit(self, layer: str, features: Tensor) -> AffineMap:
         moments = self.content.moments(layer, features)
@@ -141,6 +145,28 @@ class StyleTransfer(Visitor):
             look = found.look(content)
             matched = torch.lerp(matched, look, found.same_scene.to(look).view(-1, 1, 1, 1))
         return torch.lerp(result, matched, self.strength)
+
+    def extrapolated(self, result: Tensor, content: Tensor) -> Tensor:
+        """A result with more than all of its change, for a strength over 1; both (B, 3, H, W).
+
+        With the strength s, contrasts that the style multiplies by g > 1 are multiplied by
+        1 + s (g - 1). Those that it reduces are multiplied by g^s, so that none is inverted.
+        """
+        if not self.excess:
+            return result
+        strength = 1 + self.excess
+
+        def measure() -> AffineMap:
+            photo, made = (self.content.population(batch) for batch in (content, result))
+            gains, axes = torch.linalg.eigh(_symmetric(regression(photo, made).double()))
+            reduced = gains.clamp_min(0) ** strength + gains.clamp_max(0)
+            correction = torch.where(gains < 1, reduced - 1 - strength * (gains - 1), 0)
+            matrix = (axes * correction @ axes.mT)[None]
+            mean = Moments.of(photo).mean
+            return AffineMap.between(mean, torch.zeros_like(mean), matrix)
+
+        correction = self.content.keep("extrapolation", measure)(content)
+        return torch.lerp(content, result, strength) + correction
 
     def windows(self, epsilon: float, number: int = 0) -> tuple[float, float]:
         """epsilon and reach of the last local maps (`photostyle.transfer.local_maps.fit`).
@@ -250,9 +276,9 @@ def match_style(
     """
     result = compose(content, transfer)
     content, result = (F.avg_pool2d(photo, ratio, ceil_mode=True) for photo in (content, result))
-    if not transfer.settings.refine:
-        return content, result
-    return content, transfer.match(project_to_maps(content, result, epsilon), content)
+    if transfer.settings.refine:
+        result = transfer.match(project_to_maps(content, result, epsilon), content)
+    return content, transfer.extrapolated(result, content)
 
 
 def style_maps(
@@ -299,3 +325,7 @@ def stylize(
         )
     ]
     return roll_off(torch.stack(parts), content)
+
+
+def _symmetric(matrix: Tensor) -> Tensor:
+    return (matrix + matrix.mT) / 2

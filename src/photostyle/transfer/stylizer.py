@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
@@ -15,20 +17,27 @@ from torch import Tensor
 
 from photostyle.errors import PhotostyleError
 from photostyle.model import checkpoint as checkpoints
-from photostyle.model.checkpoint import Checkpoint
+from photostyle.model.checkpoint import Checkpoint, digest_of
 from photostyle.model.matcher import ANALYSIS_SIZE, Blocks, Matcher, load_matcher
 from photostyle.model.moments import Moments
-from photostyle.model.network import STRIDE, Passthrough
+from photostyle.model.network import STRIDE, Passthrough, PhotoNet
 from photostyle.transfer.bars import Bars, box_mask, find_bars
 from photostyle.transfer.canvas import CPU, Canvas, ImageLike, resized
-from photostyle.transfer.content_moments import ContentMoments
+from photostyle.transfer.content_moments import (
+    PIXELS,
+    RESIDUAL,
+    ContentMoments,
+    apart,
+    joined,
+)
 from photostyle.transfer.correspondence import Correspondence, by_hand, find
 from photostyle.transfer.local_maps import EPSILON, apply_maps, contrast, fit_ratio, limited
-from photostyle.transfer.options import MATCHES, TILE, WORKING_SIZE, Match, Mode
+from photostyle.transfer.options import MATCHES, MAX_STRENGTH, TILE, WORKING_SIZE, Match, Mode
 from photostyle.transfer.pipeline import StyleTransfer, compose, style_maps
 from photostyle.transfer.regions import RegionMasks
-from photostyle.transfer.style import Style, learn_style
+from photostyle.transfer.style import AnyStyle, Style, StyleMix, learn_style, parts_of
 from photostyle.transfer.tiling import OVERLAP, compose_tiled
+from photostyle.version import __version__
 
 STYLE_SIZE = 1024
 """Long side of the copy of a style photo that is learned, in pixels."""
@@ -52,7 +61,8 @@ def load(source: str | os.PathLike[str] = "photonas", device: str = "auto") -> S
     checkpoint = checkpoints.load(source)
     # Weights that do not refine reproduce other programs, which know no regions.
     compares = checkpoint.transfer.refine and not isinstance(checkpoint.network, Passthrough)
-    return Stylizer(checkpoint, choose_device(device), load_matcher() if compares else None)
+    matcher = load_matcher() if compares else None
+    return Stylizer(checkpoint, choose_device(device), matcher, Path(source).stem)
 
 
 def choose_device(name: str) -> torch.device:
@@ -75,13 +85,17 @@ class Stylizer:
 
     ``learn`` and ``apply`` take any `ImageLike` of any size, and raise PhotostyleError for others.
     The network of the checkpoint and the matcher are moved to the device, not copied. Without a
-    matcher a style is transferred as a whole, or by labels.
+    matcher a style is transferred as a whole, or by labels. name: of the weights, for messages.
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, device: torch.device, matcher: Matcher | None = None
+        self,
+        checkpoint: Checkpoint,
+        device: torch.device,
+        matcher: Matcher | None = None,
+        name: str = "",
     ) -> None:
-        self.checkpoint, self.device = checkpoint, device
+        self.checkpoint, self.device, self.name = checkpoint, device, name
         self.matcher = None if matcher is None else matcher.to(device)
         self.network = checkpoint.network.to(device).to(memory_format=torch.channels_last)
 
@@ -105,10 +119,37 @@ class Stylizer:
             numbers = None if numbers is None else bars.crop(numbers)
         small = self.on_device(small)
         style, _ = learn_style(self.network, small, weights, digest)
-        blocks = self.blocks(small, weights)
-        if blocks is not None:
-            blocks = Blocks(*(part.half() for part in blocks))
-        return replace(style, blocks=blocks, labels=numbers)
+        return replace(
+            style,
+            blocks=_halved(self.blocks(small, weights)),
+            labels=numbers,
+            matcher=self.matcher_digest,
+            provenance={"model": self.name, "photostyle": __version__},
+        )
+
+    @cached_property
+    def matcher_digest(self) -> str:
+        """The digest of the matcher's weights; empty if there is none."""
+        return "" if self.matcher is None else digest_of(self.matcher)
+
+    @torch.no_grad()
+    def with_blocks(self, style: AnyStyle) -> AnyStyle:
+        """A style whose blocks are read by this matcher: from its thumbnail, if by another one."""
+        if isinstance(style, StyleMix):
+            parts = ((self.with_blocks(part), weight) for part, weight in style.parts)
+            return StyleMix.of(parts)
+        if self.matcher is None or style.matcher == self.matcher_digest:
+            return style
+        thumbnails, masks = (
+            None if part is None else apart(part.float().to(self.device), style.photos)
+            for part in (style.thumbnail, style.mask)
+        )
+        assert thumbnails is not None
+        blocks = self.blocks(thumbnails, masks)
+        assert blocks is not None
+        descriptors, colors = (joined(part) for part in (blocks.descriptors, blocks.colors))
+        blocks = Blocks(descriptors, colors, blocks.statistics.mean(0, keepdim=True))
+        return replace(style, blocks=_halved(blocks), matcher=self.matcher_digest)
 
     def blocks(self, pixels: Tensor, mask: Tensor | None = None) -> Blocks | None:
         """What the matcher reads of RGB (B, 3, H, W), 0..1; None without a matcher.
@@ -159,7 +200,7 @@ class Stylizer:
     def apply(
         self,
         photo: ImageLike,
-        style: Style,
+        style: AnyStyle,
         strength: float = 1.0,
         *,
         match: Match = "auto",
@@ -176,7 +217,8 @@ class Stylizer:
 
         A PIL image comes back in RGB, or RGBA with its alpha; a tensor as float32 in 0..1.
 
-        strength: in [0, 1]; 0 returns the photo as it is, 0.5 makes more than half of the change.
+        style: what `learn` returns, or several as a `StyleMix`. strength: in [0, MAX_STRENGTH]; 0
+        returns the photo as it is, 0.5 makes more than half of the change, 1.5 exaggerates it.
         match: see `Match`. labels: the number of the region of each pixel; each region takes the
         colours of the region of that number in the style photo, which needs labels as well. only:
         how much of the change each pixel takes.
@@ -193,7 +235,7 @@ class Stylizer:
         _check_mask(mask, canvas)
         _check_mask(only, canvas)
         numbers = None if labels is None else _checked_labels(labels, canvas)
-        if numbers is not None and style.labels is None:
+        if numbers is not None and (isinstance(style, StyleMix) or style.labels is None):
             raise PhotostyleError("The style photo needs a mask of regions as well.")
         fast = self.choose_mode(mode, canvas.height, canvas.width) == "fast"
         if not fast and _needs_tiles(canvas.height, canvas.width, tile):
@@ -221,12 +263,29 @@ class Stylizer:
         """Pixels (B, 3, H, W) where and as the network takes them."""
         return photo.to(self.device).contiguous(memory_format=torch.channels_last)
 
-    def check_style(self, style: Style) -> None:
+    def check_style(self, style: AnyStyle) -> None:
         """Raises PhotostyleError if it is no style, or was learned with other weights."""
-        if not hasattr(style, "digest"):
+        if not isinstance(style, (Style, StyleMix)):
             raise PhotostyleError(f"A style is what `learn` returns, not {type(style).__name__}.")
-        if style.digest != self.checkpoint.digest:
-            raise PhotostyleError("This style was learned with another model; learn it again.")
+        for part, _ in parts_of(style):
+            if part.digest != self.checkpoint.digest:
+                raise PhotostyleError(
+                    f"The style was learned with other weights{_named(part)}; use those, or learn "
+                    "it again."
+                )
+            if not _fits(part, self.network):
+                raise PhotostyleError("The style is damaged; learn it again.")
+
+    def parts(self, style: AnyStyle, match: Match) -> tuple[tuple[Style, float], ...]:
+        """The styles whose results are blended, with their weights; one, if no regions are used."""
+        if isinstance(style, Style):
+            return parts_of(style)
+        by_region = (
+            self.matcher is not None
+            and match not in ("global", "none")
+            and any(part.blocks is not None for part, _ in style.parts)
+        )
+        return style.parts if by_region else ((style.barycenter(), 1.0),)
 
     def _stylize(
         self,
@@ -245,31 +304,36 @@ class Stylizer:
         content = picture.of(copy)
         composed = 0.5 if ratio > 1 else 0.9  # of the work
 
-        def compose_here(pixels: Tensor, transfer: StyleTransfer) -> Tensor:
-            return self._compose(pixels, transfer, tile, lambda done: progress(composed * done))
-
-        style = options.style
         mask, labels = _reduced_mask(options.mask, copy, ratio), options.labels
         mask = None if mask is None else picture.of(mask)
-        labels = None if labels is None else bars.crop(labels)
-        found, regions = self.correspond(
-            self.on_device(resized(content, WORKING_SIZE)),
-            style,
-            options.match,
-            labels,
-            None if mask is None else resized(mask.to(self.device), WORKING_SIZE),
-        )
-        if regions is not None:
-            regions = replace(regions, height=content.shape[2], width=content.shape[3])
-        statistics = ContentMoments(mask, regions)
-        transfer = StyleTransfer(style, settings, options.strength, statistics, found)
+        options = options._replace(labels=None if labels is None else bars.crop(labels))
+        transfers = [
+            (self._transfer(style, options, content, mask), weight)
+            for style, weight in self.parts(options.style, options.match)
+        ]
+        results = 0  # how many there are
+
+        def compose_here(pixels: Tensor, transfer: StyleTransfer) -> Tensor:
+            nonlocal results
+
+            def report(done: float) -> None:
+                progress(composed * (results + done) / len(transfers))
+
+            result = self._compose(pixels, transfer, tile, report)
+            results += 1
+            return result
+
         if ratio == 1 and not settings.refine:  # the network's own pixels
-            result = compose_here(content, transfer)
+            each = (
+                weight * transfer.extrapolated(compose_here(content, transfer), content)
+                for transfer, weight in transfers
+            )
+            result = torch.stack(list(each)).sum(0)
             for top, bottom in canvas.strips():
                 strip = canvas.rows(top, bottom)
                 canvas.put(top, limited(result[0, :, top:bottom], strip, options.only, top))
             return
-        maps = style_maps(compose_here, content, [(transfer, 1.0)], EPSILON, fit_by)
+        maps = style_maps(compose_here, content, transfers, EPSILON, fit_by)
         maps = maps.blend(float(contrast(content, mask)))
         only = options.only
         if any(bars):
@@ -284,6 +348,22 @@ class Stylizer:
             only=only,
             progress=lambda done: progress(composed + (1 - composed) * done),
         )
+
+    def _transfer(
+        self, style: Style, options: _Transfer, content: Tensor, mask: Tensor | None
+    ) -> StyleTransfer:
+        """The transfer of a style to a content (1, 3, h, w)."""
+        found, regions = self.correspond(
+            self.on_device(resized(content, WORKING_SIZE)),
+            style,
+            options.match,
+            options.labels,
+            None if mask is None else resized(mask.to(self.device), WORKING_SIZE),
+        )
+        if regions is not None:
+            regions = replace(regions, height=content.shape[2], width=content.shape[3])
+        statistics = ContentMoments(mask, regions)
+        return StyleTransfer(style, self.checkpoint.transfer, options.strength, statistics, found)
 
     def _compose(
         self,
@@ -314,9 +394,28 @@ class Stylizer:
 
 
 def check_strength(strength: float) -> None:
-    """Raises PhotostyleError for a strength outside [0, 1]."""
-    if not 0 <= strength <= 1:
-        raise PhotostyleError(f"The strength must be between 0 and 1, not {strength}.")
+    """Raises PhotostyleError for a strength outside [0, MAX_STRENGTH]."""
+    if not 0 <= strength <= MAX_STRENGTH:
+        raise PhotostyleError(f"The strength must be between 0 and {MAX_STRENGTH}, not {strength}.")
+
+
+def _halved(blocks: Blocks | None) -> Blocks | None:
+    return None if blocks is None else Blocks(*(part.half() for part in blocks))
+
+
+def _named(style: Style) -> str:
+    """The model that learned a style, in brackets, if that is known."""
+    name = style.provenance.get("model")
+    return f" ({name})" if isinstance(name, str) and name else ""
+
+
+def _fits(style: Style, network: PhotoNet) -> bool:
+    """Whether a style has the moments that a network asks for, with their numbers of channels."""
+    channels = dict.fromkeys((PIXELS, RESIDUAL), 3)
+    for layer in network.wct_layers:
+        level = int(layer[-1])
+        channels[layer] = network.widths[5 - level if layer.startswith("d") else level - 1]
+    return channels == {layer: part.mean.shape[1] for layer, part in style.moments.items()}
 
 
 def check_match(match: str) -> None:
@@ -334,7 +433,7 @@ def check_working_size(size: int) -> None:
 class _Transfer(NamedTuple):
     """What `Stylizer.apply` is to do to a photo."""
 
-    style: Style
+    style: AnyStyle
     strength: float
     match: Match
     mask: Mask | None

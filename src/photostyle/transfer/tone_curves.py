@@ -6,7 +6,7 @@ photo another contrast than the bright half. Every tensor has a leading batch di
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -54,6 +54,15 @@ class ToneHistogram:
     def merge(cls, parts: Iterable[ToneHistogram]) -> ToneHistogram:
         """The histograms of the union of disjoint sets."""
         return cls(torch.stack([part.counts for part in parts]).sum(0))
+
+    @classmethod
+    def barycenter(cls, parts: Sequence[ToneHistogram], weights: Sequence[float]) -> ToneHistogram:
+        """The Wasserstein barycenter: quantiles are the weighted means of all quantiles.
+
+        The weights add up to 1. Source: Agueh and Carlier 2011, section 6.1.
+        """
+        quantiles = [weight * part.quantiles() for part, weight in zip(parts, weights, strict=True)]
+        return cls.of(torch.stack(quantiles).sum(0)[:, :, None])
 
     def to(self, device: torch.device) -> ToneHistogram:
         return ToneHistogram(self.counts.to(device))

@@ -22,7 +22,7 @@ from photostyle.transfer.local_maps import LocalAffineMaps, apply_maps, contrast
 from photostyle.transfer.options import TEMPORALS, VIDEO_WORKING_SIZE, Match, Temporal
 from photostyle.transfer.pipeline import StyleTransfer, compose, match_style, style_maps
 from photostyle.transfer.regions import Box
-from photostyle.transfer.style import Style
+from photostyle.transfer.style import AnyStyle, Style
 from photostyle.transfer.stylizer import (
     Stylizer,
     check_match,
@@ -69,7 +69,7 @@ class StyleCue:
     """Switches to ``style`` at ``time``, in seconds."""
 
     time: float
-    style: Style
+    style: AnyStyle
 
 
 class StyleTimeline:
@@ -138,7 +138,8 @@ class VideoStylizer:
         self.stylizer, self.timeline, self.temporal = stylizer, timeline, temporal
         self.match, self.strength, self.working_size = match, strength, working_size
         self.cuts: list[int] = []
-        self._transfers: dict[tuple[int, int], StyleTransfer] = {}
+        self._styles = [stylizer.parts(cue.style, match) for cue in timeline.cues]
+        self._transfers: dict[tuple[int, int, int], StyleTransfer] = {}
         self._pictures: defaultdict[int, _Picture] = defaultdict(_Picture)
         self._cut_detector = _CutDetector()
         self._shot = 0
@@ -242,7 +243,9 @@ class VideoStylizer:
         small = box.of(small)
         blocks = None if self.match in ("global", "none") else self.stylizer.blocks(small)
         transfers = [
-            (self._transfer(cue, small), weight) for cue, weight in self.timeline.at(frame.time)
+            (self._transfer(cue, part, small), weight * share)
+            for cue, weight in self.timeline.at(frame.time)
+            for part, (_, share) in enumerate(self._styles[cue])
         ]
         for transfer, _ in transfers:
             transfer.content.next_frame(small)
@@ -256,9 +259,9 @@ class VideoStylizer:
     def _compose(self, pixels: Tensor, transfer: StyleTransfer) -> Tensor:
         return compose(self.stylizer.network, self.stylizer.on_device(pixels), transfer)
 
-    def _transfer(self, cue: int, small: Tensor) -> StyleTransfer:
-        """The transfer of a cue in the current shot, of which ``small`` is a frame."""
-        key = (self._shot, cue)
+    def _transfer(self, cue: int, part: int, small: Tensor) -> StyleTransfer:
+        """The transfer of a part of a cue in the current shot, of which ``small`` is a frame."""
+        key = (self._shot, cue, part)
         if key not in self._transfers:
             if self.temporal == "shot":
                 raise PhotostyleError(
@@ -266,7 +269,8 @@ class VideoStylizer:
                     'before run, or use temporal "smooth" or "frame".'
                 )
             pace = 1.0 if self.temporal == "frame" else PACE
-            self._transfers[key] = self._new_transfer(cue, RunningMoments(pace), small)
+            style, _ = self._styles[cue][part]
+            self._transfers[key] = self._new_transfer(style, RunningMoments(pace), small)
         return self._transfers[key]
 
     def _pool(self, sample: _Sample, first: float, last: float) -> None:
@@ -275,18 +279,16 @@ class VideoStylizer:
         size = frames.shape[2:]
         frames = self.stylizer.on_device(self._pictures[len(self.cuts)].bars.crop(frames))
         for cue in self.timeline.between(first, last):
-            transfer = self._new_transfer(cue, ShotMoments(), frames)
-            match_style(self._compose, frames, transfer, VIDEO_EPSILON, fit_ratio(*size))
-            self._transfers[len(self.cuts), cue] = transfer
+            for part, (style, _) in enumerate(self._styles[cue]):
+                transfer = self._new_transfer(style, ShotMoments(), frames)
+                match_style(self._compose, frames, transfer, VIDEO_EPSILON, fit_ratio(*size))
+                self._transfers[len(self.cuts), cue, part] = transfer
 
-    def _new_transfer(self, cue: int, content: ContentMoments, frames: Tensor) -> StyleTransfer:
-        """The transfer of a cue in a shot with frames (K, 3, h, w)."""
-        settings, style = self.stylizer.checkpoint.transfer, self._style(cue)
+    def _new_transfer(self, style: Style, content: ContentMoments, frames: Tensor) -> StyleTransfer:
+        """The transfer of a style in a shot with frames (K, 3, h, w)."""
+        settings = self.stylizer.checkpoint.transfer
         found, content.regions = self.stylizer.correspond(frames, style, self.match)
         return StyleTransfer(style, settings, self.strength, content, found)
-
-    def _style(self, cue: int) -> Style:
-        return self.timeline.cues[cue].style
 
     def _canvas(self, frame: Frame) -> Canvas:
         return Canvas(frame.pixels, in_place=True, device=self.stylizer.device)
