@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
@@ -96,6 +95,7 @@ class Stylizer:
         name: str = "",
     ) -> None:
         self.checkpoint, self.device, self.name = checkpoint, device, name
+        self.matcher_digest = "" if matcher is None else digest_of(matcher)
         self.matcher = None if matcher is None else matcher.to(device)
         self.network = checkpoint.network.to(device).to(memory_format=torch.channels_last)
 
@@ -126,11 +126,6 @@ class Stylizer:
             matcher=self.matcher_digest,
             provenance={"model": self.name, "photostyle": __version__},
         )
-
-    @cached_property
-    def matcher_digest(self) -> str:
-        """The digest of the matcher's weights; empty if there is none."""
-        return "" if self.matcher is None else digest_of(self.matcher)
 
     @torch.no_grad()
     def with_blocks(self, style: AnyStyle) -> AnyStyle:
