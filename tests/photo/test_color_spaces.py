@@ -34,11 +34,14 @@ def to_srgb(linear: Floats) -> Floats:
     return 255 * np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
 
 
-def table_profile(gamma: float, *, inverse: bool, swap: bool = False) -> bytes:
+def table_profile(
+    gamma: float, *, inverse: bool, swap: bool = False, transfer: int | None = None
+) -> bytes:
     """A monitor's ICC profile (lut16) with the primaries of sRGB, from tables instead of a matrix.
 
     inverse: whether its way back is the inverse, or a stub that makes everything black. swap:
-    whether red and blue are exchanged, which no curves can undo.
+    whether red and blue are exchanged, which no curves can undo. transfer: a code point of
+    ITU-T H.273 that the profile names.
     """
     grid = np.stack(np.meshgrid(*[[0.0, 1.0]] * 3, indexing="ij"), -1).reshape(-1, 3)
     order = [2, 1, 0] if swap else [0, 1, 2]
@@ -64,6 +67,8 @@ def table_profile(gamma: float, *, inverse: bool, swap: bool = False) -> bytes:
     text = b"desc\0\0\0\0\0\0\0\5tab\0\0" + bytes(90)
     white = b"XYZ \0\0\0\0" + struct.pack(">3i", 63190, 65536, 54061)
     parts = {b"A2B0": there, b"B2A0": back, b"desc": text, b"wtpt": white}
+    if transfer is not None:
+        parts[b"cicp"] = b"cicp\0\0\0\0" + bytes((9, transfer, 0, 1))
     tags, offset, body = b"", 128 + 4 + len(parts) * 12, b""
     for name, data in parts.items():
         tags += name + struct.pack(">2I", offset + len(body), len(data))
@@ -91,6 +96,14 @@ def test_a_table_profile_is_written_back_only_if_it_can_be_inverted(
     # Written without any change, another reader sees the same colours.
     again = photo.read(BytesIO(encoded(read, "PNG")))
     assert np.abs(again.in_srgb() - expected).max() < 2.5
+
+
+def test_a_profile_of_hdr_is_noted() -> None:
+    """As libjxl makes them: tables for display only, and a tag that names PQ or HLG."""
+    for transfer, expected in ((16, "HDR"), (18, "HDR"), (13, "Converting back"), (None, "Conv")):
+        table = table_profile(2.2, inverse=False, transfer=transfer)
+        (note,) = photo.read(BytesIO(encoded(Photo(scene(), None, table, table), "PNG"))).notes
+        assert expected in note
 
 
 def test_8_bits_of_linear_light_are_not_written_again() -> None:

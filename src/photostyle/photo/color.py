@@ -182,11 +182,22 @@ def _lattice(levels: Pixels) -> Pixels:
     return np.stack(np.meshgrid(levels, levels, levels), -1).reshape(levels.size, -1, 3)
 
 
+def names_hdr(profile: bytes) -> bool:
+    """Whether a profile is for PQ or HLG (ICC.1:2022, 9.2.17), which its tables map to SDR."""
+    at = int.from_bytes(_tags(profile).get(b"cicp", b""), "big")
+    return at > 0 and profile[at + 9 : at + 10] in (b"\x10", b"\x12")
+
+
+def _tags(profile: bytes) -> dict[bytes, bytes]:
+    """The offset of each tag of a profile by its name."""
+    count = int.from_bytes(profile[128:132], "big")
+    entries = (profile[at : at + 8] for at in range(132, 132 + 12 * min(count, 1000), 12))
+    return {entry[:4]: entry[4:] for entry in entries}
+
+
 def _is_matrix(profile: bytes) -> bool:
     """Whether an RGB profile consists of a matrix and tone curves, without tables of colours."""
-    count = int.from_bytes(profile[128:132], "big")
-    tags = [profile[at : at + 4] for at in range(132, 132 + 12 * count, 12)]
-    tables = any(tag[1:3] in (b"2A", b"2B", b"2D") for tag in tags)  # A2B0, B2A0, D2B0...
+    tables = any(tag[1:3] in (b"2A", b"2B", b"2D") for tag in _tags(profile))  # A2B0, B2A0, D2B0...
     return bool(_open(profile).profile.is_matrix_shaper) and not tables
 
 

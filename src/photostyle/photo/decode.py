@@ -68,6 +68,7 @@ _BLOCK = 1 << 26
 _ANIMATIONS = ("GIF", "PNG", "WEBP", "AVIF", "FLI")
 """Formats whose images are the frames of an animation; the images of others are photos."""
 
+_HDR_NOTE = "HDR was mapped to the range of SDR by its colour profile, and read as sRGB."
 _SRGB_NOTE = "Converting back to its colour profile would change colours, so it was read as sRGB."
 
 
@@ -283,7 +284,7 @@ def _to_photo(
         profile, original = color.SRGB, profile
         if not _is_writable(original, pixels.dtype):
             original = color.SRGB
-            notes = [*notes, _SRGB_NOTE]
+            notes = [*notes, _HDR_NOTE if color.names_hdr(values.profile or b"") else _SRGB_NOTE]
     return Photo(pixels, alpha, profile, original, metadata, format, notes=tuple(notes))
 
 
