@@ -22,10 +22,11 @@ from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
+import av
 import torch
 from click.testing import CliRunner
 from PIL import Image
-from support.clips import Probed, make
+from support.clips import make
 from support.models import save_tiny_model
 from support.photos import example_files, saved, scene
 from support.t7 import VALUES, integer, storage, string, tensor, thing
@@ -152,7 +153,9 @@ class Trial:
     @staticmethod
     def check_whole(made: Path) -> None:
         if made.suffix in CLIPS:
-            assert Probed(made).pixels
+            # Damaged text of the clip is copied.
+            with av.open(str(made), metadata_errors="replace") as container:
+                assert list(container.decode(video=0))
         elif made.suffix != ".safetensors":
             assert photo.read(made).size[0] > 0
 
@@ -248,7 +251,7 @@ def main(count: int, seed: int, keep: Path | None) -> int:
             start = time.monotonic()
             try:
                 outcome = trial.run(file, data)
-            except AssertionError as error:
+            except Exception as error:
                 outcome, failures = "FAILED", failures + 1
                 print(f"{number} {file}: {error!r}", flush=True)
                 if keep:

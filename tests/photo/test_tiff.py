@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+import skimage.util
 import tifffile
 from imagecodecs import jpegxl_encode
 from support.photos import raw_file, scene
@@ -185,3 +186,36 @@ def test_a_raw_photo_that_is_cut_off_anywhere_is_refused() -> None:
     for start in (b"FUJIFILMCCD-RAW " + bytes(84), b"\0\0\0\x18ftypcrx \0\0\0\1crx isom"):
         with pytest.raises(PhotostyleError, match="damaged"):
             photo.read(BytesIO(start + struct.pack(">6I", 0, 0, 0, 0, 200, 9)))
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32])
+def test_integers_with_a_sign_are_black_below_zero(dtype: type) -> None:
+    values = np.random.default_rng(0).integers(np.iinfo(dtype).min, np.iinfo(dtype).max, (H, W, 3))
+    read = photo.read(tiff(values.astype(dtype), photometric="rgb"))
+    unit = skimage.util.img_as_float64(values.astype(dtype)).clip(min=0)
+    top = np.iinfo(read.pixels.dtype).max
+    assert top == (255 if dtype is np.int8 else 65535)
+    np.testing.assert_allclose(read.pixels / top, unit, atol=0.51 / top)
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+def test_lab_of_floats_and_of_integers_with_a_sign(alpha: bool) -> None:
+    rng = np.random.default_rng(0)
+    extra: dict[str, Any] = {"extrasamples": ["unassalpha"]} if alpha else {}
+    stored = rng.integers(-6000, 6000, (H, W, 3 + alpha)).astype(np.int16)
+    stored[..., ::3] += 20_000
+    plain = photo.read(tiff(stored.view(np.uint16), photometric="cielab", **extra))
+    signed = photo.read(tiff(stored, photometric="cielab", **extra))
+    floats = stored / np.array([655.35, 256, 256, 65535])[: 3 + alpha]
+    measured = photo.read(tiff(floats.astype(np.float32), photometric="cielab", **extra))
+    for read in (signed, measured):
+        assert np.abs(read.pixels.astype(int) - plain.pixels).max() <= 2
+        if alpha:
+            assert read.alpha is not None
+            assert plain.alpha is not None
+            assert np.abs(read.alpha.astype(int) - plain.alpha).max() <= 1
+
+
+def test_lab_of_another_depth_is_refused() -> None:
+    with pytest.raises(PhotostyleError):
+        photo.read(tiff(np.zeros((H, W, 3), np.uint32), photometric="cielab"))

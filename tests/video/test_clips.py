@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from support.clips import SOUND, Probed, difference, ffmpeg, make
 
+from photostyle import PhotostyleError
 from photostyle.video import Encoding, Reader, Source, open_writer, probe
 
 
@@ -162,3 +163,24 @@ def test_names_that_ffmpeg_could_take_for_something_else(name: str) -> None:
     shutil.copy(make("in.mp4", frames=2), name)
     copy(Path(name), f"out {name}")
     assert len(Probed(f"./out {name}").times) == 2
+
+
+def test_a_clip_that_is_turned_by_no_right_angle_is_read(folder: Path) -> None:
+    """ffmpeg then prints a sentence without an end of line."""
+    data = bytearray(make("plain.mp4").read_bytes())
+    data[data.index(b"tkhd") + 48] = 12  # in the matrix, which begins at 44
+    (folder / "odd.mp4").write_bytes(data)
+    clip = probe(Source(folder / "odd.mp4"))
+    assert clip.time_base == probe(Source(folder / "plain.mp4")).time_base
+    assert len(list(Reader(clip))) == 12
+
+
+def test_a_damaged_clip_is_not_called_too_large(folder: Path) -> None:
+    data = bytearray(make("plain.mp4").read_bytes())
+    at = data.index(b"stts") + 4
+    second = data[at - 8 : at + 16]
+    data[at - 8 : at - 8] = second
+    (folder / "twice.mp4").write_bytes(data)
+    with pytest.raises(PhotostyleError, match="cannot be read as a video") as caught:
+        probe(Source(folder / "twice.mp4"))
+    assert "memory" not in str(caught.value)

@@ -178,12 +178,16 @@ def _normalized(values: Pixels, colors: int, page: Any) -> tuple[Pixels, bool]:
     values = values[..., : colors + alpha]
     if page.bitspersample == 24 and values.dtype.kind == "u":
         values = _in_byte_order(values, page.parent.byteorder)
+    bits = index(page.bitspersample)
     if page.photometric in (_CIELAB, _ICCLAB):
-        values = _lab(values, page.photometric)
-    elif page.bitspersample <= 8:
-        values = raster.to_uint8(values, page.bitspersample)
+        values = _lab(values, page.photometric, bits)
     else:
-        values = raster.to_uint16(values, page.bitspersample, alpha=alpha)
+        if values.dtype.kind == "i":  # as in scikit-image the greatest is white, negative is black
+            values, bits = values.clip(min=0).astype(f"u{values.itemsize}"), bits - 1
+        deep = bits > 8
+        values = (
+            raster.to_uint16(values, bits, alpha=alpha) if deep else raster.to_uint8(values, bits)
+        )
     if page.photometric == _WHITE_IS_ZERO:
         white = np.iinfo(values.dtype).max
         values = np.concatenate([white - values[..., :1], values[..., 1:]], axis=-1)
@@ -209,17 +213,24 @@ def _unpremultiplied(values: Pixels) -> Pixels:
     return result
 
 
-def _lab(values: npt.NDArray[Any], photometric: int) -> Pixels:
-    """Lab and alpha of a TIFF file of 8 or 16 bits, encoded as in `color.LAB`.
+def _lab(values: npt.NDArray[Any], photometric: int, bits: int) -> Pixels:
+    """Lab and alpha of a TIFF file of 8 or 16 bits or floats, encoded as in `color.LAB`.
 
     Sources: TIFF 6.0, section 23 (a and b are signed); Adobe Photoshop TIFF Technical Notes, ICC
-    L*a*b* (a and b are biased, and white is 0xFF00 in 16 bits).
+    L*a*b* (a and b are biased, and white is 0xFF00 in 16 bits). Floats are L, a and b themselves,
+    as libvips writes them.
     """
+    if values.dtype.kind == "f":
+        scale, bias = np.array([655.35, 257, 257, 65535]), np.array([0, 128 * 257, 128 * 257, 0])
+        channels = values.shape[-1]
+        floats = np.nan_to_num(values.astype(np.float64)) * scale[:channels] + bias[:channels]
+        return floats.clip(0, 65535).round().astype(np.uint16)
+    if bits not in (8, 16):
+        raise ValueError("Lab of an unknown depth")
+    values = values.view(f"u{values.itemsize}")  # libvips says that all channels have a sign
     if values.dtype == np.uint8:
         biased = np.array((0, 128, 128, 0) if photometric == _CIELAB else (0, 0, 0, 0), np.uint8)
         return values ^ biased[: values.shape[-1]]
-    if values.dtype != np.uint16:
-        raise ValueError("Lab of an unknown depth")
     result = values.copy()
     for rows in strips(values):
         strip = values[rows].astype(np.float64)

@@ -165,8 +165,8 @@ class _StreamInfo:
                 self.has_video |= "(attached pic)" not in line
             else:
                 (self.audio if found[1] == "Audio" else self.subtitles).append(found[2])
-        elif "showinfo" in line:
-            for name, value in re.findall(r"(\w+):\s*([^\s,]+)", line.partition("] ")[2]):
+        elif found := re.search(r"config in (.+)|showinfo.*?\] (?!config out)(.+)", line):
+            for name, value in re.findall(r"(\w+):\s*([^\s,]+)", found[1] or found[2]):
                 self.frame.setdefault(name, value)
 
 
@@ -202,6 +202,8 @@ def _check_info(source: Source, info: _StreamInfo, errors: list[str]) -> None:
     if info.format and source.start is not None:
         raise PhotostyleError(f"{name} has no frame after {source.start:g} seconds.")
     reason = errors[-1] if errors else "it has no frames"
+    if "Cannot allocate memory" in reason:  # for sizes that only a damaged file can have
+        reason = "it is damaged"
     raise PhotostyleError(f"{name} cannot be read as a video: {reason}.")
 
 
