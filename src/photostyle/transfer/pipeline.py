@@ -54,7 +54,7 @@ LOOK_EPSILON, LOOK_REACH = 3e-4, 0.012
 """Epsilon and reach of the local maps of a look."""
 
 REGION_EPSILON, REGION_REACH = 3e-3, 0.03
-"""Epsilon and reach of the local maps of regions."""
+"""Epsilon and reach of the local maps of regions that were found."""
 
 REGION_DAMPING = 1e-2
 """Damping of the colour match of a region, which may be even."""
@@ -176,15 +176,11 @@ class StyleTransfer(Visitor):
         still: a colour map of the whole photo has no halos to avoid.
         """
         found = self.correspondence
-        sizes = torch.tensor([epsilon, REACH])
-        if found.style_masks is not None:
-            trust = found.trust[number]
-            divided = float(trust.sum() - trust.amax())  # 0 for one region
-            by_region = torch.tensor([min(epsilon, REGION_EPSILON), REGION_REACH])
-            sizes = sizes.lerp(by_region, min(divided, 1))
-        if found.look is not None:
-            look = torch.tensor([LOOK_EPSILON, LOOK_REACH])
-            sizes = sizes.lerp(look, float(found.same_scene[number]) ** 2)
+        if found.look is None:
+            return epsilon, REACH
+        by_region = torch.tensor([min(epsilon, REGION_EPSILON), REGION_REACH])
+        look = torch.tensor([LOOK_EPSILON, LOOK_REACH])
+        sizes = by_region.lerp(look, float(found.same_scene[number]) ** 2)
         epsilon, reach = sizes.tolist()
         return epsilon, reach
 
