@@ -134,7 +134,7 @@ def test_the_command_fit_gives_an_edit_back(look: Path) -> None:
         apply_lut(look, f"{seed}.png")
     code, out, error = run("fit", "1.png", "1-film.png", "-o", "found.cube", "--size", "17")
     assert (code, out) == (0, "found.cube")
-    assert float(error.split("within ")[1].split(" dB")[0]) > 45
+    assert float(error.split(": ")[-1].split(" dB")[0]) > 45
     found = lut.read(Path("found.cube"))
     assert (found.title, len(found.table)) == ("1-film", 17)
     assert "Input colour space: sRGB" in found.comments
@@ -172,7 +172,7 @@ def test_the_command_make(folder: Path, model: str) -> None:
     assert made.table.max() <= 1
     stylize_photo("day.jpg", "dusk.png", "full.png", model=model)
     before, full = photo.read("day.jpg").pixels / 255, photo.read("full.png").pixels / 255
-    said = float(error.split("within ")[1].split(" dB")[0])
+    said = float(error.split(": ")[-1].split(" dB")[0])
     assert closeness(made, before, full) == pytest.approx(said, abs=1.5)
     same = Lut.of(lambda colors: colors, 2)
     assert closeness(made, before, full) > closeness(same, before, full) + 3

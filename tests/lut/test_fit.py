@@ -157,3 +157,12 @@ def test_16_bit_pictures_and_large_ones() -> None:
     examples = pairs.examples(before.astype(np.uint16) * 257, LOOK(before))
     assert len(examples.colors) <= 2 * pairs.MAX_EXAMPLES
     assert closeness(LOOK, examples.colors, examples.targets) > 30
+
+
+def test_edges_count_less_if_the_pictures_do_not_match_exactly() -> None:
+    before = textured(5)
+    exact = pairs.examples(before, LOOK(before))
+    assert (exact.weights == 1).all()
+    coded = pairs.examples(before, as_jpeg(LOOK(before)))
+    assert coded.weights.min() < 0.1
+    assert coded.weights.max() > 0.9

@@ -68,7 +68,7 @@ def make(**options: Any) -> None:
     """
     with _progress.bar() as progress:
         report = make_lut(progress=progress, **options)
-    _print(report, "The LUT comes within {:.1f} dB (PSNR) of the full transfer.")
+    _print(report, "PSNR of the LUT against the full transfer: {:.1f} dB.")
 
 
 @lut.command()
@@ -88,7 +88,7 @@ def fit(**options: Any) -> None:
     """
     with _progress.bar() as progress:
         report = fit_lut(progress=progress, **options)
-    _print(report, "The LUT comes within {:.1f} dB (PSNR) of the edit.")
+    _print(report, "PSNR of the LUT against the edit: {:.1f} dB.")
 
 
 _apply = _options.of(apply_lut)
