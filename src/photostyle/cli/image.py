@@ -63,6 +63,7 @@ option = _options.of(stylize_photo)
     help="Quality of lossy formats.  [default: 95; AVIF and HEIC: 90]",
 )
 @option("--strip-metadata", is_flag=True, help="Leave out camera, location, author and so on.")
+@option("--salvage", is_flag=True, help="Read a JPEG that is cut off as far as it goes.")
 @option("--still", is_flag=True, help="Use only the first frame of an animation.")
 @_options.force
 @option("--compare", is_flag=True, help="Also write content, style and result side by side.")

@@ -75,6 +75,7 @@ def stylize_photo(
     quality: int | None = None,
     strip_metadata: bool = False,
     still: bool = False,
+    salvage: bool = False,
     compare: bool = False,
     overwrite: bool = False,
     progress: Progress = silent,
@@ -98,7 +99,8 @@ def stylize_photo(
     where it is black. Masks are upright, of any size and format, and serve all frames of an
     animation. depth: see `Depth`. profile: see `ProfileChoice`. quality: 1 to 100, for lossy
     formats; None is 95, for AVIF and HEIC 90. strip_metadata: leave out all metadata except the
-    resolution. still: use only the first frame of an animation. compare: also write content, style
+    resolution. still: use only the first frame of an animation. salvage: read a JPEG as
+    content that is cut off as far as it goes. compare: also write content, style
     and result side by side to OUTPUT-compare. overwrite: replace existing files, but never an
     input. progress: a `Progress`, called with the phases of `PhotoReport`.
 
@@ -117,7 +119,7 @@ def stylize_photo(
         None if file is None else source_of(file) for file in (content_mask, style_mask, only)
     ]
     with watch("read"):
-        content_photo = photo.read(source, still=still)
+        content_photo = photo.read(source, still=still, salvage=salvage)
         styles = StyleInputs(style)
         target = _Target.choose(
             output, _default_output(content_photo, source, styles.name), compare

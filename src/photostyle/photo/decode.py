@@ -72,8 +72,15 @@ _HDR_NOTE = "HDR was mapped to the range of SDR by its colour profile, and read 
 _SRGB_NOTE = "Converting back to its colour profile would change colours, so it was read as sRGB."
 
 
+_SALVAGED_NOTE = "The file is cut off; what is missing of the photo is grey or coarse."
+
+
 def read(
-    source: str | Path | BinaryIO, *, still: bool = False, color_managed: bool = True
+    source: str | Path | BinaryIO,
+    *,
+    still: bool = False,
+    color_managed: bool = True,
+    salvage: bool = False,
 ) -> Photo:
     """Read a photo from a file or binary stream, in any format of Pillow, tifffile or LibRaw.
 
@@ -81,7 +88,8 @@ def read(
     processing; everything else, including grey, CMYK and Lab, is converted to sRGB. An animation
     is read with all its frames, or with ``still`` only the first; any other file with several
     images only with the first. With ``color_managed`` False the profile is ignored and dropped, so
-    that grey and RGB values stay as they are in the file.
+    that grey and RGB values stay as they are in the file. With ``salvage`` a JPEG that is cut off
+    is read as far as it goes, with a note.
 
     Libraries may log or warn about odd files, and C libraries may write to stderr; this function
     does not silence them.
@@ -92,7 +100,13 @@ def read(
     suffix = Path(source).suffix.lower() if isinstance(source, (str, Path)) else ""
     try:
         with limits.replacing_pillow_limit(), _opened(source) as stream:
-            photo = _decode(stream, suffix, still, color_managed)
+            try:
+                photo = _decode(stream, suffix, still, color_managed)
+            except DECODER_ERRORS:
+                if not (salvage and _is_jpeg(stream)):
+                    raise
+                photo = _decode(_with_end(stream), suffix, still, color_managed)
+                photo = replace(photo, notes=(*photo.notes, _SALVAGED_NOTE))
     except limits.TooLargeError as error:
         raise PhotostyleError(f"{name} is too large: {error}") from error
     except UnidentifiedImageError as error:
@@ -118,6 +132,17 @@ def read_style(source: str | Path | BinaryIO) -> Photo:
             f"{_name(source)} is fully transparent; use a photo with visible pixels as the style."
         )
     return photo
+
+
+def _is_jpeg(stream: BinaryIO) -> bool:
+    stream.seek(0)
+    return stream.read(3) == b"\xff\xd8\xff"
+
+
+def _with_end(stream: BinaryIO) -> BinaryIO:
+    """A JPEG that is cut off, with a marker of its end, at which libjpeg fills the rest."""
+    stream.seek(0)
+    return BytesIO(stream.read() + b"\xff\xd9")
 
 
 def _name(source: str | Path | BinaryIO) -> str:
