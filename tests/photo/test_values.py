@@ -171,3 +171,9 @@ def test_a_transparent_style_is_refused() -> None:
     photo.encode(clear, "PNG", stream)
     stream.seek(0)
     assert photo.read_style(stream).size == (5, 4)
+
+
+def test_an_x_bitmap_is_black_where_it_is_1() -> None:
+    data = b"#define a_width 8\n#define a_height 1\nstatic char a_bits[] = {\n0x03};\n"
+    pixels = photo.read(BytesIO(data)).pixels
+    assert pixels[0, :, 1].tolist() == [0, 0, *[255] * 6]  # the lowest bit is the leftmost

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageOps
 
 from photostyle.photo import color
 from photostyle.photo.color import Pixels
@@ -50,6 +50,8 @@ class Raster(NamedTuple):
 
 def from_image(image: Image.Image, profile: bytes | None) -> Raster:
     """The values of a loaded Pillow image of any mode."""
+    if image.format == "XBM":  # X11 paints what is 1 in black; Pillow takes it for white
+        image = ImageOps.invert(image.convert("L"))
     if image.mode.startswith(_HIGH_BIT_DEPTH_MODES):
         return from_array(to_uint16(np.asarray(image)), profile)
     if image.mode == "LAB":
