@@ -6,7 +6,7 @@
 - `limits`: the maximum size of a photo
 - `decoder_errors`: the exceptions that mean a damaged file
 - `isobmff`, `jxl`, `png`: the structure of HEIF, AVIF, JPEG XL and PNG files
-- `avif`: AVIF files that Pillow refuses
+- `avif`, `bmp`: AVIF and BMP files that Pillow refuses, and icons
 - `high_bit_depth`: TIFF, 16-bit PNG and raw files
 - `psd`: Photoshop files
 - `completeness`: whether files are cut off

@@ -20,6 +20,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from photostyle.errors import PhotostyleError
 from photostyle.photo import (
     avif,
+    bmp,
     color,
     hdr,
     high_bit_depth,
@@ -217,7 +218,12 @@ def _decode(stream: BinaryIO, suffix: str, still: bool, color_managed: bool) -> 
 
 
 def _opened_image(stream: BinaryIO) -> Image.Image:
-    """An image of Pillow, or of an AVIF that Pillow refuses."""
+    """An image of Pillow, or of an icon, or of a file that Pillow refuses."""
+    stream.seek(0)
+    start = stream.read(8)
+    if start.startswith(bmp.ICON_MAGIC):
+        with suppress(*DECODER_ERRORS):
+            return bmp.open_icon(stream)
     stream.seek(0)
     try:
         image = Image.open(stream, "r", READABLE)
@@ -226,6 +232,8 @@ def _opened_image(stream: BinaryIO) -> Image.Image:
         ):  # which Pillow's plugin cannot decode
             return image
     except DECODER_ERRORS:
+        if start.startswith(bmp.MAGIC):
+            return bmp.open_bmp(stream)
         is_avif = False
         with suppress(ValueError):
             is_avif = avif.is_avif(stream)
