@@ -106,8 +106,17 @@ def test_the_readme_table_of_formats_is_true(name: str) -> None:
 
 def test_the_readme_table_of_formats_that_are_only_read() -> None:
     rows = table()
-    assert set(rows) == {*NAMES, "PSD, PSB", "raw", "others that Pillow reads"}
+    assert set(rows) == {
+        *NAMES,
+        "PSD, PSB",
+        "Radiance HDR, PFM",
+        "OpenEXR",
+        "raw",
+        "others that Pillow reads",
+    }
     assert rows["PSD, PSB"] == ["8, 16", "-", "yes", "yes", "EXIF, XMP", "-"]  # test_psd.py
+    assert rows["Radiance HDR, PFM"] == ["16", *"-----"]  # test_linear_light.py
+    assert rows["OpenEXR"] == ["16", "-", "yes", *"---"]
     assert rows["raw"] == ["16", "-", "-", "-", "EXIF", "-"]  # tested below
     assert rows["others that Pillow reads"] == ["8", "-", "yes", "-", "-", "-"]
     pixels = np.dstack([scene(), scene()[..., 0]])

@@ -27,6 +27,7 @@ from photostyle.photo import (
     isobmff,
     jxl,
     limits,
+    linear_light,
     named_color,
     png,
     psd,
@@ -164,6 +165,8 @@ def _decode(stream: BinaryIO, suffix: str, still: bool, color_managed: bool) -> 
         return photo
     if start.startswith(psd.MAGIC):
         return _decode_psd(stream, color_managed)
+    if linear_light.is_linear_light(start):
+        return _decode_linear_light(stream)
     # The plugin for JPEG XL reports the size only after it has decoded all pixels.
     header = jxl.read_header(stream) if start.startswith(jxl.MAGIC) else None
     if header:
@@ -246,6 +249,11 @@ def _decode_raw(stream: BinaryIO) -> Photo:
     metadata, _, notes = read_tiff_metadata(stream)
     upright = 1  # LibRaw has already rotated the photo
     return _to_photo(high_bit_depth.read_raw(stream), upright, metadata, "RAW", notes)
+
+
+def _decode_linear_light(stream: BinaryIO) -> Photo:
+    values, format, notes = linear_light.read(stream)
+    return _to_photo(values, 1, Metadata(), format, notes)
 
 
 def _decode_psd(stream: BinaryIO, color_managed: bool) -> Photo:

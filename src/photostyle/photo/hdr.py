@@ -48,7 +48,7 @@ def tone_mapped(raster: Raster, space: ColorSpace) -> Raster:
         light = to_light(_rgb(values, raster))
         largest = light.max(axis=-1, keepdims=True)
         light *= compress(largest) / np.maximum(largest, 1e-9)
-        result = (_encoded(light.clip(0, 1)) * top).round().astype(raster.dtype)
+        result = (encoded(light.clip(0, 1)) * top).round().astype(raster.dtype)
         return np.dstack([result, values[..., -1]]) if raster.alpha else result
 
     return Raster(mapped, raster.shape, raster.dtype, "RGB ", raster.alpha, DISPLAY_P3.profile())
@@ -129,8 +129,8 @@ def _to_xyz(space: ColorSpace) -> npt.NDArray[np.float64]:
     return np.asarray(columns * np.linalg.solve(columns, white))
 
 
-def _encoded(linear: Floats) -> Floats:
-    """The curve of sRGB and Display P3."""
+def encoded(linear: Floats) -> Floats:
+    """The curve of sRGB and Display P3 for linear light in 0..1."""
     return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
 
 

@@ -132,7 +132,7 @@ def to_uint16(values: npt.NDArray[Any], bits: int = 16, *, alpha: bool = False) 
         return values
     is_float = values.dtype.kind == "f"
     colors = values[..., :-1] if alpha else values
-    white = _white(colors) if is_float else max(2**bits - 1, int(values.max(initial=0)))
+    white = white_of(colors) if is_float else max(2**bits - 1, int(values.max(initial=0)))
     scale = np.full(values.shape[2:], 65535 / white)
     if alpha and is_float:
         scale[-1] = 65535
@@ -143,7 +143,8 @@ def to_uint16(values: npt.NDArray[Any], bits: int = 16, *, alpha: bool = False) 
     return result
 
 
-def _white(colors: npt.NDArray[np.floating[Any]]) -> float:
+def white_of(colors: npt.NDArray[np.floating[Any]]) -> float:
+    """The white of floats (H, W) or (H, W, channels); see `to_uint16`."""
     height, width = colors.shape[:2]
     step = 1 + isqrt(height * width // _SAMPLED_PIXELS)
     pixels = colors.reshape(height, width, -1)[::step, ::step].astype(np.float64)
