@@ -452,3 +452,40 @@ def test_equal_photos_make_equal_files() -> None:
     for made in (photo.color.SRGB, photo.color.adobe_rgb()):
         assert struct.unpack(">6H", made[24:36]) == (2000, 1, 1, 0, 0, 0)  # not the time of the run
         assert made[84:100] == bytes(16)
+
+
+@pytest.mark.parametrize("format", ["GIF", "WEBP", "PNG", "AVIF"])
+@pytest.mark.parametrize("transparent", [False, True])
+def test_equal_frames_of_an_animation_stay_apart(format: str, transparent: bool) -> None:
+    day, night = scene(), 255 - scene()
+    alpha = np.full((40, 60), 255, np.uint8) if transparent else None
+    if alpha is not None:
+        alpha[:20] = 0
+    durations = [40.0, 50.0, 60.0, 70.0, 80.0, 90.0]
+    shown = [day, day, day, night, night, day]
+    later = zip(shown[1:], [alpha] * 5, durations[1:], strict=True)
+    animation = Animation(tuple(AnimationFrame(*frame) for frame in later), durations[0], 0)
+    read = photo.read(BytesIO(encoded(Photo(day, alpha, animation=animation), format)))
+    assert read.animation is not None
+    assert [read.animation.duration, *(f.duration for f in read.animation.frames)] == durations
+    for still, pixels in zip(read.stills(), shown, strict=True):
+        visible = slice(0 if alpha is None else 20, None)
+        error = np.abs(still.pixels.astype(int) - pixels)[visible]
+        assert error.mean() < (16 if format == "GIF" else 4)
+        assert (still.alpha is not None) == transparent
+
+
+def test_a_frame_holds_what_changes() -> None:
+    """So that an animation in which little moves stays small; also with odd edges."""
+    start = scene(160, 120)
+    shown = [start.copy() for _ in range(8)]
+    for number, frame in enumerate(shown):
+        frame[31 + number : 38 + number, 51:57] = 255 - 20 * number
+    animation = Animation(tuple(AnimationFrame(f, None, 100.0) for f in shown[1:]), 100.0, 2)
+    for format, tolerance in (("PNG", 0), ("WEBP", 60)):
+        data = encoded(Photo(shown[0], animation=animation), format)
+        assert len(data) < 1.5 * len(encoded(Photo(shown[0]), format))
+        for still, pixels in zip(photo.read(BytesIO(data)).stills(), shown, strict=True):
+            error = np.abs(still.pixels.astype(int) - pixels)
+            assert error.max() <= tolerance
+            assert error.mean() < 4

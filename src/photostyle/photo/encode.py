@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 import zlib
-from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,7 +13,7 @@ from PIL import ExifTags, Image, TiffImagePlugin
 
 from photostyle.errors import PhotostyleError
 from photostyle.files import new_file
-from photostyle.photo import image_resources, xmp
+from photostyle.photo import animations, image_resources, xmp
 from photostyle.photo.exif import (
     BYTE,
     IPTC,
@@ -36,7 +35,7 @@ from photostyle.photo.metadata_blocks import (
     RESOURCES_NAME,
     XMP_NAME,
 )
-from photostyle.photo.photo import Photo
+from photostyle.photo.photo import Animation, Photo
 
 _EXIF = b"Exif\0\0"
 _ICC = b"ICC_PROFILE\0"
@@ -147,7 +146,7 @@ def _parts(data: bytes, size: int) -> list[tuple[int, bytes]]:
 def _png(photo: Photo) -> list[Any]:
     """PNG, third edition, with chunks for the profile and the metadata."""
     if photo.animation:
-        (data,) = _with_pillow(photo, "PNG", None)
+        data = memoryview(animations.png(*_frames(photo, photo.animation)))
     else:
         from imagecodecs import png_encode
 
@@ -259,22 +258,18 @@ def _with_pillow(photo: Photo, format: str, quality: int | None) -> list[Any]:
             options["dpi"] = metadata.dpi
     if format == "GIF" and (comment := dict(metadata.texts).get("Comment")):
         options["comment"] = comment.encode()
+    first = _with_alpha(photo)
     if animation := photo.animation:
-        stills = [replace(photo, pixels=f.pixels, alpha=f.alpha) for f in animation.frames]
-        options["save_all"] = True
-        options["append_images"] = [Image.fromarray(_with_alpha(still)) for still in stills]
-        durations = [animation.duration, *(frame.duration for frame in animation.frames)]
-        options["duration"] = [round(duration) for duration in durations]
-        if animation.loop is not None:
-            options["loop"] = animation.loop
-        if format == "GIF":
-            options["disposal"] = 2  # so that the previous frame does not show through
-        if format == "WEBP" and photo.alpha is not None:
-            # Only key frames: Pillow loses transparency around partial frames.
-            options |= {"kmin": 0, "kmax": 1}
+        frames, durations, loop = _frames(photo, animation)
+        if format in ("GIF", "WEBP"):
+            write = animations.gif if format == "GIF" else animations.webp
+            return write(frames, durations, loop, options)
+        options["save_all"], options["duration"] = True, durations
+        first, *others = frames
+        options["append_images"] = [Image.fromarray(frame) for frame in others]
     # In memory first, because Pillow does not report a full disk.
     stream = BytesIO()
-    Image.fromarray(_with_alpha(photo)).save(stream, format, **options)
+    Image.fromarray(first).save(stream, format, **options)
     return [stream.getbuffer()]
 
 
@@ -283,6 +278,22 @@ def _without_orientation(block: bytes) -> bytes:
     exif = ExifBlock(block)
     exif.remove([ExifTags.Base.Orientation])
     return exif.tobytes()
+
+
+def _frames(photo: Photo, animation: Animation) -> tuple[list[Any], list[int], int | None]:
+    """The frames of an animation, their durations in milliseconds, and the number of loops.
+
+    All frames have alpha if one of them does.
+    """
+    stills = photo.stills()
+    if any(still.alpha is not None for still in stills):
+        stills = [still.with_alpha() for still in stills]
+    durations = [animation.duration, *(frame.duration for frame in animation.frames)]
+    return (
+        [_with_alpha(still) for still in stills],
+        [round(duration) for duration in durations],
+        animation.loop,
+    )
 
 
 def _with_alpha(photo: Photo) -> Any:

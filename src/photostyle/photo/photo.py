@@ -113,6 +113,20 @@ class Photo:
         """
         return _visible(self.pixels, self.alpha)
 
+    def with_alpha(self) -> Photo:
+        """A copy of a still that has an alpha channel."""
+        if self.alpha is not None:
+            return self
+        return replace(
+            self, alpha=np.full_like(self.pixels[..., 0], np.iinfo(self.pixels.dtype).max)
+        )
+
+    def stills(self) -> list[Photo]:
+        """The frames, each as a photo of its own."""
+        frames = self.animation.frames if self.animation else ()
+        others = (replace(self, pixels=f.pixels, alpha=f.alpha) for f in frames)
+        return [frame.still() for frame in (self, *others)]
+
     def still(self) -> Photo:
         """A copy with only the first frame."""
         return replace(self, animation=None)
