@@ -14,7 +14,7 @@ from support.photos import XMP, camera_exif, deep_scene, encoded, profile, scene
 
 import photostyle
 from photostyle import photo
-from photostyle.photo import Photo
+from photostyle.photo import Animation, AnimationFrame, Photo
 
 Call = tuple[str, float, float | None, str]
 
@@ -216,3 +216,95 @@ def test_a_wrong_type_is_a_type_error(folder: Path, model: str, options: dict[st
             **{"content": "day.jpg", "style": "dusk.png", "model": model, **options}
         )
     assert names(folder) == before
+
+
+def animated(
+    path: Path, frames: list[np.ndarray], alpha: np.ndarray | None = None, duration: float = 40.0
+) -> None:
+    """Writes an animation as PNG; alpha: of all frames."""
+    others = tuple(AnimationFrame(frame, alpha, duration) for frame in frames[1:])
+    moving = Photo(frames[0], alpha, animation=Animation(others, duration, 0))
+    path.write_bytes(encoded(moving, "PNG"))
+
+
+def means(file: str) -> np.ndarray:
+    return np.array([still.pixels.mean() for still in photo.read(file).stills()])
+
+
+def test_fades_and_flashes_of_an_animation_stay(
+    folder: Path, photonas: photostyle.Stylizer
+) -> None:
+    day = scene(96, 64).astype(float)
+    levels = [1.0, 0.8, 0.6, 0.4, 0.2, 0.05, 0.0, 0.0, 1.0, 0.0]
+    animated(folder / "fade.png", [(day * level).astype(np.uint8) for level in levels])
+    photostyle.stylize_photo("fade.png", "dusk.png", "result.png", model=photonas)
+    found = means("result.png")
+    assert (np.diff(found[:7]) < 0).all()
+    assert (found[[6, 7, 9]] == 0).all()
+    assert found[8] == pytest.approx(found[0], abs=0.5)
+    assert len(found) == len(levels)
+
+
+def test_a_still_animation_is_like_the_photo_and_keeps_its_frames(
+    folder: Path, photonas: photostyle.Stylizer
+) -> None:
+    animated(folder / "still.png", [scene(96, 64)] * 6)
+    photostyle.stylize_photo("still.png", "dusk.png", "result.png", model=photonas)
+    photostyle.stylize_photo("still.png", "dusk.png", "one.png", model=photonas, still=True)
+    stills = photo.read("result.png").stills()
+    assert len(stills) == 6
+    assert all(np.array_equal(still.pixels, stills[0].pixels) for still in stills)
+    one = photo.read("one.png").pixels.astype(float)
+    assert np.abs(stills[0].pixels - one).mean() < 4
+    assert np.abs(one - scene(96, 64)).mean() > 8
+
+
+def test_transparent_pixels_of_an_animation_do_not_count(
+    folder: Path, photonas: photostyle.Stylizer
+) -> None:
+    """Nor do they change."""
+    day = scene(96, 64)
+    alpha = np.zeros((128, 96), np.uint8)
+    alpha[:64] = 255
+    below = np.full_like(day, (10, 240, 30))
+    animated(folder / "cut.png", [np.vstack([day, below])] * 2, alpha)
+    animated(folder / "whole.png", [day] * 2)
+    for name in ("cut", "whole"):
+        photostyle.stylize_photo(
+            f"{name}.png", "dusk.png", f"{name}-result.png", model=photonas, match="global"
+        )
+    cut, whole = (photo.read(f"{name}-result.png") for name in ("cut", "whole"))
+    for still, expected in zip(cut.stills(), whole.stills(), strict=True):
+        assert np.abs(still.pixels[:60].astype(float) - expected.pixels[:60]).mean() < 3
+        assert still.alpha is not None
+        assert np.array_equal(still.alpha, alpha)
+        assert (still.pixels[64:] == (10, 240, 30)).all()
+
+
+def test_masks_serve_all_frames_of_an_animation(
+    folder: Path, photonas: photostyle.Stylizer
+) -> None:
+    day = scene(96, 64)
+    animated(folder / "moving.png", [day, day[:, ::-1].copy()])
+    labels = np.zeros((64, 96, 3), np.uint8)
+    labels[32:] = 255
+    Image.fromarray(labels).save("regions.png")
+    Image.fromarray(np.zeros((70, 40), np.uint8)).save("sky.png")
+    Image.fromarray(labels).save("only.png")
+    masks: dict[str, Any] = {"content_mask": "regions.png", "style_mask": "sky.png"}
+    results = []
+    for more in ({}, masks):
+        photostyle.stylize_photo(
+            "moving.png",
+            "dusk.png",
+            "result.png",
+            model=photonas,
+            only="only.png",
+            overwrite=True,
+            **more,
+        )
+        results.append(photo.read("result.png").stills())
+    for still, by_hand, before in zip(*results, photo.read("moving.png").stills(), strict=True):
+        assert np.array_equal(still.pixels[:32], before.pixels[:32])
+        assert np.abs(still.pixels[32:].astype(float) - before.pixels[32:]).mean() > 5
+        assert np.abs(still.pixels[32:].astype(float) - by_hand.pixels[32:]).mean() > 1

@@ -18,7 +18,7 @@ from photostyle.transfer.content_moments import joined
 from photostyle.transfer.options import TEMPORALS, Match, Temporal
 from photostyle.transfer.style import Style, StyleMix
 from photostyle.transfer.tone_curves import ToneHistogram
-from photostyle.transfer.video_stylizer import StyleCue, StyleTimeline, VideoStylizer
+from photostyle.transfer.video_stylizer import FrameMasks, StyleCue, StyleTimeline, VideoStylizer
 from photostyle.video import VideoFrame
 
 
@@ -297,3 +297,32 @@ def test_a_dark_shot_stays_dark_and_steady(
     means = stylized(photonas, temporal, *frames).mean((1, 2, 3))
     assert means.max() < 12
     assert np.ptp(means) < 0.5
+
+
+def test_light_makes_no_cut(photonas: photostyle.Stylizer) -> None:
+    """Neither a flash, nor a lamp that is switched on, nor a fast fade; but what follows black."""
+    day = scene(160, 96).astype(float)
+    other = np.ascontiguousarray(scene(160, 96)[::-1])
+    levels = (0.3, 0.3, 1.0, 0.0, 1.0, 0.6, 0.2, 0.0)
+    frames = [(day * level).astype(np.uint8) for level in levels]
+    style = photonas.learn(scene(120, 80)[..., ::-1].copy())
+    video = VideoStylizer(photonas, StyleTimeline([StyleCue(0, style)]))
+    assert len(list(video.analyze_shots(frames_of(*frames, other)))) == 9
+    assert video.cuts == [8]
+
+
+def test_a_shot_has_the_statistics_of_the_visible_pixels_of_all_its_frames(
+    photonas: photostyle.Stylizer,
+) -> None:
+    one, other = scene(160, 96), scene(160, 96, seed=3)
+    joint = np.vstack([one, other])
+    masks = [np.zeros(joint.shape[:2], np.uint8) for _ in range(2)]
+    masks[0][:96], masks[1][96:] = 255, 255
+    style = photonas.learn(scene(120, 80)[..., ::-1].copy())
+    timeline = StyleTimeline([StyleCue(0, style)])
+    results = []
+    for frame_masks in (FrameMasks(masks), None):
+        video = VideoStylizer(photonas, timeline, match="global", masks=frame_masks)
+        list(video.analyze_shots(frames_of(joint, joint)))
+        results.append(next(video.run(frames_of(joint, joint))).pixels)
+    assert difference(*results) < 2

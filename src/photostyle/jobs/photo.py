@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, get_args
 
 from photostyle.errors import PhotostyleError
+from photostyle.jobs.animation import stylize_animation
 from photostyle.jobs.masks import Masks
 from photostyle.jobs.models import load_stylizer, model_name
 from photostyle.jobs.progress import Progress, Stopwatch, silent
@@ -82,6 +83,9 @@ def stylize_photo(
 ) -> PhotoReport:
     """Write the photo ``content`` with the colours and tones of the photo ``style``.
 
+    An animation is stylized like a clip (see `photostyle.jobs.clip`), with the statistics of each
+    shot, every frame on its own copy; with "exact", of up to ``tile`` pixels.
+
     The result has the size of the content and keeps its transparency, animation, colour profile,
     bit depth and metadata as far as the format can store them. An output file appears complete or
     not at all.
@@ -142,22 +146,35 @@ def stylize_photo(
     chosen = stylizer.choose_mode(mode, height, width)
     with watch("apply", chosen):
         result = content_photo.with_depth(16) if depth == "16" else content_photo
-        result = result.map_visible(
-            lambda pixels, mask: stylizer.apply(
-                pixels,
+        if result.animation:
+            size = working_size if chosen == "fast" else min(max(width, height), tile)
+            result = stylize_animation(
+                result,
+                stylizer,
                 learned,
                 strength,
-                match=match,
-                mode=chosen,
-                working_size=working_size,
-                tile=tile,
-                mask=mask,
-                labels=masks.content,
-                only=masks.only,
-                in_place=not compare,
-                progress=lambda done: progress("apply", done, 1, chosen),
+                match,
+                size,
+                masks,
+                lambda done: progress("apply", done, 1, chosen),
             )
-        )
+        else:
+            result = result.map_visible(
+                lambda pixels, mask: stylizer.apply(
+                    pixels,
+                    learned,
+                    strength,
+                    match=match,
+                    mode=chosen,
+                    working_size=working_size,
+                    tile=tile,
+                    mask=mask,
+                    labels=masks.content,
+                    only=masks.only,
+                    in_place=not compare,
+                    progress=lambda done: progress("apply", done, 1, chosen),
+                )
+            )
     name = model_name(model)
     with watch("write"):
         software = None if strip_metadata else _software(name, chosen, strength, match)

@@ -110,6 +110,7 @@ def webp(
         parts.append(_riff(b"ANMF", fields + replace_below + images))
     height, width, channels = frames[0].shape
     profile, exif, xmp = blocks
+    exif = exif.removeprefix(b"Exif\0\0")
     flags = 0x02 | 0x20 * bool(profile) | 0x10 * (channels == 4) | 0x08 * bool(exif)
     flags |= 0x04 * bool(xmp)
     size = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")

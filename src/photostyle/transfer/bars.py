@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -106,6 +106,15 @@ def box_mask(box: Box, height: int, width: int) -> npt.NDArray[np.uint8]:
     mask = np.zeros((height, width), np.uint8)
     mask[box.top : box.bottom, box.left : box.right] = 255
     return mask
+
+
+def both_masks(
+    picture: npt.NDArray[np.uint8] | None, only: npt.NDArray[Any] | None
+) -> npt.NDArray[Any] | None:
+    """``only``, and 0 outside of a picture (H, W), 0 or 255; None for all of a photo."""
+    if picture is None or only is None:
+        return picture if only is None else only
+    return np.where(picture, only, np.zeros_like(only))
 
 
 def _pair(black: Tensor) -> tuple[int, int]:

@@ -49,10 +49,10 @@ class ContentMoments:
         """The moments at a layer, whose features (B, C, h, w) are at hand."""
 
         def measure() -> Moments:
-            regions = self.region_weights(layer, features)
+            regions, weights = self.region_weights(layer, features), self.weights(layer, features)
             return Moments.of(
                 self.population(features),
-                self.weights(layer, features),
+                None if weights is None else self.population(weights),
                 None if regions is None else self.population(regions),
             )
 
@@ -79,9 +79,6 @@ class ContentMoments:
 
 class ShotMoments(ContentMoments):
     """Statistics of a shot: its frames, one batch, count as one photo."""
-
-    def __init__(self, regions: RegionMasks | None = None) -> None:
-        super().__init__(regions=regions)
 
     def population(self, batch: Tensor) -> Tensor:
         return joined(batch)

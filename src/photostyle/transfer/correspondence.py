@@ -88,6 +88,8 @@ def find(
     content_blocks = torch.cat(list(ours[:, None]), 3)
     clusters = Clusters.of([content_blocks, joined(theirs)])
     masks = joined(sharpened(clusters.weights(theirs), thumbnail.to(theirs)))
+    if mask is not None:
+        mask = torch.cat(list(mask[:, None]), 3)
     trust = evidence(counted(clusters.weights(content_blocks), mask), counted(masks, style.mask))
     if match == "regions":
         same = torch.zeros_like(same)
@@ -156,6 +158,7 @@ def by_hand(
     ours, theirs = (one_hot(labels, count) for labels in (content_labels, style.labels))
     small = F.interpolate(ours, pixels.shape[2:], mode="bilinear", antialias=True)
     masks = F.interpolate(theirs, style.thumbnail.shape[2:], mode="bilinear", antialias=True)
+    mask = None if mask is None else mask.mean(0, keepdim=True)
     trust = evidence(counted(small, mask), counted(masks, style.mask))
     return Correspondence("auto", masks, trust), RegionMasks(normalized(small), height, width)
 

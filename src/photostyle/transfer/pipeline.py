@@ -190,7 +190,7 @@ class StyleTransfer(Visitor):
         def measure() -> ColorMatch:
             made, photo = (self.content.population(batch) for batch in (result, content))
             mask = self.content.mask
-            mask = None if mask is None else resized_to(mask, content)
+            mask = None if mask is None else self.content.population(resized_to(mask, content))
             # Else only pixels between the samples count.
             if mask is None or sampled(mask, sample).any():
                 made, photo = sampled(made, sample), sampled(photo, sample)
@@ -214,7 +214,8 @@ class StyleTransfer(Visitor):
         def measure() -> ColorMatch:
             parts = [self.content.population(batch) for batch in (result, content, masks)]
             if self.content.mask is not None:
-                parts[2] = parts[2] * resized_to(self.content.mask, content)
+                mask = resized_to(self.content.mask, content)
+                parts[2] = parts[2] * self.content.population(mask)
             made, photo, weights = (sampled(part, REGION_SAMPLE) for part in parts)
             palette = found.palettes(self.style.thumbnail, self.style.mask)
             return match_colors(

@@ -20,7 +20,7 @@ from photostyle.model.checkpoint import Checkpoint, digest_of
 from photostyle.model.matcher import ANALYSIS_SIZE, Blocks, Matcher, load_matcher
 from photostyle.model.moments import Moments
 from photostyle.model.network import STRIDE, Passthrough, PhotoNet
-from photostyle.transfer.bars import Bars, box_mask, find_bars
+from photostyle.transfer.bars import Bars, both_masks, box_mask, find_bars
 from photostyle.transfer.canvas import CPU, Canvas, ImageLike, resized
 from photostyle.transfer.content_moments import (
     PIXELS,
@@ -110,8 +110,8 @@ class Stylizer:
         canvas = Canvas(photo, device=self.device)
         _check_mask(mask, canvas)
         small, ratio = canvas.reduced(STYLE_SIZE)
-        weights, digest = _reduced_mask(mask, small, ratio), self.checkpoint.digest
-        numbers = None if labels is None else _checked_labels(labels, canvas)
+        weights, digest = reduced_mask(mask, small, ratio), self.checkpoint.digest
+        numbers = None if labels is None else checked_labels(labels, canvas)
         if self.checkpoint.transfer.refine:
             bars = find_bars(small)
             small = bars.crop(small)
@@ -229,7 +229,7 @@ class Stylizer:
         canvas = Canvas(photo, in_place, self.device)
         _check_mask(mask, canvas)
         _check_mask(only, canvas)
-        numbers = None if labels is None else _checked_labels(labels, canvas)
+        numbers = None if labels is None else checked_labels(labels, canvas)
         if numbers is not None and (isinstance(style, StyleMix) or style.labels is None):
             raise PhotostyleError("The style photo needs a mask of regions as well.")
         fast = self.choose_mode(mode, canvas.height, canvas.width) == "fast"
@@ -299,7 +299,7 @@ class Stylizer:
         content = picture.of(copy)
         composed = 0.5 if ratio > 1 else 0.9  # of the work
 
-        mask, labels = _reduced_mask(options.mask, copy, ratio), options.labels
+        mask, labels = reduced_mask(options.mask, copy, ratio), options.labels
         mask = None if mask is None else picture.of(mask)
         options = options._replace(labels=None if labels is None else bars.crop(labels))
         transfers = [
@@ -330,17 +330,16 @@ class Stylizer:
             return
         maps = style_maps(compose_here, content, transfers, EPSILON, fit_by)
         maps = maps.blend(float(contrast(content, mask)))
-        only = options.only
+        shown = None
         if any(bars):
             maps = maps.padded(*picture.margins(*copy.shape[2:]))
             shown = box_mask(bars.exact_picture(canvas, ratio), canvas.height, canvas.width)
-            only = shown if only is None else np.where(shown, only, np.zeros_like(only))
         progress(composed)
         apply_maps(
             canvas,
             maps.enlarged(ratio),
             soft=settings.refine,
-            only=only,
+            only=both_masks(shown, options.only),
             progress=lambda done: progress(composed + (1 - composed) * done),
         )
 
@@ -436,7 +435,7 @@ class _Transfer(NamedTuple):
     only: Mask | None
 
 
-def _checked_labels(labels: Labels, photo: Canvas) -> Tensor:
+def checked_labels(labels: Labels, photo: Canvas) -> Tensor:
     """Labels as (1, h, w), reduced to the nearest; raises PhotostyleError if they do not fit."""
     size = (photo.height, photo.width)
     if np.shape(labels) != size or not np.issubdtype(labels.dtype, np.integer):
@@ -463,7 +462,7 @@ def _check_mask(mask: Mask | None, photo: Canvas) -> None:
         raise PhotostyleError("The mask must contain uint8, or floats between 0 and 1.")
 
 
-def _reduced_mask(mask: Mask | None, photo: Tensor, ratio: int) -> Tensor | None:
+def reduced_mask(mask: Mask | None, photo: Tensor, ratio: int) -> Tensor | None:
     """A mask reduced like the photo (1, 3, h, w): (1, 1, h, w), float32 in 0..1."""
     if mask is None:
         return None

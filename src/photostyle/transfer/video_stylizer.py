@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from photostyle.errors import PhotostyleError
-from photostyle.transfer.bars import Bars, box_mask, find_bars
+from photostyle.transfer.bars import Bars, both_masks, box_mask, find_bars
 from photostyle.transfer.canvas import Canvas
 from photostyle.transfer.content_moments import ContentMoments, RunningMoments, ShotMoments
 from photostyle.transfer.local_maps import LocalAffineMaps, apply_maps, contrast, fit_ratio
@@ -24,10 +24,14 @@ from photostyle.transfer.pipeline import StyleTransfer, compose, match_style, st
 from photostyle.transfer.regions import Box
 from photostyle.transfer.style import AnyStyle, Style
 from photostyle.transfer.stylizer import (
+    Labels,
+    Mask,
     Stylizer,
     check_match,
     check_strength,
     check_working_size,
+    checked_labels,
+    reduced_mask,
 )
 
 VIDEO_EPSILON = 0.1
@@ -45,9 +49,14 @@ SAMPLE = 1 << 12
 PACE = 0.1
 """Fraction of each frame in the running statistics of "smooth"."""
 
-CUT_CHANGE, CUT_COLORS = 0.08, 0.3
-"""What makes a cut: the least mean difference between two frames at a few pixels, in 0..1, and the
-least Hellinger distance between the histograms of their colours."""
+CUT_CHANGE, CUT_COLORS, CUT_LIKENESS = 0.08, 0.3, 0.9
+"""What makes a cut: the least mean difference between two frames at a few pixels, in 0..1, the
+least Hellinger distance between the histograms of their colours, and the largest correlation of
+their pixels: a fade, a flash and a lamp change what is there."""
+
+
+EVEN = 1e-5
+"""Variance of a few pixels of a frame, in 0..1, under which it shows no pattern."""
 
 
 class Frame(Protocol):
@@ -62,6 +71,24 @@ class Frame(Protocol):
 
 
 AnyFrame = TypeVar("AnyFrame", bound=Frame)
+
+
+@dataclass(frozen=True)
+class FrameMasks:
+    """Masks of the frames of a clip, all (H, W).
+
+    opacity: the weight of each pixel of each frame in the statistics, as for `Stylizer.learn`; None
+    if all pixels of a frame count; empty if those of all do. labels, only: as for
+    `Stylizer.apply`, the same for all frames.
+    """
+
+    opacity: Sequence[Mask | None] = ()
+    labels: Labels | None = None
+    only: Mask | None = None
+
+    def of(self, frame: Frame) -> Mask | None:
+        """The weight of each pixel of a frame."""
+        return self.opacity[frame.number] if self.opacity else None
 
 
 @dataclass(frozen=True)
@@ -114,7 +141,8 @@ class VideoStylizer:
     """Gives the styles of a timeline to the frames of a clip, one after the other.
 
     match: see `Match`. temporal: see `Temporal`; "shot" needs `analyze_shots` before `run`.
-    working_size: long side of the copy of a frame that the network sees, in pixels. Raises
+    working_size: long side of the copy of a frame that the network sees, in pixels. step: in a
+    shot the network sees every so many frames. masks: for "shot", of all frames. Raises
     PhotostyleError for invalid settings and for styles that were learned with other weights.
     """
 
@@ -127,6 +155,8 @@ class VideoStylizer:
         match: Match = "auto",
         strength: float = 1.0,
         working_size: int = VIDEO_WORKING_SIZE,
+        step: int = STEP,
+        masks: FrameMasks | None = None,
     ) -> None:
         if temporal not in TEMPORALS:
             raise PhotostyleError(f"Unknown temporal mode {temporal!r}; use shot, smooth or frame.")
@@ -137,11 +167,13 @@ class VideoStylizer:
             stylizer.check_style(cue.style)
         self.stylizer, self.timeline, self.temporal = stylizer, timeline, temporal
         self.match, self.strength, self.working_size = match, strength, working_size
+        self.step, self.masks = step if temporal == "shot" else 1, masks or FrameMasks()
         self.cuts: list[int] = []
         self._styles = [stylizer.parts(cue.style, match) for cue in timeline.cues]
         self._transfers: dict[tuple[int, int, int], StyleTransfer] = {}
         self._pictures: defaultdict[int, _Picture] = defaultdict(_Picture)
         self._cut_detector = _CutDetector()
+        self._labels: Tensor | None = None
         self._shot = 0
 
     @torch.inference_mode()
@@ -153,7 +185,8 @@ class VideoStylizer:
         detector, sample = _CutDetector(), _Sample()
         first = last = 0.0
         for frame in frames:
-            small, _ = self._canvas(frame).reduced(self.working_size)
+            canvas = self._canvas(frame)
+            small, ratio = canvas.reduced(self.working_size)
             if detector.is_cut(small):
                 self._pool(sample, first, last)
                 self.cuts.append(frame.number)
@@ -162,7 +195,9 @@ class VideoStylizer:
             if not len(sample):
                 first = frame.time
             last = frame.time
-            sample.add(small)
+            sample.add(small, reduced_mask(self.masks.of(frame), small, ratio))
+            if self._labels is None and self.masks.labels is not None:
+                self._labels = checked_labels(self.masks.labels, canvas)
             yield frame
         if len(sample):
             self._pool(sample, first, last)
@@ -170,13 +205,13 @@ class VideoStylizer:
     def run(self, frames: Iterable[AnyFrame]) -> Iterator[AnyFrame]:
         """Stylizes all frames in their order, in place, and yields them.
 
-        For "shot" the network sees every STEPth frame, and every frame of a fade; the maps of the
-        frames between are interpolated. Raises PhotostyleError for a shot that was not analyzed.
+        For "shot" the network sees every ``step``-th frame, and every frame of a fade; the maps of
+        the frames between are interpolated. Raises PhotostyleError for a shot that was not
+        analyzed.
         """
         if self.strength == 0:
             yield from frames
             return
-        step = STEP if self.temporal == "shot" else 1
         waiting: list[AnyFrame] = []
         before: LocalAffineMaps | None = None
         last: AnyFrame | None = None
@@ -186,7 +221,7 @@ class VideoStylizer:
                     yield from self._interpolate(waiting, before)
                 waiting, before = [], None
             waiting.append(frame)
-            if before is None or len(waiting) == step or self._fades(last or frame, frame):
+            if before is None or len(waiting) == self.step or self._fades(last or frame, frame):
                 maps = self._maps(frame)
                 yield from self._interpolate(waiting, before, maps)
                 before, waiting = maps, []
@@ -223,8 +258,9 @@ class VideoStylizer:
             if not frame.pixels.flags.writeable:
                 raise PhotostyleError("Frames are stylized in place; their pixels are read-only.")
             canvas = self._canvas(frame)
-            box, only = picture.within(canvas)
-            apply_maps(canvas, maps.blend(_contrast(frame, box)), soft, only)
+            box, shown = picture.within(canvas)
+            maps = maps.blend(_contrast(frame, box, self.masks.of(frame)))
+            apply_maps(canvas, maps, soft, both_masks(shown, self.masks.only))
             yield frame
 
     @torch.inference_mode()
@@ -249,10 +285,12 @@ class VideoStylizer:
         ]
         for transfer, _ in transfers:
             transfer.content.next_frame(small)
+            regions = transfer.content.regions
             if blocks is not None and transfer.correspondence.clusters is not None:
-                transfer.content.regions = transfer.correspondence.regions(
-                    blocks, small, *small.shape[2:]
-                )
+                regions = transfer.correspondence.regions(blocks, small, *small.shape[2:])
+            elif regions is not None:  # the same for all frames
+                regions = replace(regions, masks=regions.masks[:1])
+            transfer.content.regions = regions
         maps = style_maps(self._compose, small, transfers, VIDEO_EPSILON, fit_ratio(*size))
         return maps.padded(*box.margins(*size)).enlarged(ratio)
 
@@ -277,17 +315,25 @@ class VideoStylizer:
         """Take the statistics of a shot, from first to last second, for each style in it."""
         frames = sample.frames()
         size = frames.shape[2:]
-        frames = self.stylizer.on_device(self._pictures[len(self.cuts)].bars.crop(frames))
+        bars = self._pictures[len(self.cuts)].bars
+        frames, weights = self.stylizer.on_device(bars.crop(frames)), sample.weights()
+        weights = None if weights is None else bars.crop(weights)
         for cue in self.timeline.between(first, last):
             for part, (style, _) in enumerate(self._styles[cue]):
-                transfer = self._new_transfer(style, ShotMoments(), frames)
+                transfer = self._new_transfer(style, ShotMoments(weights), frames, bars)
                 match_style(self._compose, frames, transfer, VIDEO_EPSILON, fit_ratio(*size))
                 self._transfers[len(self.cuts), cue, part] = transfer
 
-    def _new_transfer(self, style: Style, content: ContentMoments, frames: Tensor) -> StyleTransfer:
-        """The transfer of a style in a shot with frames (K, 3, h, w)."""
+    def _new_transfer(
+        self, style: Style, content: ContentMoments, frames: Tensor, bars: Bars | None = None
+    ) -> StyleTransfer:
+        """The transfer of a style in a shot with frames (K, 3, h, w) within ``bars``."""
         settings = self.stylizer.checkpoint.transfer
-        found, content.regions = self.stylizer.correspond(frames, style, self.match)
+        labels = None if self._labels is None else (bars or Bars()).crop(self._labels)
+        found, regions = self.stylizer.correspond(frames, style, self.match, labels, content.mask)
+        if regions is not None and len(regions.masks) == 1:
+            regions = replace(regions, masks=regions.masks.expand(len(frames), -1, -1, -1))
+        content.regions = regions
         return StyleTransfer(style, settings, self.strength, content, found)
 
     def _canvas(self, frame: Frame) -> Canvas:
@@ -298,22 +344,30 @@ class _Sample:
     """Up to POOLED frames, evenly spread over those that were added."""
 
     def __init__(self) -> None:
-        self._kept: list[Tensor] = []
+        self._kept: list[tuple[Tensor, Tensor | None]] = []
         self._step, self._added = 1, 0
 
     def __len__(self) -> int:
         return self._added
 
-    def add(self, small: Tensor) -> None:
+    def add(self, small: Tensor, weights: Tensor | None) -> None:
+        """A frame (1, 3, h, w), and the weights of its pixels (1, 1, h, w)."""
         if self._added % self._step == 0:
-            self._kept.append((small * 255).round().byte())
+            self._kept.append(((small * 255).round().byte(), weights))
         self._added += 1
         if len(self._kept) > POOLED:
             self._kept, self._step = self._kept[::2], 2 * self._step
 
     def frames(self) -> Tensor:
         """(K, 3, h, w), 0..1."""
-        return torch.cat(self._kept).float() / 255
+        return torch.cat([small for small, _ in self._kept]).float() / 255
+
+    def weights(self) -> Tensor | None:
+        """(K, 1, h, w), 0..1; None if all pixels count."""
+        if all(weights is None for _, weights in self._kept):
+            return None
+        whole = torch.ones_like(self._kept[0][0][:, :1], dtype=torch.float32)
+        return torch.cat([whole if weights is None else weights for _, weights in self._kept])
 
 
 class _Picture:
@@ -347,31 +401,41 @@ class _Picture:
         return box, self._mask
 
 
-def _contrast(frame: Frame, box: Box) -> float:
+def _contrast(frame: Frame, box: Box, mask: Mask | None) -> float:
     """The contrast of the picture of a frame, by a sample of its pixels."""
     step = max(1, math.isqrt((box.bottom - box.top) * (box.right - box.left) // SAMPLE))
-    pixels = frame.pixels[box.top : box.bottom : step, box.left : box.right : step]
-    return float(contrast(Canvas(pixels).rows(0, len(pixels))[None]))
+    part = slice(box.top, box.bottom, step), slice(box.left, box.right, step)
+    pixels = Canvas(frame.pixels[part]).rows(0, len(frame.pixels[part]))[None]
+    return float(contrast(pixels, reduced_mask(None if mask is None else mask[part], pixels, 1)))
 
 
 class _CutDetector:
     """Detects cuts between shots.
 
-    A cut changes the picture and its colours at once; motion changes one more than the other.
+    A cut changes the picture and its colours at once; motion changes one more than the other, and
+    light changes neither pattern. Even frames, as between two fades, have no pattern to compare.
     """
 
     def __init__(self) -> None:
         self._before: tuple[Tensor, npt.NDArray[np.float64]] | None = None
+        self._pattern: Tensor | None = None
 
     def is_cut(self, small: Tensor) -> bool:
         """Whether the frame (1, 3, h, w) starts another shot than the frame before."""
         now = F.adaptive_avg_pool2d(small, (9, 16)), _histogram(small)
         before, self._before = self._before, now
-        if before is None or before[0].shape != now[0].shape:
+        pattern = now[0] - now[0].mean((2, 3), keepdim=True)
+        likeness = 1.0
+        if float(pattern.square().mean()) > EVEN:
+            pattern = pattern / pattern.norm()
+            if self._pattern is not None:
+                likeness = float((pattern * self._pattern).sum())
+            self._pattern = pattern
+        if before is None:
             return False
         change = float((now[0] - before[0]).abs().mean())
         distance = float(np.sqrt(max(0.0, 1 - np.sqrt(now[1] * before[1]).sum())))
-        return change > CUT_CHANGE and distance > CUT_COLORS
+        return change > CUT_CHANGE and distance > CUT_COLORS and likeness < CUT_LIKENESS
 
 
 def _histogram(small: Tensor) -> npt.NDArray[np.float64]:
