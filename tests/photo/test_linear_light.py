@@ -130,13 +130,16 @@ def test_openexr_without_the_extra_says_what_to_install(
         photo.read(stream)
 
 
-def test_damaged_and_huge_files_are_refused(tmp_path: Path) -> None:
+def test_damaged_and_huge_files_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     files = [pfm(LIGHT), radiance(LIGHT)]
     files += [exr(tmp_path, dict.fromkeys("RGB", LIGHT[..., 0])).getvalue()]
     for data in files:
         for length in range(8, len(data) - 1, len(data) // 17):
             with pytest.raises(PhotostyleError):
                 photo.read(BytesIO(data[:length]))
+    assert capsys.readouterr().out == ""
     huge = files[1].replace(b"-Y 40 +X 60", b"-Y 100000 +X 100000")
     for data in (b"PF\n100000 100000\n-1\n", huge):
         with pytest.raises(PhotostyleError, match="too large"):

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 import torch
-from imagecodecs import cms_profile
+from imagecodecs import cms_profile, rgbe_encode
 from PIL import ExifTags, Image
 from scipy import ndimage
 from torch import Tensor
@@ -208,6 +208,7 @@ def example_files() -> dict[str, bytes]:
         "plain.jp2": {},
         "plain.ppm": {},
         "plain.tga": {},
+        "plain.ico": {"sizes": [(60, 40)]},
     }
     files = {}
     for name, given in options.items():
@@ -224,4 +225,9 @@ def example_files() -> dict[str, bytes]:
         moves = {"save_all": True, "append_images": frames[1:], "duration": 40}
         files[name] = saved(frames[0], format, **moves).getvalue()
     files["raw.dng"] = raw_file()
+    files["linear.hdr"] = bytes(rgbe_encode(scene() / np.float32(255), header=True))
+    light = (scene()[::-1] / np.float32(255)).astype("<f4")
+    files["linear.pfm"] = b"PF\n60 40\n-1\n" + light.tobytes()
+    header = b"8BPS" + struct.pack(">H6xH2I2H", 1, 3, 40, 60, 8, 3) + bytes(12) + b"\0\0"
+    files["plain.psd"] = header + np.moveaxis(scene(), -1, 0).tobytes()
     return files

@@ -125,26 +125,28 @@ def _read_exr(stream: BinaryIO) -> tuple[Floats, bool, tuple[float, ...] | None,
         import OpenEXR
 
     stream.seek(0)
-    header = OpenEXR.File(stream, header_only=True).header()
+    parts = OpenEXR.File(stream, header_only=True).parts
+    header = parts[0].header
     (left, top), (right, bottom) = _corners(header["displayWindow"])
     width, height = right - left + 1, bottom - top + 1
     limits.check_size(max(0, width), max(0, height))
     data_corners = _corners(header["dataWindow"])
     limits.check_size(*(max(0, high - low + 1) for low, high in zip(*data_corners, strict=True)))
     stream.seek(0)
-    file = OpenEXR.File(stream, separate_channels=True)
-    channels = file.parts[0].channels
+    # Not File, which prints that a file is damaged and goes on.
+    file = OpenEXR.InputFile(stream)
+    channels = file.header()["channels"]
     names, notes = _chosen(list(channels)), []
     if not names:
         raise PhotostyleError(
             "The OpenEXR file has neither channels R, G and B nor only Y; convert it to RGB."
         )
-    if len(file.parts) > 1 or any("." in name for name in channels if name not in names):
+    if len(parts) > 1 or any("." in name for name in channels if name not in names):
         notes.append("The file contains several images; only the first was read.")
     data_left, data_top = data_corners[0]
     light: Floats = np.zeros((height, width, len(names)), np.float32)
     for number, name in enumerate(names):
-        values = np.asarray(channels[name].pixels, np.float32)
+        values = _values(file.channel(name), str(channels[name]), data_corners)
         target = light[max(0, data_top - top) :, max(0, data_left - left) :, number]
         values = values[max(0, top - data_top) :, max(0, left - data_left) :]
         rows, columns = (min(a, b) for a, b in zip(target.shape, values.shape, strict=True))
@@ -154,6 +156,16 @@ def _read_exr(stream: BinaryIO) -> tuple[Floats, bool, tuple[float, ...] | None,
         opacity = light[..., -1:]
         light[..., :-1] /= np.where(opacity > 0, opacity, 1)
     return light, alpha, _chromaticities(header), notes
+
+
+def _values(
+    data: bytes, kind: str, corners: tuple[tuple[int, int], tuple[int, int]]
+) -> npt.NDArray[np.float32]:
+    """A channel of the data window; kind: such as "HALF (1, 1)"."""
+    (left, top), (right, bottom) = corners
+    dtype = {"HALF": "<f2", "FLOAT": "<f4", "UINT": "<u4"}[kind.split()[0]]
+    values = np.frombuffer(data, dtype).reshape(bottom - top + 1, right - left + 1)
+    return values.astype(np.float32)
 
 
 def _corners(window: Any) -> tuple[tuple[int, int], tuple[int, int]]:
