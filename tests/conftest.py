@@ -9,9 +9,11 @@ from photostyle.openmp import limit_spinning
 limit_spinning()
 
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import settings
 from PIL import Image
 from support.models import save_tiny_model, save_tiny_teacher
@@ -56,3 +58,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Image.fromarray(scene(90, 61)).save("day.jpg", quality=95)
     Image.fromarray(scene(40, 70)[..., ::-1]).save("dusk.png")
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """A fork has none of its parent's other threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

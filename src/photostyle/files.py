@@ -40,6 +40,16 @@ def as_path(name: str | os.PathLike[str]) -> Path:
     return path
 
 
+def read_bytes(path: Path) -> bytes:
+    """The content of a file; raises PhotostyleError if it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise PhotostyleError(
+            f"{str(path)!r} cannot be read: {error.strerror or error}."
+        ) from error
+
+
 def check_target(
     target: Path, *, overwrite: bool = False, inputs: Iterable[str | Path] = ()
 ) -> None:

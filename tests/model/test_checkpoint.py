@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from support.t7 import integer, thing
 
 from photostyle import PhotostyleError
+from photostyle.bundled import MATCHER, bundled_file, networks
 from photostyle.cli import cli
 from photostyle.model import checkpoint as checkpoints
 from photostyle.model.architecture import PHOTONET, Architecture
@@ -60,7 +61,7 @@ def test_bundled_weights() -> None:
 
 
 def test_bundled_weights_are_small_and_half_precision() -> None:
-    files = checkpoints.bundled().values()
+    files = networks().values()
     assert sum(path.stat().st_size for path in files) <= 12_000_000
     for path in files:
         assert {t.dtype for t in checkpoints.read_tensors(path).values()} == {torch.float16}
@@ -250,4 +251,4 @@ def test_a_matcher_is_described_and_is_no_network() -> None:
     assert "format: photostyle-matcher/1" in info
     assert "widths: 32,48,64,96,128" in info
     with pytest.raises(PhotostyleError, match="is a matcher, not a network"):
-        checkpoints.load(checkpoints.bundled_matcher())
+        checkpoints.load(bundled_file(MATCHER))

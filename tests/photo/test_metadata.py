@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
-from support.photos import encoded, profile, saved, scene
+from support.photos import encoded, profile, saved, scene, with_chunks
 
 from photostyle import photo
 from photostyle.photo import Photo
@@ -145,15 +145,7 @@ def block_in(data: bytes, format: str, order: str) -> bytes:
 
 def png(*chunks: Chunk) -> BytesIO:
     """A PNG file with chunks after its header."""
-    data = saved(Image.fromarray(scene()), "PNG").getvalue()
-    middle = b"".join(
-        struct.pack(">I", len(content))
-        + kind
-        + content
-        + struct.pack(">I", zlib.crc32(kind + content))
-        for kind, content in chunks
-    )
-    return BytesIO(data[:33] + middle + data[33:])
+    return with_chunks(saved(Image.fromarray(scene()), "PNG").getvalue(), *chunks)
 
 
 def jpeg(*segments: tuple[int, bytes], end: bytes = b"") -> BytesIO:

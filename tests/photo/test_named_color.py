@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import zlib
 from io import BytesIO
 from typing import Any
 
@@ -12,27 +11,15 @@ import numpy.typing as npt
 import pytest
 from imagecodecs import avif_encode, png_encode
 from PIL import Image, PngImagePlugin
-from support.photos import PRIMARIES, deep_scene, encoded, profile, saved, scene
+from support.photos import PRIMARIES, deep_scene, encoded, profile, saved, scene, with_chunks
 
 from photostyle import photo
 
 Floats = npt.NDArray[np.float64]
 
 
-def with_chunk(png: bytes, *chunks: tuple[bytes, bytes]) -> BytesIO:
-    """A PNG file with chunks after its header."""
-    added = b"".join(
-        struct.pack(">I", len(content))
-        + kind
-        + content
-        + struct.pack(">I", zlib.crc32(kind + content))
-        for kind, content in chunks
-    )
-    return BytesIO(png[:33] + added + png[33:])
-
-
 def png(pixels: npt.NDArray[Any], *chunks: tuple[bytes, bytes]) -> BytesIO:
-    return with_chunk(bytes(png_encode(pixels)), *chunks)
+    return with_chunks(bytes(png_encode(pixels)), *chunks)
 
 
 def to_srgb(linear: Floats) -> Floats:
@@ -108,8 +95,8 @@ def test_the_precedence_of_chunks(chunks: list[tuple[bytes, bytes]], primaries: 
 def test_a_profile_of_png_yields_to_cicp_only() -> None:
     wide = saved(Image.fromarray(scene()), "PNG", icc_profile=profile("Adobe RGB")).getvalue()
     gamma = (b"gAMA", struct.pack(">I", 100_000))
-    assert photo.read(with_chunk(wide, gamma)).original == profile("Adobe RGB")
-    coded = photo.read(with_chunk(wide, (b"cICP", bytes((12, 13, 0, 1)))))
+    assert photo.read(with_chunks(wide, gamma)).original == profile("Adobe RGB")
+    coded = photo.read(with_chunks(wide, (b"cICP", bytes((12, 13, 0, 1)))))
     assert photo.color.are_equivalent(coded.original, profile("Display P3"))
 
 
@@ -229,7 +216,7 @@ def test_an_animation_named_by_numbers() -> None:
     frames = [Image.fromarray(scene(seed=seed)) for seed in range(3)]
     data = saved(frames[0], "PNG", save_all=True, append_images=frames[1:], duration=40).getvalue()
     assert isinstance(Image.open(BytesIO(data)), PngImagePlugin.PngImageFile)
-    read = photo.read(with_chunk(data, (b"cICP", bytes((12, 13, 0, 1)))))
+    read = photo.read(with_chunks(data, (b"cICP", bytes((12, 13, 0, 1)))))
     assert read.animation is not None
     assert np.array_equal(read.animation.frames[1].pixels, scene(seed=2))
     assert photo.color.are_equivalent(read.original, profile("Display P3"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -231,3 +232,15 @@ def example_files() -> dict[str, bytes]:
     header = b"8BPS" + struct.pack(">H6xH2I2H", 1, 3, 40, 60, 8, 3) + bytes(12) + b"\0\0"
     files["plain.psd"] = header + np.moveaxis(scene(), -1, 0).tobytes()
     return files
+
+
+def with_chunks(png: bytes, *chunks: tuple[bytes, bytes]) -> BytesIO:
+    """A PNG file with chunks (kind, content) after its header."""
+    added = b"".join(
+        struct.pack(">I", len(content))
+        + kind
+        + content
+        + struct.pack(">I", zlib.crc32(kind + content))
+        for kind, content in chunks
+    )
+    return BytesIO(png[:33] + added + png[33:])

@@ -14,9 +14,10 @@ from safetensors.torch import save_file
 from support.photos import clouds
 
 from photostyle import PhotostyleError
+from photostyle.bundled import networks
 from photostyle.cli import cli
 from photostyle.lut import Lut
-from photostyle.model.checkpoint import bundled, describe, load, read_tensors
+from photostyle.model.checkpoint import describe, load, read_tensors
 from photostyle.model.matcher import DESCRIPTOR, Blocks, Matcher, load_matcher
 from photostyle.model.network import Encoder
 from photostyle.model.vgg import VGGFeatures
@@ -330,7 +331,7 @@ def test_errors_are_sentences(inputs: list[str], tmp_path: Path) -> None:
 
     assert "no .cube files" in error("--looks", str(tmp_path))
     assert "does not exist" in error("--from", "missing.safetensors")
-    assert "is not a matcher" in error("--from", str(bundled()["photonas"]))
+    assert "is not a matcher" in error("--from", str(networks()["photonas"]))
     for number in range(3):
         (tmp_path / "photos" / f"{number}.png").unlink()
     assert "at least four photos" in error()

@@ -8,8 +8,8 @@ from support.photos import landscape, scene
 
 import photostyle
 from photostyle import PhotostyleError, Style, Stylizer
-from photostyle.transfer.options import Match
-from photostyle.transfer.style import StyleMix, fractions
+from photostyle.transfer.options import Match, fractions
+from photostyle.transfer.style import StyleMix
 
 
 @pytest.fixture(scope="module")

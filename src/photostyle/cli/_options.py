@@ -96,6 +96,16 @@ strength = _photo(
     help="Strength of the transfer: 0 changes nothing, over 1 exaggerates.",
 )
 
+quality = _photo(
+    "--quality",
+    type=click.IntRange(1, 100),
+    help="Quality of lossy formats.  [default: 95; AVIF and HEIC: 90]",
+)
+
+strip_metadata = _photo(
+    "--strip-metadata", is_flag=True, help="Leave out camera, location, author and so on."
+)
+
 device = _photo("--device", metavar="NAME", help="auto, cpu, cuda or cuda:N.")
 
 

@@ -57,12 +57,8 @@ option = _options.of(stylize_photo)
     type=click.Choice(get_args(ProfileChoice)),
     help="Colour profile of the result: that of CONTENT, or sRGB.",
 )
-@option(
-    "--quality",
-    type=click.IntRange(1, 100),
-    help="Quality of lossy formats.  [default: 95; AVIF and HEIC: 90]",
-)
-@option("--strip-metadata", is_flag=True, help="Leave out camera, location, author and so on.")
+@_options.quality
+@_options.strip_metadata
 @option("--salvage", is_flag=True, help="Read a JPEG that is cut off as far as it goes.")
 @option("--still", is_flag=True, help="Use only the first frame of an animation.")
 @_options.force

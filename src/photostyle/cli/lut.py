@@ -54,11 +54,7 @@ def _written(command: _options.Command) -> _options.Command:
 @_written
 @_options.model
 @_options.device
-@_make(
-    "--strength",
-    type=click.FloatRange(0, 1),
-    help="Strength of the transfer; 0 changes nothing.",
-)
+@_options.strength
 @_options.match
 @_options.threads
 def make(**options: Any) -> None:
@@ -108,12 +104,8 @@ _apply = _options.of(apply_lut)
     type=click.Choice(get_args(Depth)),
     help="Bits per channel of the result; auto: as in PHOTO if the format can store them.",
 )
-@_apply(
-    "--quality",
-    type=click.IntRange(1, 100),
-    help="Quality of lossy formats.  [default: 95; AVIF and HEIC: 90]",
-)
-@_apply("--strip-metadata", is_flag=True, help="Leave out camera, location, author and so on.")
+@_options.quality
+@_options.strip_metadata
 @_options.force
 def apply(**options: Any) -> None:
     """Transform the colours of PHOTO by LUT."""

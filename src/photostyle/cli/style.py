@@ -11,18 +11,24 @@ import click
 from photostyle.cli import _options, _progress
 from photostyle.jobs.style_files import describe_style, learn_style_file
 
-output = click.option(
-    "-o",
-    "--output",
-    type=_options.FILE,
-    required=True,
-    help="The file to write, such as look.style.",
-)
-
 
 @click.group()
 def style() -> None:
     """Learn, inspect and mix style files, which stand for photos as styles."""
+
+
+def _written(command: _options.Command) -> _options.Command:
+    """The arguments of a style that is written."""
+    output = click.option(
+        "-o",
+        "--output",
+        type=_options.FILE,
+        required=True,
+        help="The file to write, such as look.style.",
+    )
+    for option in (_options.force, _options.device, _options.model, output, _options.styles):
+        command = option(command)
+    return command
 
 
 def _write(style: list[str | tuple[str, float]], **options: Any) -> None:
@@ -34,11 +40,7 @@ def _write(style: list[str | tuple[str, float]], **options: Any) -> None:
 
 
 @style.command()
-@_options.styles
-@output
-@_options.model
-@_options.device
-@_options.force
+@_written
 def learn(**options: Any) -> None:
     """Learn the style of a photo, or the pooled style of a folder of photos.
 
@@ -48,11 +50,7 @@ def learn(**options: Any) -> None:
 
 
 @style.command()
-@_options.styles
-@output
-@_options.model
-@_options.device
-@_options.force
+@_written
 def mix(**options: Any) -> None:
     """Mix styles by weight, as in dusk.style:0.7 fog.jpg:0.3; evenly without weights."""
     _write(**options)

@@ -22,10 +22,11 @@ def list_() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from photostyle.model.checkpoint import bundled, describe
+    from photostyle.bundled import networks
+    from photostyle.model.checkpoint import describe
 
     table = Table("name", "architecture", "widths", "parameters", "size", box=None)
-    for name, path in bundled().items():
+    for name, path in networks().items():
         facts = describe(path)
         size = f"{path.stat().st_size / 1e6:.1f} MB"
         table.add_row(name, facts["architecture"], facts["widths"], facts["parameters"], size)
@@ -39,9 +40,10 @@ def info(name: str) -> None:
 
     NAME is a bundled name, matcher, or a file.
     """
-    from photostyle.model.checkpoint import MATCHER, bundled, bundled_matcher, describe
+    from photostyle.bundled import MATCHER, bundled_file, networks
+    from photostyle.model.checkpoint import describe
 
-    files = bundled() | {MATCHER: bundled_matcher()}
+    files = networks() | {MATCHER: bundled_file(MATCHER)}
     for key, value in describe(files.get(name, Path(name))).items():
         click.echo(f"{key}: {value}")
 

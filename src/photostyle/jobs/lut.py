@@ -13,11 +13,13 @@ from photostyle.files import as_path, check_target
 from photostyle.jobs.models import load_stylizer
 from photostyle.jobs.photo import Depth, check_options
 from photostyle.jobs.progress import Progress, silent
+from photostyle.jobs.styles import StyleInputs
 from photostyle.transfer.options import Match
 from photostyle.version import __version__
 
 if TYPE_CHECKING:
     from photostyle.jobs.models import Model
+    from photostyle.jobs.styles import Styles
     from photostyle.lut import Lut
     from photostyle.lut.fit import Examples
     from photostyle.photo import Photo
@@ -43,7 +45,7 @@ class LutReport:
 
 def make_lut(
     content: File,
-    style: File,
+    style: Styles,
     output: File,
     *,
     size: int = 33,
@@ -58,10 +60,12 @@ def make_lut(
 ) -> LutReport:
     """Write the LUT that comes closest to stylizing the photo ``content`` like ``style``.
 
+    style: as in `stylize_photo`.
+
     The LUT takes and gives sRGB. It is smooth, and changes colours less the farther they are from
     those of the content. output: a `.cube` file, or .png or .tif for a Hald CLUT. size: points per
-    axis, one of SIZES. title: None for the names of both photos. clamp: whether values are clamped
-    to 0..1; a Hald CLUT always is. model, device, strength, match: as in `stylize_photo`.
+    axis, one of SIZES. title: None for the names of content and style. clamp: whether values are
+    clamped to 0..1; a Hald CLUT always is. model, device, strength, match: as in `stylize_photo`.
     progress: called with the phases read, load, apply and fit.
 
     The report has the PSNR between the content transformed by the LUT and the stylized content.
@@ -71,22 +75,22 @@ def make_lut(
     from photostyle.lut import pairs
     from photostyle.lut.fit import fit
 
-    paths, target = (as_path(content), as_path(style)), as_path(output)
-    _check_lut(target, size, overwrite, paths)
+    source, target = as_path(content), as_path(output)
+    _check_lut(target, size, overwrite, [source])
     progress("read")
-    photos = [_read(path) for path in paths]
-    before, style_photo = (one.with_depth(8).visible() for one in photos)
+    photo, styles = _read(source), StyleInputs(style)
+    check_target(target, overwrite=overwrite, inputs=styles.paths)
+    before, mask = photo.with_depth(8).visible()
     progress("load")
     stylizer = load_stylizer(model, device)
     progress("apply")
-    learned = stylizer.learn(*style_photo)
-    after = stylizer.apply(before[0], learned, strength, match=match, mask=before[1])
+    after = stylizer.apply(before, styles.learn(stylizer), strength, match=match, mask=mask)
     progress("fit")
-    examples = pairs.examples(before[0], after)
+    examples = pairs.examples(before, after)
     lut = fit(examples, size, smoothness=1.0, identity=0.01)
-    title = f"{paths[0].stem} like {paths[1].stem}" if title is None else title
+    title = f"{source.stem} like {styles.name}" if title is None else title
     psnr = _write(lut, target, title, clamp, overwrite, examples)
-    return LutReport(target, tuple(note for one in photos for note in one.notes), psnr)
+    return LutReport(target, (*photo.notes, *styles.notes), psnr)
 
 
 def fit_lut(
@@ -115,11 +119,11 @@ def fit_lut(
     """
     from photostyle.lut import pairs
     from photostyle.lut.fit import Examples, fit
-    from photostyle.lut.prior import BUNDLED, load
+    from photostyle.lut.prior import load
 
     target, found = as_path(output), _pairs(as_path(before), as_path(after))
     _check_lut(target, size, overwrite, [path for pair in found for path in pair])
-    likely = load(BUNDLED if prior is None else as_path(prior))
+    likely = load(None if prior is None else as_path(prior))
     parts, notes = [], list[str]()
     for number, names in enumerate(found):
         progress("read", number, len(found))

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from photostyle.errors import PhotostyleError
-from photostyle.files import as_path
+from photostyle.files import as_path, read_bytes
+from photostyle.transfer.options import fractions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,9 +81,9 @@ class StyleInputs:
             raise PhotostyleError("Give at least one style.")
         pairs = [one if isinstance(one, tuple) else (one, None) for one in listed]
         self._weights = [1.0 if weight is None else float(weight) for _, weight in pairs]
-        check_weights(self._weights)
+        shares = fractions(self._weights)
         self.paths: list[Path] = []
-        self.notes = [] if pairs[0][1] is None else list(_weight_notes(self._weights))
+        self.notes = [] if pairs[0][1] is None else list(_weight_notes(self._weights, shares))
         names = []
         self._inputs: list[_Input] = []
         for one, _ in pairs:
@@ -140,23 +141,14 @@ class StyleInputs:
         return [Photo(pixels) for pixels in thumbnails]
 
 
-def check_weights(weights: Sequence[float]) -> None:
-    """Raises PhotostyleError for a negative or infinite weight, and if all are 0."""
-    for weight in weights:
-        if not 0 <= weight < float("inf"):
-            raise PhotostyleError(f"The weight of a style must be 0 or more, not {weight:g}.")
-    if not sum(weights) > 0:
-        raise PhotostyleError("The weights of the styles must not all be 0.")
-
-
-def _weight_notes(weights: Sequence[float]) -> Iterator[str]:
+def _weight_notes(weights: Sequence[float], shares: Sequence[float]) -> Iterator[str]:
     total = sum(weights)
     if abs(total - 1) <= _TOLERANCE:
         return
     if len(weights) == 1:
         yield "The weight of a single style has no effect; --strength sets how far to follow it."
         return
-    *parts, last = (f"{weight / total:.2g}" for weight in weights)
+    *parts, last = (f"{share:.2g}" for share in shares)
     counted = f"{', '.join(parts)} and {last}"
     yield f"The weights add up to {total:g} instead of 1; they count as {counted}."
 
@@ -271,7 +263,7 @@ def _read(source: Path | BinaryIO) -> _Input:
             return _Folder(source)
         if not _is_style_file(source):
             return _Photo(photo.read_style(source), name)
-        data = _bytes(source)
+        data = read_bytes(source)
     else:
         if source.seekable():
             source.seek(0)
@@ -279,15 +271,6 @@ def _read(source: Path | BinaryIO) -> _Input:
         if not _starts_like_a_style(data[:9]):
             return _Photo(photo.read_style(BytesIO(data)), name)
     return _StyleFile(data, name)
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise PhotostyleError(
-            f"{str(path)!r} cannot be read: {error.strerror or error}."
-        ) from error
 
 
 def _is_style_file(path: Path) -> bool:

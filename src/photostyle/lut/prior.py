@@ -8,13 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
+from photostyle.bundled import EDITS, bundled_file
 from photostyle.errors import PhotostyleError
 from photostyle.lut.lut import Array, Lut, grid, tetrahedra
 
 SIZE = 17
 """Points per axis of the changes."""
-
-BUNDLED = Path(__file__).with_name("prior.safetensors")
 
 
 @dataclass(frozen=True)
@@ -71,11 +70,15 @@ class Prior:
         )
 
 
-def load(path: Path = BUNDLED) -> Prior:
-    """Read a prior; raises PhotostyleError if the file is none."""
+def load(path: Path | None = None) -> Prior:
+    """Read a prior, None for the one that comes with photostyle.
+
+    Raises PhotostyleError if the file is none.
+    """
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
+    path = path or bundled_file(EDITS)
     try:
         components = load_file(path)["components"].astype(np.float64)
         if components.ndim != 5 or components.shape[1:] != (SIZE, SIZE, SIZE, 3):

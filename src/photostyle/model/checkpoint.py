@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialize
 from torch import Tensor
 
+from photostyle.bundled import networks
 from photostyle.errors import PhotostyleError
 from photostyle.files import new_file
 from photostyle.model.architecture import Architecture, Widths, parse_widths
@@ -35,12 +36,6 @@ MATCHER_FORMAT = "photostyle-matcher/1"
 
 NONE = "none"
 """The model without a network: colours alone are transferred."""
-
-MATCHER = "matcher"
-"""The bundled file that is no network, see `photostyle.model.matcher`."""
-
-# A wheel has the weights inside the package, a checkout beside src.
-_BUNDLED = [Path(__file__).parents[1] / "_weights", Path(__file__).parents[3] / "weights"]
 
 
 @dataclass
@@ -69,26 +64,6 @@ def digest_of(module: torch.nn.Module) -> str:
     return digest.hexdigest()
 
 
-def bundled() -> dict[str, Path]:
-    """The networks that come with photostyle: files by name."""
-    files = _bundled_files()
-    files.pop(MATCHER, None)
-    return files
-
-
-def bundled_matcher() -> Path:
-    """The file of the matcher that comes with photostyle."""
-    return _bundled_files().get(MATCHER, _BUNDLED[-1] / f"{MATCHER}.safetensors")
-
-
-def _bundled_files() -> dict[str, Path]:
-    return {
-        path.stem: path
-        for folder in reversed(_BUNDLED)
-        for path in sorted(folder.glob("*.safetensors"))
-    }
-
-
 def load(
     source: str | os.PathLike[str], build: Callable[[Architecture, Widths], PhotoNet] = PhotoNet
 ) -> Checkpoint:
@@ -101,7 +76,7 @@ def load(
     """
     if str(source) == NONE:
         return Checkpoint(Passthrough())
-    path = bundled().get(str(source), Path(source))
+    path = networks().get(str(source), Path(source))
     metadata = read_metadata(path)
     try:
         architecture = Architecture.parse(metadata["architecture"])
@@ -128,7 +103,7 @@ def load(
 
 def identify(source: str | os.PathLike[str]) -> str:
     """File name and SHA-256 of weights, by which other files refer to them."""
-    path = bundled().get(str(source), Path(source))
+    path = networks().get(str(source), Path(source))
     _open(path)
     return f"{path.name} sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
 
@@ -245,7 +220,7 @@ def _damaged(path: Path, error: Exception) -> PhotostyleError:
 
 
 def _open(path: Path) -> Any:
-    names = ", ".join(bundled()) or "no files"
+    names = ", ".join(networks()) or "no files"
     if str(path) == NONE:
         raise PhotostyleError(f"The model {NONE} has no weights; bundled weights: {names}.")
     if not path.is_file():

@@ -23,12 +23,12 @@ import torch.nn.functional as F
 from safetensors.torch import save as serialize
 from torch import Tensor, nn
 
+from photostyle.bundled import MATCHER, bundled_file
 from photostyle.errors import PhotostyleError
 from photostyle.files import new_file
 from photostyle.model.architecture import Widths, parse_widths
 from photostyle.model.checkpoint import (
     MATCHER_FORMAT,
-    bundled_matcher,
     fill,
     read_file,
     read_tensors,
@@ -333,7 +333,7 @@ def load_matcher(path: Path | None = None) -> Matcher:
 
     Raises PhotostyleError if there is no such file or it is not a matcher.
     """
-    path = path or bundled_matcher()
+    path = path or bundled_file(MATCHER)
     metadata = read_file(path)
     if metadata.get("format") != MATCHER_FORMAT:
         raise PhotostyleError(f"{path} is not a matcher; make one with `photostyle train-matcher`.")

@@ -6,7 +6,6 @@ Each frame is encoded as a still, and its data goes into the container of the an
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from typing import Any
@@ -14,6 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+
+from photostyle.photo.png import chunk, chunks
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -63,19 +64,19 @@ def png(frames: Sequence[Pixels], durations: Sequence[int], loop: int | None) ->
         data = bytes(png_encode(np.ascontiguousarray(frame[top:bottom, left:right])))
         if not index:
             plays = ONCE if loop is None else loop
-            parts += [data[:33], _chunk(b"acTL", struct.pack(">II", len(frames), plays))]
+            parts += [data[:33], chunk(b"acTL", struct.pack(">II", len(frames), plays))]
         control = struct.pack(
             ">5I2H2B", number, right - left, bottom - top, left, top, *_delay(duration), 0, 0
         )
-        parts.append(_chunk(b"fcTL", control))
+        parts.append(chunk(b"fcTL", control))
         number += 1
-        for content in _image_data(data):
+        for content in (part for kind, part in chunks(BytesIO(data)) if kind == b"IDAT"):
             if index:
-                parts.append(_chunk(b"fdAT", struct.pack(">I", number) + content))
+                parts.append(chunk(b"fdAT", struct.pack(">I", number) + content))
                 number += 1
             else:
-                parts.append(_chunk(b"IDAT", content))
-    return b"".join([*parts, _chunk(b"IEND", b"")])
+                parts.append(chunk(b"IDAT", content))
+    return b"".join([*parts, chunk(b"IEND", b"")])
 
 
 def webp(
@@ -149,22 +150,6 @@ def _delay(duration: int) -> tuple[int, int]:
     if duration <= 0xFFFF:
         return duration, 1000
     return min(round(duration / 1000), 0xFFFF), 1
-
-
-def _chunk(kind: bytes, content: bytes) -> bytes:
-    checksum = struct.pack(">I", zlib.crc32(kind + content))
-    return struct.pack(">I", len(content)) + kind + content + checksum
-
-
-def _image_data(png: bytes) -> list[bytes]:
-    """The contents of the IDAT chunks of a still."""
-    found, at = [], 8
-    while at < len(png):
-        (length,) = struct.unpack_from(">I", png, at)
-        if png[at + 4 : at + 8] == b"IDAT":
-            found.append(png[at + 8 : at + 8 + length])
-        at += 12 + length
-    return found
 
 
 def _riff(kind: bytes, content: bytes) -> bytes:

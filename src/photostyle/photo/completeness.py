@@ -8,11 +8,12 @@ from collections.abc import Iterable
 from typing import BinaryIO
 
 from photostyle.photo import isobmff
+from photostyle.photo.exif import Tiff
 
 # Tags of TIFF 6.0 and TIFF/EP. Offsets and the tags of the lengths that belong to them.
 _SUB_DIRECTORIES = 330
 _EXTENTS = ((273, 279), (324, 325), (513, 514))
-_FORMATS = {3: "H", 4: "I", 13: "I"}  # unsigned integers, by type
+_WANTED = {_SUB_DIRECTORIES, *(tag for pair in _EXTENTS for tag in pair)}
 _MAX_DIRECTORIES = 64
 _MAX_VALUES = 1 << 20
 
@@ -48,36 +49,20 @@ def check_raw(stream: BinaryIO) -> None:
 
 def _tiff_extents(stream: BinaryIO) -> list[tuple[int, int]]:
     """Offset and length of all strips, tiles and previews of a file, of all its directories."""
-    stream.seek(0)
-    start = stream.read(8)
-    order = "<" if start[:1] == b"I" else ">"
-    pending, seen, extents = [struct.unpack(order + "I", start[4:])[0]], set[int](), []
+    tiff = Tiff(stream)
+    pending, seen, extents = [tiff.main], {0}, []  # 0: there is no other directory
     while pending and len(seen) < _MAX_DIRECTORIES:
-        offset = pending.pop()
-        if offset in seen:
+        at = pending.pop()
+        if at in seen:
             continue
-        seen.add(offset)
-        tags, following = _directory(stream, order, offset)
-        pending += [*tags.get(_SUB_DIRECTORIES, ()), *([following] if following else [])]
+        seen.add(at)
+        fields, end = tiff.fields(at)
+        tags = {
+            field.tag: tiff.integers(field)
+            for field in fields
+            if field.tag in _WANTED and field.number <= _MAX_VALUES
+        }
+        pending += [*tags.get(_SUB_DIRECTORIES, ()), tiff.offset(end) if end else 0]
         for offsets, lengths in _EXTENTS:
             extents += list(zip(tags.get(offsets, ()), tags.get(lengths, ()), strict=False))
     return extents
-
-
-def _directory(stream: BinaryIO, order: str, offset: int) -> tuple[dict[int, tuple[int, ...]], int]:
-    """The tags of a directory that hold unsigned integers, and the offset of the next."""
-    stream.seek(offset)
-    (count,) = struct.unpack(order + "H", stream.read(2))
-    entries = stream.read(12 * count)
-    (following,) = struct.unpack(order + "I", stream.read(4).ljust(4, b"\0"))
-    tags = {}
-    wanted = {_SUB_DIRECTORIES, *(tag for pair in _EXTENTS for tag in pair)}
-    for tag, kind, number, value in struct.iter_unpack(order + "HHI4s", entries):
-        if tag in wanted and kind in _FORMATS and number <= _MAX_VALUES:
-            form = f"{order}{number}{_FORMATS[kind]}"
-            length = struct.calcsize(form)
-            if length > 4:
-                stream.seek(struct.unpack(order + "I", value)[0])
-                value = stream.read(length)
-            tags[tag] = struct.unpack(form, value[:length])
-    return tags, following

@@ -72,8 +72,6 @@ _ANIMATIONS = ("GIF", "PNG", "WEBP", "AVIF", "FLI")
 
 _HDR_NOTE = "HDR was mapped to the range of SDR by its colour profile, and read as sRGB."
 _SRGB_NOTE = "Converting back to its colour profile would change colours, so it was read as sRGB."
-
-
 _SALVAGED_NOTE = "The file is cut off; what is missing of the photo is grey or coarse."
 
 
@@ -230,9 +228,8 @@ def _opened_image(stream: BinaryIO) -> Image.Image:
     stream.seek(0)
     try:
         image = Image.open(stream, "r", READABLE)
-        if image.format != "HEIF" or not avif.is_avif(
-            stream
-        ):  # which Pillow's plugin cannot decode
+        # The plugin for HEIF opens AVIF that it cannot decode.
+        if image.format != "HEIF" or not avif.is_avif(stream):
             return image
     except DECODER_ERRORS:
         if start.startswith(bmp.MAGIC):

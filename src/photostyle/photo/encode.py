@@ -13,7 +13,7 @@ from PIL import ExifTags, Image, TiffImagePlugin
 
 from photostyle.errors import PhotostyleError
 from photostyle.files import new_file
-from photostyle.photo import animations, image_resources, xmp
+from photostyle.photo import animations, image_resources, png, xmp
 from photostyle.photo.exif import (
     BYTE,
     IPTC,
@@ -158,33 +158,25 @@ def _png(photo: Photo) -> list[Any]:
 def _png_metadata(photo: Photo) -> list[bytes]:
     metadata, chunks = photo.metadata, []
     if photo.profile:
-        chunks += [_chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(photo.profile))]
+        chunks += [png.chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(photo.profile))]
     if metadata.dpi:
         per_metre = (round(value / 0.0254) for value in metadata.dpi)
-        chunks += [_chunk(b"pHYs", struct.pack(">IIB", *per_metre, 1))]
+        chunks += [png.chunk(b"pHYs", struct.pack(">IIB", *per_metre, 1))]
     if metadata.exif:
-        chunks += [_chunk(b"eXIf", metadata.exif.removeprefix(_EXIF))]
+        chunks += [png.chunk(b"eXIf", metadata.exif.removeprefix(_EXIF))]
     if metadata.xmp:
-        chunks += [_chunk(b"iTXt", PNG_XMP + b"\0\0\0\0\0" + metadata.xmp)]
+        chunks += [png.chunk(b"iTXt", PNG_XMP + b"\0\0\0\0\0" + metadata.xmp)]
     if metadata.resources:
         profile = f"\niptc\n{len(metadata.resources):8}\n{metadata.resources.hex()}\n"
         content = PNG_PROFILE + b"iptc\0\0" + zlib.compress(profile.encode())
-        chunks += [_chunk(b"zTXt", content)]
+        chunks += [png.chunk(b"zTXt", content)]
     for keyword, text in metadata.texts:
         name, text = keyword.encode("latin-1"), text.replace("\0", "")
         try:
-            chunks += [_chunk(b"tEXt", name + b"\0" + text.encode("latin-1"))]
+            chunks += [png.chunk(b"tEXt", name + b"\0" + text.encode("latin-1"))]
         except UnicodeEncodeError:
-            chunks += [_chunk(b"iTXt", name + b"\0\0\0\0\0" + text.encode())]
+            chunks += [png.chunk(b"iTXt", name + b"\0\0\0\0\0" + text.encode())]
     return chunks
-
-
-def _chunk(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + kind + content + _crc(kind + content)
-
-
-def _crc(content: bytes) -> bytes:
-    return struct.pack(">I", zlib.crc32(content))
 
 
 def _tiff(photo: Photo) -> list[Any]:
@@ -246,16 +238,15 @@ def _with_pillow(photo: Photo, format: str, quality: int | None) -> list[Any]:
     options: dict[str, Any] = dict(target.options)
     if quality is not None:
         options["quality"] = quality
-    if format != "PNG":
-        if target.profile and photo.profile:
-            options["icc_profile"] = photo.profile
-        if target.metadata and metadata.exif:
-            block = metadata.exif
-            options["exif"] = _without_orientation(block) if format == "AVIF" else block
-        if target.metadata and metadata.xmp:
-            options["xmp"] = metadata.xmp
-        if metadata.dpi:
-            options["dpi"] = metadata.dpi
+    if target.profile and photo.profile:
+        options["icc_profile"] = photo.profile
+    if target.metadata and metadata.exif:
+        block = metadata.exif
+        options["exif"] = _without_orientation(block) if format == "AVIF" else block
+    if target.metadata and metadata.xmp:
+        options["xmp"] = metadata.xmp
+    if metadata.dpi:
+        options["dpi"] = metadata.dpi
     if format == "GIF" and (comment := dict(metadata.texts).get("Comment")):
         options["comment"] = comment.encode()
     first = _with_alpha(photo)

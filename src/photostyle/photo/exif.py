@@ -69,7 +69,7 @@ class Entry(NamedTuple):
     data: bytes
 
 
-class _Field(NamedTuple):
+class Field(NamedTuple):
     """Where an entry and its data are; size is None for unknown types and missing data."""
 
     tag: int
@@ -80,7 +80,7 @@ class _Field(NamedTuple):
     size: int | None
 
 
-class _Tiff:
+class Tiff:
     """The structure of a TIFF file or EXIF block; BigTIFF and the variants of raw files as well.
 
     Raises ValueError if there is no main directory.
@@ -104,7 +104,12 @@ class _Tiff:
     def unpack(self, format: str, data: bytes) -> int:
         return int(struct.unpack(self.order + format, data)[0])
 
-    def fields(self, at: int) -> tuple[list[_Field], int]:
+    def offset(self, at: int) -> int:
+        """The offset that is stored at a position; 0 beyond the end."""
+        code, width = ("Q", 8) if self.big else ("I", 4)
+        return self.unpack(code, self.read(at, width).ljust(width, b"\0"))
+
+    def fields(self, at: int) -> tuple[list[Field], int]:
         """The complete entries of the directory at an offset, and the position of the next offset.
 
         A directory that is cut off yields the entries that are there.
@@ -127,13 +132,13 @@ class _Tiff:
                 if size > width:
                     data_at = self.unpack("Q" if self.big else "I", raw[-width:])
                     size = size if data_at + size <= self.length else None
-            fields.append(_Field(tag, type, length, position, data_at, size))
+            fields.append(Field(tag, type, length, position, data_at, size))
         return fields, at + head + number * entry
 
-    def entry(self, field: _Field) -> Entry:
+    def entry(self, field: Field) -> Entry:
         return Entry(*field[:3], self.read(field.data_at, field.size or 0))
 
-    def integers(self, field: _Field) -> list[int]:
+    def integers(self, field: Field) -> list[int]:
         code = _INTEGERS.get(field.type)
         if not code or not field.size:
             return []
@@ -152,7 +157,7 @@ class ExifBlock:
         start = _HEADER.search(data, 0, _LONGEST_PREFIX + 4)
         if not start:
             raise ValueError("not an EXIF block")
-        self._tiff = _Tiff(BytesIO(data[start.start() :]))
+        self._tiff = Tiff(BytesIO(data[start.start() :]))
 
     def tobytes(self) -> bytes:
         """The block, beginning with "Exif"; empty if there are no entries."""
@@ -259,7 +264,7 @@ class ExifBlock:
         end = max(last for _, last in used)
         self._truncate(max(end, len(self.tiff().rstrip(b"\0"))))
 
-    def _fields(self, directory: int) -> list[_Field]:
+    def _fields(self, directory: int) -> list[Field]:
         return self._tiff.fields(self._offset(directory))[0]
 
     def _offset(self, directory: int) -> int:
@@ -323,7 +328,7 @@ def read_tiff(stream: BinaryIO) -> tuple[ExifBlock, dict[int, bytes]]:
     The block holds the entries that describe the photo, with their bytes, types and byte order.
     Raises ValueError if the file has no TIFF structure.
     """
-    tiff = _Tiff(stream)
+    tiff = Tiff(stream)
     block = ExifBlock(b"II*\0\0\0\0\0" if tiff.order == "<" else b"MM\0*\0\0\0\0")
     fields, _ = tiff.fields(tiff.main)
     others = {
@@ -335,7 +340,7 @@ def read_tiff(stream: BinaryIO) -> tuple[ExifBlock, dict[int, bytes]]:
     return block, others
 
 
-def _copy(tiff: _Tiff, at: int, block: ExifBlock, directory: int) -> None:
+def _copy(tiff: Tiff, at: int, block: ExifBlock, directory: int) -> None:
     fields, _ = tiff.fields(at)
     dropped = {*_PARENTS, *(STRUCTURE if directory == MAIN else ())}
     kept = {

@@ -9,14 +9,13 @@ from __future__ import annotations
 import re
 import struct
 import zlib
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from PIL import Image
 
-from photostyle.photo import exif, image_resources, isobmff, xmp
+from photostyle.photo import exif, image_resources, isobmff, png, xmp
 from photostyle.photo.decoder_errors import TAG_ERRORS
 
 JPEG_SEGMENT = 65_533
@@ -99,21 +98,6 @@ def find_tiff_blocks(stream: BinaryIO) -> Blocks:
     return Blocks(block.tobytes(), others.get(exif.XMP, b""), resources=resources)
 
 
-def png_chunks(stream: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
-    """Kind and data of the chunks of a PNG file except pixels; damaged ones are left out."""
-    stream.seek(8)
-    while len(header := stream.read(8)) == 8:
-        length, kind = struct.unpack(">I4s", header)
-        if kind in (b"IDAT", b"fdAT"):
-            stream.seek(length + 4, 1)
-            continue
-        data, crc = stream.read(length), stream.read(4)
-        if crc == struct.pack(">I", zlib.crc32(kind + data)):
-            yield kind, data
-        if kind == b"IEND" or len(data) < length:
-            return
-
-
 def _in_jpeg(image: Image.Image, stream: BinaryIO) -> Blocks:
     found, info = Blocks(), image.info
     parts: dict[bytes, dict[int, bytes]] = {}
@@ -162,7 +146,7 @@ def _has_samsung_motion(stream: BinaryIO) -> bool:
 
 def _in_png(stream: BinaryIO) -> Blocks:
     found, room = Blocks(), _MAX_TEXT
-    for kind, data in png_chunks(stream):
+    for kind, data in png.chunks(stream, pixels=False):
         if kind == b"eXIf":
             found.exif = data
         elif kind == b"pHYs" and len(data) == 9 and data[8] == _METRE:

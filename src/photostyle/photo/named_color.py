@@ -14,7 +14,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from PIL import Image
 
-from photostyle.photo import color, isobmff
+from photostyle.photo import color, isobmff, png
 
 _D65, _C = (0.3127, 0.3290), (0.310, 0.316)
 _BT709 = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, *_D65)
@@ -41,9 +41,6 @@ PQ, HLG = 16, 18
 
 _HDR_NOTE = "HDR was mapped to the range of SDR, in Display P3."
 _UNKNOWN_NOTE = "The colour space is unknown; the values were taken for sRGB."
-
-_PNG_SIGNATURE = 8  # bytes
-_MAX_CHUNKS = 1000
 
 
 class ColorSpace(NamedTuple):
@@ -99,16 +96,9 @@ def _by_code_points(primaries: int, transfer: int) -> tuple[ColorSpace | None, l
 
 
 def _cicp(stream: BinaryIO) -> tuple[int, int] | None:
-    stream.seek(_PNG_SIGNATURE)
-    for _ in range(_MAX_CHUNKS):
-        start = stream.read(8)
-        if len(start) < 8 or start[4:] == b"IDAT":
-            break
-        length, kind = struct.unpack(">I4s", start)
-        if kind == b"cICP" and length == 4:
-            primaries, transfer, *_ = stream.read(4)
-            return primaries, transfer
-        stream.seek(length + 4, 1)
+    for kind, content in png.chunks(stream, pixels=False):
+        if kind == b"cICP" and len(content) == 4:
+            return content[0], content[1]
     return None
 
 

@@ -1,4 +1,4 @@
-"""Makes PNG files readable to Pillow, which is stricter than the standard and other programs.
+"""The chunks of PNG files; files that Pillow refuses, as it is stricter than other programs.
 
 Source: PNG, third edition, 5.3, 11.3.3 and 13.1.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterator
 from io import BytesIO
 from typing import BinaryIO, NamedTuple
 
@@ -17,6 +18,27 @@ _TEXTS = (b"zTXt", b"iTXt", b"iCCP")  # which may be compressed
 _HARMLESS = 1000
 """Bytes that zlib, which compresses at most 1 to 1032, expands to no more than Pillow allows."""
 _MAX_PROFILE = 1 << 26  # bytes
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    """A chunk with its length and checksum."""
+    checksum = struct.pack(">I", zlib.crc32(kind + content))
+    return struct.pack(">I", len(content)) + kind + content + checksum
+
+
+def chunks(stream: BinaryIO, *, pixels: bool = True) -> Iterator[tuple[bytes, bytes]]:
+    """Kind and content of the chunks of a file; damaged ones are left out, and pixels if False."""
+    stream.seek(len(MAGIC))
+    while len(header := stream.read(8)) == 8:
+        length, kind = struct.unpack(">I4s", header)
+        if kind in _PIXELS and not pixels:
+            stream.seek(length + 4, 1)
+            continue
+        content, checksum = stream.read(length), stream.read(4)
+        if checksum == struct.pack(">I", zlib.crc32(kind + content)):
+            yield kind, content
+        if kind == b"IEND" or len(content) < length:
+            return
 
 
 class PngParts(NamedTuple):

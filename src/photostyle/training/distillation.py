@@ -13,9 +13,12 @@ from photostyle.model.transfer_settings import TransferSettings
 from photostyle.training import losses
 from photostyle.training.losses import Regions
 from photostyle.transfer.content_moments import ContentMoments
-from photostyle.transfer.correspondence import find_each
+from photostyle.transfer.correspondence import Correspondence, find_each
 from photostyle.transfer.pipeline import StyleTransfer, stylize
+from photostyle.transfer.regions import RegionMasks
 from photostyle.transfer.style import Style, learn_style
+
+Found = tuple[Correspondence, RegionMasks]
 
 
 @dataclass(frozen=True)
@@ -23,14 +26,14 @@ class Outcome:
     """The outputs of a network for a batch of content and style photos.
 
     style: learned from the style photos. reconstruction: of the style photos, RGB (B, 3, H, W).
-    result: the stylized content photos, RGB (B, 3, H, W), not clamped. regions: those that a
-    matcher found, if there was one.
+    result: the stylized content photos, RGB (B, 3, H, W), not clamped. found: what a matcher found
+    that contents and styles have in common, if there was one.
     """
 
     style: Style
     reconstruction: Tensor
     result: Tensor
-    regions: Regions | None = None
+    found: Found | None = None
 
     @classmethod
     def of(
@@ -39,35 +42,40 @@ class Outcome:
         content: Tensor,
         style: Tensor,
         settings: TransferSettings,
-        matcher: Matcher | None = None,
+        matcher: Matcher | Found | None = None,
     ) -> Outcome:
         """Run a network on content and style photos, both RGB (B, 3, H, W), 0..1.
 
         matcher: finds their regions and looks, as for users; H and W must then be multiples of 16.
+        Or what it found for the same photos before, which does not depend on the network.
         """
         learned, reconstruction = learn_style(network, style)
-        if matcher is None:
-            result = stylize(network, content, StyleTransfer(learned, settings))
-            return cls(learned, reconstruction, result)
-        with torch.no_grad():
-            learned = replace(learned, blocks=matcher.blocks(style))
-        found, masks = find_each(matcher, content, learned)
-        statistics = ContentMoments(regions=masks)
-        result = stylize(
-            network,
-            content,
-            StyleTransfer(learned, settings, content=statistics, correspondence=found),
-        )
+        found = matcher
+        if isinstance(found, Matcher):
+            with torch.no_grad():
+                blocks = found.blocks(style)
+            found = find_each(found, content, replace(learned, blocks=blocks))
+        transfer = StyleTransfer(learned, settings)
+        if found:
+            correspondence, masks = found
+            statistics = ContentMoments(regions=masks)
+            transfer = StyleTransfer(learned, settings, 1.0, statistics, correspondence)
+        return cls(learned, reconstruction, stylize(network, content, transfer), found)
+
+    @property
+    def regions(self) -> Regions | None:
+        """The regions whose colours the network decides, not the look."""
+        if self.found is None:
+            return None
+        found, masks = self.found
         assert found.style_masks is not None
         weights = found.trust * (1 - found.same_scene[:, None])
-        return cls(
-            learned, reconstruction, result, Regions(masks.masks, found.style_masks, weights)
-        )
+        return Regions(masks.masks, found.style_masks, weights)
 
     def detach(self) -> Outcome:
         """The same without gradients, for use as a teacher's outcome."""
         return Outcome(
-            self.style.detach(), self.reconstruction.detach(), self.result.detach(), self.regions
+            self.style.detach(), self.reconstruction.detach(), self.result.detach(), self.found
         )
 
 

@@ -21,7 +21,7 @@ from photostyle.model.network import PhotoNet
 from photostyle.model.transfer_settings import TransferSettings
 from photostyle.model.vgg import VGGFeatures
 from photostyle.training.data import Photos
-from photostyle.training.distillation import Outcome
+from photostyle.training.distillation import Found, Outcome
 from photostyle.training.recipe import Recipe
 from photostyle.training.supernet import Supernet, canonical
 from photostyle.training.trainer import Batch, make_batch, to_uint8
@@ -64,9 +64,9 @@ class Evaluator:
 
     pairs: batches of one pair each, with sides that are multiples of 16. reference: the teacher;
     None for the supernet's largest network. vgg: VGG-19 for the paper's score, otherwise None.
-    latency_size: side of the timed photos in pixels. matcher: finds regions and looks, None for a
-    transfer of whole photos. Within ``supernet.shared_encodings()`` the
-    pairs are encoded once for all candidates, which share the encoder.
+    latency_size: side of the timed photos in pixels. matcher: finds regions and looks, once for
+    each pair; None for a transfer of whole photos. Within ``supernet.shared_encodings()`` the pairs
+    are encoded once for all candidates, which share the encoder.
     """
 
     def __init__(
@@ -91,10 +91,12 @@ class Evaluator:
         content, style = (torch.rand(shape, generator=generator) for _ in range(2))
         self._timed = Batch(content, style, None).to(self.device)
         with torch.inference_mode():
-            self._results = [
-                self._result(self.teacher.network, self.teacher.transfer, pair)
+            outcomes = [
+                self._outcome(self.teacher.network, self.teacher.transfer, pair, matcher)
                 for pair in self.pairs
             ]
+            self._found = [outcome.found for outcome in outcomes]
+            self._results = [outcome.result.clamp(0, 1) for outcome in outcomes]
             self._features = [vgg(result) for result in self._results] if vgg else []
 
     def compare(self, network: PhotoNet, number: int) -> Figures:
@@ -106,7 +108,8 @@ class Evaluator:
         """
         pair = self.pairs[number]
         with torch.inference_mode():
-            result = self._result(network, self.settings, pair)
+            outcome = self._outcome(network, self.settings, pair, self._found[number])
+            result = outcome.result.clamp(0, 1)
             teacher_result = self._results[number]
             figures = {"pixel": float((result - teacher_result).square().mean())}
             if self.vgg:
@@ -135,7 +138,7 @@ class Evaluator:
     def _time(self, network: PhotoNet, settings: TransferSettings) -> float:
         self._synchronize()
         start = time.perf_counter()
-        self._result(network, settings, self._timed)
+        self._outcome(network, settings, self._timed, self.matcher)
         self._synchronize()
         return time.perf_counter() - start
 
@@ -143,6 +146,8 @@ class Evaluator:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
-    def _result(self, network: PhotoNet, settings: TransferSettings, pair: Batch) -> Tensor:
-        outcome = Outcome.of(network, pair.content, pair.style, settings, self.matcher)
-        return outcome.result.clamp(0, 1)
+    @staticmethod
+    def _outcome(
+        network: PhotoNet, settings: TransferSettings, pair: Batch, matcher: Matcher | Found | None
+    ) -> Outcome:
+        return Outcome.of(network, pair.content, pair.style, settings, matcher)

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from photostyle.bundled import MATCHER, bundled_file
 from photostyle.errors import PhotostyleError, needs_extra
 from photostyle.jobs.progress import Progress, silent
 from photostyle.model.architecture import PHOTONET, Architecture, find_architecture, parse_widths
@@ -66,7 +67,7 @@ def train(
     Raises PhotostyleError if an option is invalid, photos or weights are unreadable, ``output``
     holds a run with other options, or training diverges.
     """
-    from photostyle.model.checkpoint import bundled_matcher, identify, load
+    from photostyle.model.checkpoint import identify, load
     from photostyle.model.matcher import load_matcher
     from photostyle.model.vgg import VGGFeatures
     from photostyle.training.data import Photos
@@ -92,7 +93,7 @@ def train(
         learning_rate=learning_rate,
         seed=seed,
         luts=len(luts),
-        matcher=identify(bundled_matcher()) if matcher else "",
+        matcher=identify(bundled_file(MATCHER)) if matcher else "",
         supernet=supernet,
         start=identify(start) if start else "",
         distil=identify(distil) if distil else "",
@@ -143,7 +144,7 @@ def train_matcher(
     Raises PhotostyleError if an option is invalid, photos, looks or weights are unreadable,
     ``output`` holds a run with other options, or training diverges.
     """
-    from photostyle.model.checkpoint import MATCHER, bundled_matcher, identify
+    from photostyle.model.checkpoint import identify
     from photostyle.model.matcher import ANALYSIS_SIZE
     from photostyle.model.vgg import VGGFeatures
     from photostyle.training import matching
@@ -152,7 +153,7 @@ def train_matcher(
     from photostyle.transfer.stylizer import choose_device
 
     torch_device = choose_device(device)
-    start_file = bundled_matcher() if start == MATCHER else Path(start) if start else None
+    start_file = bundled_file(MATCHER) if start == MATCHER else Path(start) if start else None
     matcher = _initial_matcher(start_file, seed)
     teacher = Teacher(VGGFeatures.load(vgg))
     collection = Photos(photos)
@@ -285,7 +286,7 @@ def search(
         import optuna  # noqa: F401
     import torch
 
-    from photostyle.model.checkpoint import bundled_matcher, identify, load
+    from photostyle.model.checkpoint import identify, load
     from photostyle.model.matcher import load_matcher
     from photostyle.model.vgg import VGGFeatures
     from photostyle.training.data import Photos
@@ -305,7 +306,7 @@ def search(
     settings = SearchSettings(
         supernet=identify(supernet),
         reference=identify(reference) if reference else "",
-        matcher=identify(bundled_matcher()),
+        matcher=identify(bundled_file(MATCHER)),
         photos=len(collection),
         score=score,
         pairs=pairs,

@@ -21,9 +21,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from photostyle.bundled import networks
 from photostyle.errors import PhotostyleError
 from photostyle.model.architecture import PHOTONET, Architecture, Widths
-from photostyle.model.checkpoint import bundled, fill, load, read_tensors
+from photostyle.model.checkpoint import fill, load, read_tensors
 from photostyle.model.network import PhotoNet, conv
 from photostyle.model.transfer_settings import TransferSettings
 
@@ -196,7 +197,7 @@ def load_supernet(source: str | os.PathLike[str]) -> tuple[Supernet, TransferSet
     source: a file or a bundled name. Raises PhotostyleError as `photostyle.model.checkpoint.load`
     does, and for weights of a smaller network.
     """
-    path = bundled().get(str(source), Path(source))
+    path = networks().get(str(source), Path(source))
     network, settings = _load(path)
     if isinstance(network, Supernet):
         return network, settings
@@ -217,7 +218,7 @@ def load_start(
     architecture: None for the supernet itself. Raises PhotostyleError as `load_supernet` does, and
     for weights of other widths.
     """
-    path = bundled().get(str(source), Path(source))
+    path = networks().get(str(source), Path(source))
     network, _ = _load(path)
     if network.widths != widths:
         found = ",".join(map(str, network.widths))

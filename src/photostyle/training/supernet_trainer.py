@@ -27,16 +27,16 @@ class SupernetTrainer(Trainer):
         The largest network has the usual loss. The other two learn its outcome, the reconstruction
         of the style photo, and the target if there is one.
         """
-        supernet, settings, matcher = self.network, self.recipe.transfer, self.loss.matcher
+        supernet, settings = self.network, self.recipe.transfer
         assert isinstance(supernet, Supernet)
         rng = np.random.default_rng([self.recipe.seed, self.step, 1])
         with supernet.shared_encodings():
-            outcome = Outcome.of(supernet, batch.content, batch.style, settings, matcher)
+            outcome = Outcome.of(supernet, batch.content, batch.style, settings, self.loss.matcher)
             terms = weighted(self.loss.terms(supernet, batch, outcome))
             teacher = outcome.detach()
             for name, architecture in (("smallest", SMALLEST), ("sampled", sample(rng))):
                 network = supernet.subnetwork(architecture)
-                smaller = Outcome.of(network, batch.content, batch.style, settings, matcher)
+                smaller = Outcome.of(network, batch.content, batch.style, settings, outcome.found)
                 learned = distillation(smaller, teacher, architecture.wct_layers)
                 learned["reconstruction"] = losses.pixel(smaller.reconstruction, batch.style)
                 if batch.target is not None:

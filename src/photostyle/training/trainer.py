@@ -165,7 +165,7 @@ class Loss(nn.Module):
         if self.distil:
             larger, settings = self.distil.network, self.distil.transfer
             with torch.no_grad():
-                teacher = Outcome.of(larger, content, style, settings, self.matcher)
+                teacher = Outcome.of(larger, content, style, settings, outcome.found)
             terms |= distillation(outcome, teacher, network.architecture.wct_layers)
         return weighted(terms)
 

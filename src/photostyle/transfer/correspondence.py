@@ -117,7 +117,7 @@ def find_each(
             found = find(matcher, blocks, one, "auto")
             pairs.append((found, found.regions(blocks, pixels, *pixels.shape[2:]).masks))
     each, masks = zip(*pairs, strict=True)
-    joined = Correspondence(
+    found = Correspondence(
         "auto",
         torch.cat([found.style_masks for found in each]),
         torch.cat([found.trust for found in each]),
@@ -125,7 +125,7 @@ def find_each(
         torch.cat([found.same_scene for found in each]),
         independence=INDEPENDENCE,
     )
-    return joined, RegionMasks(torch.cat(masks), *contents.shape[2:])
+    return found, RegionMasks(torch.cat(masks), *contents.shape[2:])
 
 
 def counted(masks: Tensor, weights: Tensor | None) -> Tensor:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Literal, get_args
+
+from photostyle.errors import PhotostyleError
 
 Mode = Literal["auto", "fast", "exact"]
 """The network on a reduced copy (fast), on the photo itself (exact), or by the photo's size."""
@@ -30,3 +34,17 @@ TEMPORALS = get_args(Temporal)
 
 VIDEO_WORKING_SIZE = 288
 """Long side of the copy of a frame that the network sees, in pixels."""
+
+
+def fractions(weights: Sequence[float]) -> list[float]:
+    """Weights of styles scaled to a sum of 1.
+
+    Raises PhotostyleError for a negative or infinite weight, and if all are 0.
+    """
+    for weight in weights:
+        if not 0 <= weight < math.inf:
+            raise PhotostyleError(f"The weight of a style must be 0 or more, not {weight:g}.")
+    total = sum(weights)
+    if not total > 0:
+        raise PhotostyleError("The weights of the styles must not all be 0.")
+    return [weight / total for weight in weights]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from photostyle.model.network import PhotoNet, Visitor, full_precision, normaliz
 from photostyle.transfer.canvas import resized
 from photostyle.transfer.color_match import Palette, sampled
 from photostyle.transfer.content_moments import PIXELS, RESIDUAL, ContentMoments, apart
+from photostyle.transfer.options import fractions
 from photostyle.transfer.tone_curves import ToneHistogram
 
 THUMBNAIL = 256
@@ -212,17 +213,6 @@ def _shrunk(style: Style, scale: float) -> Style:
 def _stacked(photos: Iterable[Tensor]) -> Tensor:
     """Values of photos (1, C, h, w), all of one size, below each other: (1, C, N h, w)."""
     return torch.cat(list(photos), 2)
-
-
-def fractions(weights: Sequence[float]) -> list[float]:
-    """Weights scaled to a sum of 1; raises PhotostyleError for negative and infinite ones."""
-    for weight in weights:
-        if not 0 <= weight < math.inf:
-            raise PhotostyleError(f"The weight of a style must be 0 or more, not {weight:g}.")
-    total = sum(weights)
-    if not total > 0:
-        raise PhotostyleError("The weights of the styles must not all be 0.")
-    return [weight / total for weight in weights]
 
 
 class StyleRecorder(Visitor):

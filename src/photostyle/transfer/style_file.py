@@ -21,7 +21,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from photostyle.errors import PhotostyleError
-from photostyle.files import new_file
+from photostyle.files import new_file, read_bytes
 from photostyle.model.matcher import DESCRIPTOR, Blocks
 from photostyle.model.moments import Moments
 from photostyle.transfer.content_moments import PIXELS, RESIDUAL
@@ -64,13 +64,7 @@ def read(path: Path) -> AnyStyle:
 
     Raises PhotostyleError if it cannot be read, or is no style file or a damaged one.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise PhotostyleError(
-            f"{str(path)!r} cannot be read: {error.strerror or error}."
-        ) from error
-    return deserialize(data, str(path))
+    return deserialize(read_bytes(path), str(path))
 
 
 def deserialize(data: bytes, name: str) -> AnyStyle:
