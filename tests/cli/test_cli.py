@@ -134,7 +134,7 @@ def allocate(*_: object, **__: object) -> None:
 @pytest.mark.parametrize(
     ("command", "patched", "sentence"),
     [
-        (["weights", "list"], "photostyle.model.checkpoint.bundled", "enough memory.\n"),
+        (["weights", "list"], "photostyle.bundled.networks", "enough memory.\n"),
         (
             ["image", "day.jpg", "dusk.png"],
             "photostyle.photo.read",
