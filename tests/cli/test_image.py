@@ -418,9 +418,11 @@ def test_compare_shows_content_style_and_result(folder: Path, model: str) -> Non
         Image.open("day.jpg") as content,
     ):
         pixels = np.asarray(row)
-        assert pixels.shape == (61, 90 + round(61 * 40 / 70) + 90, 3)
-        assert np.array_equal(pixels[:, :90], np.asarray(content))
-        assert np.array_equal(pixels[:, -90:], np.asarray(result))
+        assert pixels.shape[1:] == (90 + round(61 * 40 / 70) + 90, 3)
+        assert np.array_equal(pixels[-61:, :90], np.asarray(content))
+        assert np.array_equal(pixels[-61:, -90:], np.asarray(result))
+        labels = pixels[:-61]
+        assert all((part < 128).any() for part in (labels[:, :90], labels[:, -90:]))
 
 
 def test_stdin_and_stdout(folder: Path, model: str) -> None:

@@ -495,8 +495,8 @@ def test_side_by_side_keeps_shapes_and_the_height_of_the_first(
     sizes: list[tuple[int, int]],
 ) -> None:
     photos = [Photo(scene(*size)) for size in sizes]
-    row = photo.side_by_side(*photos)
+    row = photo.side_by_side([("a photo", one) for one in photos])
     width, height = sizes[0]
-    assert row.size[1] == height
+    assert height < row.size[1] < height + 20
     assert width <= row.size[0] <= width * len(sizes)
-    assert np.array_equal(row.pixels[:, :width], photos[0].pixels)
+    assert np.array_equal(row.pixels[-height:, :width], photos[0].pixels)

@@ -179,8 +179,9 @@ def stylize_photo(
     with watch("write"):
         software = None if strip_metadata else _software(name, chosen, strength, match)
         result = _finished(result, depth, profile, software)
-        pictures = styles.pictures(learned) if target.compared else ()
-        target.write(result, (content_photo, *pictures), overwrite, quality)
+        pictures = styles.pictures(learned) if target.compared else []
+        inputs_shown = [("content", content_photo), *labelled(pictures)]
+        target.write(result, inputs_shown, overwrite, quality)
     unsupported = photo.unsupported_features(result, target.format)
     return PhotoReport(
         output=None if target.stream else target.path,
@@ -251,7 +252,11 @@ class _Target:
                 check_target(file, overwrite=overwrite, inputs=inputs)
 
     def write(
-        self, result: Photo, inputs: Sequence[Photo], overwrite: bool, quality: int | None
+        self,
+        result: Photo,
+        inputs: Sequence[tuple[str, Photo]],
+        overwrite: bool,
+        quality: int | None,
     ) -> None:
         from photostyle import photo
         from photostyle.files import new_file
@@ -264,8 +269,14 @@ class _Target:
         with new_file(self.path, overwrite=overwrite) as stream:
             photo.encode(result, self.format, stream, quality=quality)
             if self.compared:
-                row = photo.side_by_side(*inputs, result)
+                row = photo.side_by_side([*inputs, ("result", result)])
                 photo.write(row, self.compared, overwrite=overwrite, quality=quality)
+
+
+def labelled(styles: Sequence[Photo]) -> list[tuple[str, Photo]]:
+    """The pictures of styles with their labels."""
+    names = ["style"] if len(styles) == 1 else [f"style {n}" for n in range(1, len(styles) + 1)]
+    return list(zip(names, styles, strict=True))
 
 
 def _finished(result: Photo, depth: Depth, profile: ProfileChoice, software: str | None) -> Photo:

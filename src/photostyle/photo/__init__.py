@@ -20,16 +20,17 @@
 - `exif`, `xmp`, `image_resources`: EXIF blocks, XMP packets, and Photoshop's resources with IPTC
 - `photo`: `Photo`, the photo in memory
 - `label_map`: masks, which say where the regions of a photo are
-- `contact_sheet`: many small photos in one file
+- `contact_sheet`: many photos in one picture
 """
 
 from __future__ import annotations
 
+from photostyle.photo.contact_sheet import side_by_side
 from photostyle.photo.decode import read, read_style
 from photostyle.photo.encode import encode, write
 from photostyle.photo.formats import check_depth, format_of, suffix_for, unsupported_features
 from photostyle.photo.limits import MAX_PIXELS
-from photostyle.photo.photo import Animation, AnimationFrame, Photo, side_by_side
+from photostyle.photo.photo import Animation, AnimationFrame, Photo
 
 __all__ = [
     "MAX_PIXELS",

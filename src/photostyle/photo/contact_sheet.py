@@ -1,13 +1,13 @@
-"""Contact sheets: many small photos in one file, to compare results at a glance."""
+"""Photos side by side, and contact sheets of many small ones, to compare them at a glance."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from photostyle.photo.encode import write
 from photostyle.photo.photo import Photo
@@ -17,6 +17,81 @@ HEIGHT = 224
 
 _GAP, _CAPTION_HEIGHT, _FONT_SIZE = 4, 18, 12
 _COLUMNS = 4
+
+_FONTS = ("DejaVuSans.ttf", "Arial Unicode.ttf", "arial.ttf", "NotoSansCJK-Regular.ttc")
+"""Fonts of operating systems, for labels that Pillow's own font, which is ASCII, cannot show."""
+
+_Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
+
+
+def side_by_side(
+    photos: Iterable[tuple[str, Photo]], columns: int | None = None, size: int | None = None
+) -> Photo:
+    """Photos in rows on white, 8 bits, each scaled to fit the size of the first, below its label.
+
+    photos: labels and photos, of any sizes; taken one by one. columns: photos in a row; None for a
+    single row. size: long side of the first photo in the picture, in pixels; None for its own.
+    """
+    remaining = iter(photos)
+    first_label, first = next(remaining)
+    box = _box(first.size, size)
+
+    def fitted(photo: Photo) -> Image.Image:
+        still = photo.still().on_white().in_profile(first.profile).with_depth(8)
+        return ImageOps.contain(Image.fromarray(still.pixels), box)
+
+    images = [(first_label, fitted(first)), *((label, fitted(photo)) for label, photo in remaining)]
+    columns = columns or len(images)
+    rows = [images[start : start + columns] for start in range(0, len(images), columns)]
+    font_size = max(_FONT_SIZE, box[1] // 32)
+    step = box[1] + 3 * font_size // 2
+
+    width = max(sum(image.width for _, image in row) for row in rows)
+    sheet = Image.new("RGB", (width, step * len(rows)), "white")
+    for number, row in enumerate(rows):
+        left, bottom = 0, (number + 1) * step
+        for label, image in row:
+            name = _label(label, image.width, font_size)
+            sheet.paste(name, (left, bottom - step + font_size // 4))
+            sheet.paste(image, (left, bottom - (box[1] + image.height + 1) // 2))
+            left += image.width
+    pixels, profile = np.array(sheet), first.profile
+    return Photo(pixels, profile=profile, original=first.original, format=first.format)
+
+
+def _box(size: tuple[int, int], side: int | None) -> tuple[int, int]:
+    """A size scaled to a long side of ``side`` pixels; None leaves it."""
+    if side is None:
+        return size
+    width, height = (max(1, round(length * side / max(size))) for length in size)
+    return width, height
+
+
+def _label(text: str, width: int, size: int) -> Image.Image:
+    """A line of text, black on white; the middle of one that is too long is left out."""
+    text = "".join(letter if letter.isprintable() else "?" for letter in text)
+    text, font = _shown(text, size)
+    shown = text
+    while shown and font.getlength(shown) > width:
+        text = text[: len(text) // 2] + text[len(text) // 2 + 1 :]
+        shown = f"{text[: len(text) // 2]}...{text[len(text) // 2 :]}" if text else ""
+    line = Image.new("RGB", (width, 5 * size // 4), "white")
+    ImageDraw.Draw(line).text((0, 0), shown, "black", font)
+    return line
+
+
+def _shown(text: str, size: int) -> tuple[str, _Font]:
+    """A text and a font that has its letters; without such a font, ? in place of the others."""
+    if not text.isascii():
+        for name in _FONTS:
+            try:
+                font = ImageFont.truetype(name, size)
+            except OSError:
+                continue
+            missing = bytes(font.getmask("\U0010ffff"))
+            if all(bytes(font.getmask(letter)) != missing for letter in text):
+                return text, font
+    return text.encode("ascii", "replace").decode(), ImageFont.load_default(size)
 
 
 def save_sheet(

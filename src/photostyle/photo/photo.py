@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
 
 from photostyle.photo import color
 from photostyle.photo.color import Pixels
@@ -191,20 +190,6 @@ class Photo:
             return pixels if alpha is None else _over_white(pixels, alpha), None
 
         return self.map_frames(composite)
-
-
-def side_by_side(*photos: Photo) -> Photo:
-    """Photos in a row on white, 8 bits, each scaled to fit the size of the first."""
-    first = photos[0]
-    box = first.size
-    stills = [photo.still().on_white().in_profile(first.profile).with_depth(8) for photo in photos]
-    images = [ImageOps.contain(Image.fromarray(still.pixels), box) for still in stills]
-    row = Image.new("RGB", (sum(image.width for image in images), box[1]), "white")
-    left = 0
-    for image in images:
-        row.paste(image, (left, (box[1] - image.height) // 2))
-        left += image.width
-    return Photo(np.array(row), profile=first.profile, original=first.original, format=first.format)
 
 
 def strips(array: npt.NDArray[np.generic]) -> list[slice]:
