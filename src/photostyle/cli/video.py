@@ -7,13 +7,13 @@ import re
 import signal
 import sys
 from fractions import Fraction
-from typing import Any
+from typing import Any, get_args
 
 import click
 
 from photostyle.allocator import keep_freed_memory
 from photostyle.cli import _options, _progress
-from photostyle.jobs.clip import PRESETS, preview_clip, stylize_clip
+from photostyle.jobs.clip import PRESETS, Depth, preview_clip, stylize_clip
 from photostyle.openmp import limit_spinning
 from photostyle.transfer.options import TEMPORALS
 
@@ -107,6 +107,11 @@ TIMECODE = Timecode()
     metavar="NAME",
     help="Speed of h264 and h265, from ultrafast to veryslow; slower makes smaller files.",
 )
+@option(
+    "--depth",
+    type=click.Choice(get_args(Depth)),
+    help="Bits per channel; auto keeps 10 bits if the codec holds them.",
+)
 @option("--start", type=TIMECODE, help="Start of the part to stylize.")
 @option("--end", type=TIMECODE, help="End of the part to stylize.")
 @option("--fps", type=Rate(), help="Frame rate of an image sequence.  [default: 24]")
@@ -151,7 +156,7 @@ def video(
     options["cues"] = list(zip(times, styles, strict=True))
     with _progress.bar(unit="fps") as progress:
         if preview:
-            for name in ("codec", "crf", "preset", "frames_dir", "strict"):
+            for name in ("codec", "crf", "preset", "depth", "frames_dir", "strict"):
                 del options[name]
             report = preview_clip(moments=preview, progress=progress, **options)
         else:

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from photostyle.errors import PhotostyleError
 from photostyle.files import as_path, check_target
@@ -19,7 +19,6 @@ from photostyle.jobs.styles import StyleInputs
 from photostyle.transfer.options import VIDEO_WORKING_SIZE, Match, Temporal
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
 
     from photostyle.jobs.models import Model
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
     File = str | os.PathLike[str]
     Cues = Sequence[tuple[float, StyleSource]]
-    Pixels = npt.NDArray[np.uint8]
+    Pixels = npt.NDArray[Any]
 
 PRESETS = (
     "ultrafast",
@@ -43,6 +42,10 @@ PRESETS = (
     "veryslow",
 )
 """Presets of h264 and h265: slower ones make smaller files."""
+
+
+Depth = Literal["auto", "8", "10"]
+"""Bits per channel of a result: those of the clip as far as the codec holds them, 8 or 10."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,7 @@ def stylize_clip(
     codec: str | None = None,
     crf: int = 18,
     preset: str = "medium",
+    depth: Depth = "auto",
     start: float | None = None,
     end: float | None = None,
     fps: Fraction | float | None = None,
@@ -104,10 +108,11 @@ def stylize_clip(
     temporal: see `Temporal`. model, device: as in `stylize_photo`. strength: 0 to 1.5. match: see
     `Match`. working_size: long side in pixels of the reduced copy of a frame that the network sees.
     codec: a key of `photostyle.video.CODECS`; None for the container's default. crf: constant
-    quality, 0 to 63, lower is better. preset: one of PRESETS. start, end: limits of the part to
-    stylize, in seconds. fps: frame rate of an image sequence; None is 24. frames_dir: a folder for
-    PNG files 000001.png, 000002.png and so on. strict: fail if the clip is damaged instead of
-    ending where it cannot be decoded. overwrite: replace existing files, but never an input.
+    quality, 0 to 63, lower is better. preset: one of PRESETS. depth: see `Depth`. start, end:
+    limits of the part to stylize, in seconds. fps: frame rate of an image sequence; None is 24.
+    frames_dir: a folder for PNG files 000001.png, 000002.png and so on. strict: fail if the clip is
+    damaged instead of ending where it cannot be decoded. overwrite: replace existing files, but
+    never an input.
     progress: a `Progress`, called with the phases of `ClipReport`.
 
     Raises PhotostyleError if the clip or a photo cannot be read, the model or the device cannot
@@ -122,9 +127,10 @@ def stylize_clip(
         styles = [StyleInputs(one) for one in (style, *(later for _, later in cues))]
         inputs = _inputs(found, styles)
         target = folder = None
+        bits = _depth(found, depth)
         if output is not None or frames_dir is None:
             target = _target(output, found, styles[0], ".mp4")
-            video.check_encoding(target, codec)
+            codec, bits = _codec(target, codec, found, depth)
             check_target(target, overwrite=overwrite, inputs=inputs)
         if frames_dir is not None:
             folder = _FrameFolder.check(as_path(frames_dir), inputs, overwrite)
@@ -132,7 +138,8 @@ def stylize_clip(
         styles, cues, fade, temporal, model, device, strength, match, working_size, start, watch
     )
     total = _analyze(stylizer, found, watch, progress)
-    encoding, reader = video.Encoding(codec, crf, preset), video.Reader(found)
+    encoding = video.Encoding(codec, crf, preset, bits)
+    reader = video.Reader(found, depth=16 if bits > 8 else 8)
     with ExitStack() as outputs:
         sinks: list[Callable[[VideoFrame], None]] = []
         writer = None
@@ -155,7 +162,8 @@ def stylize_clip(
                 writer.cut_short = interrupted or bool(reader.damage)
             outputs.close()
     count = writer.count if writer else count
-    notes = [*_notes(found), *_of_styles(styles), *(writer.notes if writer else [])]
+    notes = [*_notes(found, bits, codec), *_of_styles(styles)]
+    notes += writer.notes if writer else []
     if reader.damage and not interrupted:
         notes.append(f"The clip is damaged; only {count} frames could be decoded.")
     return ClipReport(
@@ -228,7 +236,7 @@ def preview_clip(
         frames=len(columns),
         device=str(stylizer.stylizer.device),
         seconds=watch.seconds,
-        notes=(*_notes(found), *_of_styles(styles)),
+        notes=(*_notes(found, found.depth), *_of_styles(styles)),
     )
 
 
@@ -431,8 +439,26 @@ def _columns(
                 yield before, thumbnail(frame.pixels), f"{frame.time:.1f} s"
 
 
-def _notes(clip: Clip) -> Iterator[str]:
-    if clip.depth > 8:
+def _depth(clip: Clip, depth: Depth) -> int:
+    """Bits per channel that a result has, if its codec holds them."""
+    return min(clip.depth, 10) if depth == "auto" else int(depth)
+
+
+def _codec(target: Path, name: str | None, clip: Clip, depth: Depth) -> tuple[str, int]:
+    """The codec for a result, and its bits per channel."""
+    from photostyle import video
+
+    chosen, bits = video.choose_codec(target, name, _depth(clip, depth))
+    if depth == "10" and bits < 10:
+        raise PhotostyleError(f"{chosen} cannot hold 10 bits per channel; use --depth 8.")
+    return chosen, bits
+
+
+def _notes(clip: Clip, bits: int, codec: str | None = None) -> Iterator[str]:
+    """Notes on a result of so many bits per channel."""
+    if clip.depth > 8 and bits == 8:
         yield f"The clip has {clip.depth} bits per channel; the result has 8."
+    if bits > 8 and codec == "h264":
+        yield "Few players play h264 of 10 bits; --codec h265 or --depth 8 plays in most."
     if clip.transfer in ("smpte2084", "arib-std-b67"):
         yield "The clip is HDR; its values were stylized as they are."

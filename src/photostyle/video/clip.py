@@ -135,10 +135,11 @@ class Clip:
     @property
     def depth(self) -> int:
         """Bits per channel."""
-        found = re.search(
-            r"(?:p|gray|gbrp|x2rgb|x2bgr)(9|10|12|14|16)(?:le|be)?$", self.pixel_format
-        )
-        return int(found[1]) if found else 8
+        # Formats of 8 bits have no byte order. Some names give the bits of a whole pixel.
+        found = re.search(r"(\d+)x?(?:le|be)$", self.pixel_format)
+        bits = int(found[1]) % 100 if found else 8
+        bits = {20: 10, 28: 32, 30: 10, 36: 12, 48: 16, 64: 16, 96: 32}.get(bits, bits)
+        return bits if bits <= 32 else 8
 
 
 @dataclass

@@ -12,20 +12,28 @@ from photostyle.errors import PhotostyleError
 class Codec:
     """How ffmpeg encodes a video codec.
 
-    crf: the option for constant quality, None if there is none. presets: whether the encoder takes
-    x264's presets. even: whether it needs even widths and heights. options: further arguments.
+    pixel_format: for 8 bits per channel; deep_format: for 10, None if there is none. crf: the
+    option for constant quality, None if there is none. presets: whether the encoder takes x264's
+    presets. even: whether it needs even widths and heights. options: further arguments.
+    plays_deep: whether most of its players play 10 bits.
     """
 
     encoder: str
     pixel_format: str = "yuv420p"
+    deep_format: str | None = "yuv420p10le"
     crf: str | None = "-crf"
     presets: bool = True
     even: bool = True
     options: tuple[str, ...] = ()
+    plays_deep: bool = True
+
+    def format(self, depth: int) -> str:
+        """ffmpeg's pixel format for 8 or 10 bits per channel."""
+        return self.deep_format if depth > 8 and self.deep_format else self.pixel_format
 
 
 CODECS = {
-    "h264": Codec("libx264"),
+    "h264": Codec("libx264", plays_deep=False),
     "h265": Codec("libx265", options=("-tag:v", "hvc1", "-x265-params", "log-level=error")),
     "vp9": Codec(
         "libvpx-vp9",
@@ -34,8 +42,13 @@ CODECS = {
         options=("-b:v", "0", "-row-mt", "1", "-cpu-used", "3"),
     ),
     "av1": Codec("libsvtav1", presets=False, options=("-preset", "8")),
-    "prores": Codec("prores_ks", "yuv422p10le", None, presets=False, options=("-profile:v", "3")),
-    "gif": Codec("gif", "pal8", None, presets=False, even=False),
+    "prores": Codec(
+        "prores_ks",
+        *("yuv422p10le", "yuv422p10le", None),
+        presets=False,
+        options=("-profile:v", "3"),
+    ),
+    "gif": Codec("gif", "pal8", None, None, presets=False, even=False),
 }
 """Video codecs by the names that --codec takes."""
 
@@ -108,6 +121,15 @@ def codec_of(container: Container, name: str | None) -> Codec:
     return CODECS[name]
 
 
-def check_encoding(target: Path, codec: str | None) -> None:
-    """Raise PhotostyleError if a file of that name cannot hold the codec."""
-    codec_of(container_of(target), codec)
+def choose_codec(target: Path, name: str | None, depth: int) -> tuple[str, int]:
+    """The codec for a file, and its bits per channel: 10 for a depth over 8 if it holds them.
+
+    A name is kept; without one, more than 8 bits take a codec whose players play them, if the
+    container has one. Raises PhotostyleError if a file of that name cannot hold the codec.
+    """
+    container = container_of(target)
+    codec_of(container, name)
+    if name is None:
+        playing = (one for one in container.codecs if depth <= 8 or CODECS[one].plays_deep)
+        name = next(playing, container.codecs[0])
+    return name, 10 if depth > 8 and CODECS[name].deep_format else 8

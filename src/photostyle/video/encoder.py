@@ -10,7 +10,7 @@ from fractions import Fraction
 import numpy as np
 
 from photostyle.errors import PhotostyleError
-from photostyle.video import matroska
+from photostyle.video import conversion, matroska
 from photostyle.video.clip import Clip
 from photostyle.video.containers import Codec
 from photostyle.video.ffmpeg import FFmpeg
@@ -26,12 +26,19 @@ class Encoding:
     """How frames are encoded.
 
     codec: a key of CODECS, None for the container's default. crf: constant quality, 0 to 63, lower
-    is better. preset: speed of h264 and h265, a preset of x264.
+    is better. preset: speed of h264 and h265, a preset of x264. depth: bits per channel, 8 or 10,
+    as far as the codec has a choice; frames have 8 or 16.
     """
 
     codec: str | None = None
     crf: int = 18
     preset: str = "medium"
+    depth: int = 8
+
+    @property
+    def raw_depth(self) -> int:
+        """Bits per channel of the frames to encode."""
+        return 16 if self.depth > 8 else 8
 
 
 class VideoEncoder:
@@ -44,7 +51,7 @@ class VideoEncoder:
     def __init__(self, clip: Clip, codec: Codec, encoding: Encoding, output: Sequence[str]) -> None:
         self.count = 0
         self.end = Fraction(0)
-        self._clip = clip
+        self._clip, self._depth = clip, encoding.raw_depth
         self._frames: Channel[VideoFrame] = Channel(WAITING)
         self._process = FFmpeg([*_arguments(clip, codec, encoding), *output], stdin=True)
         self._worker = Worker(self._write)
@@ -74,7 +81,7 @@ class VideoEncoder:
         stream = self._process.stdin
         assert stream
         with closing(self._frames):
-            stream.write(matroska.header(*self._clip.size, self._clip.rate))
+            stream.write(matroska.header(*self._clip.size, self._clip.rate, self._depth))
             for frame in self._frames:
                 time, duration = frame.tick * frame.time_base, frame.duration * frame.time_base
                 size = frame.pixels.nbytes
@@ -112,7 +119,7 @@ def _arguments(clip: Clip, codec: Codec, encoding: Encoding) -> list[str]:
     time_base = ["-enc_time_base", f"{clip.time_base.numerator}/{clip.time_base.denominator}"]
     return [
         *("-y", "-f", "matroska", "-i", "pipe:0", "-map", "0:v:0"),
-        *("-vf", _filters(clip, codec), "-fps_mode", "passthrough"),
+        *("-vf", _filters(clip, codec, encoding), "-fps_mode", "passthrough"),
         *([] if codec.encoder == "gif" else time_base),
         *("-c:v", codec.encoder),
         *([codec.crf, str(encoding.crf)] if codec.crf else []),
@@ -121,34 +128,17 @@ def _arguments(clip: Clip, codec: Codec, encoding: Encoding) -> list[str]:
     ]
 
 
-def _filters(clip: Clip, codec: Codec) -> str:
+def _filters(clip: Clip, codec: Codec, encoding: Encoding) -> str:
     """ffmpeg's filters from RGB frames to the encoder's input."""
     if codec.encoder == "gif":
         return "split[a][b];[a]palettegen=stats_mode=single[p];[b][p]paletteuse=new=1"
-    full_range = clip.range == "pc" and clip.matrix != "gbr"
     filters = [f"settb={clip.time_base.numerator}/{clip.time_base.denominator}"]
     right, bottom = padding(clip, codec)
     if right or bottom:
         filters.append(
             f"pad=iw+{right}:ih+{bottom},fillborders=right={right}:bottom={bottom}:mode=smear"
         )
-    filters += [
-        f"scale=out_color_matrix={clip.rgb_matrix}:out_range={'pc' if full_range else 'tv'}"
-        ":flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp",
-        f"format={codec.pixel_format}",
-    ]
+    filters.append(conversion.from_rgb(clip, codec.format(encoding.depth), encoding.raw_depth))
     if clip.aspect:
         filters.append(f"setsar={clip.aspect.numerator}/{clip.aspect.denominator}:max=100000")
-    return ",".join([*filters, _color_tags(clip)])
-
-
-def _color_tags(clip: Clip) -> str:
-    """The filter that copies the clip's colour tags to the frames; those of RGB become YUV's."""
-    is_rgb = clip.matrix == "gbr"
-    tags = {
-        "range": "tv" if is_rgb else clip.range,
-        "colorspace": clip.rgb_matrix if is_rgb else clip.matrix,
-        "color_primaries": clip.primaries,
-        "color_trc": clip.transfer,
-    }
-    return "setparams=" + ":".join(f"{name}={tag or 'unknown'}" for name, tag in tags.items())
+    return ",".join([*filters, conversion.color_tags(clip)])

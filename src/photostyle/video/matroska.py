@@ -12,17 +12,21 @@ TIMESTAMP_SCALE = 1000
 """Nanoseconds per tick: finer than the time base of any container that we write."""
 
 
-def header(width: int, height: int, rate: Fraction | None) -> bytes:
-    """The bytes before the first frame; rate: nominal frames per second."""
+def header(width: int, height: int, rate: Fraction | None, depth: int) -> bytes:
+    """The bytes before the first frame of planes of G, B and R of 8 or 16 bits per channel.
+
+    rate: nominal frames per second.
+    """
     ebml = _element(
         0x1A45DFA3,
         _number(0x4286, 1) + _number(0x42F7, 1) + _number(0x42F2, 4) + _number(0x42F3, 8),
         _element(0x4282, b"matroska") + _number(0x4287, 4) + _number(0x4285, 2),
     )
     info = _element(0x1549A966, _number(0x2AD7B1, TIMESTAMP_SCALE))
-    # ffmpeg's code for gbrp: pixels are 8-bit planes of G, B and R.
+    # ffmpeg's codes for gbrp and gbrp16le
+    planes = b"G3\0" + bytes([depth])
     video = _element(
-        0xE0, _number(0xB0, width) + _number(0xBA, height) + _element(0x2EB524, b"G3\0\x08")
+        0xE0, _number(0xB0, width) + _number(0xBA, height) + _element(0x2EB524, planes)
     )
     track = (
         _number(0xD7, 1)

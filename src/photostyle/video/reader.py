@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from photostyle.errors import PhotostyleError
+from photostyle.video import conversion
 from photostyle.video.clip import Clip
 from photostyle.video.ffmpeg import FFmpeg, Log
 from photostyle.video.threads import Channel, Worker
@@ -26,7 +27,8 @@ DECODED_AHEAD = 3
 PLANES = (1, 2, 0)
 """Channels in the order of ffmpeg's gbrp, to which it converts faster than to rgb24."""
 
-Pixels = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[Any]
+"""Values of type uint8 or uint16."""
 
 _TIMES = re.compile(r"showinfo.*\bn:\s*\d+ pts:\s*(-?\d+|NOPTS).*?duration:\s*(-?\d+)")
 
@@ -35,8 +37,8 @@ _TIMES = re.compile(r"showinfo.*\bn:\s*\d+ pts:\s*(-?\d+|NOPTS).*?duration:\s*(-
 class VideoFrame:
     """A frame of a clip, with its own writable pixels.
 
-    number: index from 0. pixels: (H, W, 3), uint8, RGB, with one plane per channel in memory.
-    tick, duration: start and duration in units of time_base, which is in seconds.
+    number: index from 0. pixels: (H, W, 3), uint8 or uint16, RGB, with one plane per channel in
+    memory. tick, duration: start and duration in units of time_base, which is in seconds.
     """
 
     number: int
@@ -54,12 +56,12 @@ class VideoFrame:
 class Reader:
     """Iterates over the frames of a clip, upright, until one cannot be decoded.
 
-    long_side: long side in pixels to which larger frames are reduced. damage: ffmpeg's error
-    messages, complete after the last frame.
+    long_side: long side in pixels to which larger frames are reduced. depth: bits per channel of
+    the pixels, 8 or 16. damage: ffmpeg's error messages, complete after the last frame.
     """
 
-    def __init__(self, clip: Clip, long_side: int | None = None) -> None:
-        self.clip = clip
+    def __init__(self, clip: Clip, long_side: int | None = None, *, depth: int = 8) -> None:
+        self.clip, self.depth = clip, depth
         self.width, self.height = clip.size
         if long_side and long_side < max(clip.size):
             scale = long_side / max(clip.size)
@@ -90,13 +92,8 @@ class Reader:
             self.damage = process.errors
 
     def _arguments(self) -> list[str]:
-        matrix = self.clip.rgb_matrix
-        flags = "area" if (self.width, self.height) != self.clip.size else "bicubic"
-        scale = (
-            f"scale={self.width}:{self.height}:in_color_matrix={matrix}"
-            f":flags={flags}+accurate_rnd+full_chroma_int+full_chroma_inp"
-        )
-        filters = f"showinfo=checksum=0,{scale},format=gbrp"
+        size = self.width, self.height
+        filters = f"showinfo=checksum=0,{conversion.to_rgb(self.clip, size, self.depth)}"
         return [
             *self.clip.source.arguments,
             *("-map", "0:V:0", "-vf", filters, "-fps_mode", "passthrough"),
@@ -106,9 +103,10 @@ class Reader:
     def _decode(self, stream: IO[bytes], decoded: Channel[Pixels]) -> None:
         """Runs in a thread until the stream or the channel ends."""
         buffered: Any = stream
+        kind = np.uint16 if self.depth == 16 else np.uint8
         with closing(decoded):
             while True:
-                planes = np.empty((3, self.height, self.width), np.uint8)
+                planes = np.empty((3, self.height, self.width), kind)
                 # A buffered reader fills the whole buffer unless the stream ends.
                 if any(buffered.readinto(planes[c].data) < planes[c].nbytes for c in PLANES):
                     return
