@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -164,32 +166,44 @@ def test_the_reduced_copy_is_the_photo_in_small(width: int, height: int) -> None
         assert np.abs(found - centres)[1:-1].max(initial=0) < 0.5 * ratio
 
 
-def test_a_guided_filter_is_the_formula_of_the_paper() -> None:
-    """He, Sun and Tang 2013, eq. 14 to 16, window by window in NumPy."""
+def test_a_guided_filter_is_the_formula_of_the_papers() -> None:
+    """He, Sun and Tang 2013, eq. 14 to 16, window by window in NumPy, at half the size."""
     rng = np.random.default_rng(0)
     height, width, radius, epsilon = 9, 12, 2, 1e-2
-    guide, values = rng.random((3, height, width)), rng.random((2, height, width))
+    guide, values = rng.random((3, 2 * height, 2 * width)), rng.random((2, height, width))
+    small = guide.reshape(3, height, 2, width, 2).mean((2, 4))
 
     def window(y: int, x: int) -> tuple[slice, slice]:
         rows, columns = (slice(max(0, n - radius), n + radius + 1) for n in (y, x))
         return rows, columns
 
-    slopes, offsets = np.zeros((2, 3, height, width)), np.zeros((2, height, width))
+    slopes, offsets = np.zeros((2, 3, height, width)), np.zeros((2, 1, height, width))
     for y, x in np.ndindex(height, width):
         inside = window(y, x)
-        colors = np.stack([channel[inside].ravel() for channel in guide])
+        colors = np.stack([channel[inside].ravel() for channel in small])
         covariance = np.cov(colors, bias=True) + epsilon * np.eye(3)
         for k in range(2):
             target = values[k][inside].ravel()
             joint = ((colors - colors.mean(1)[:, None]) * (target - target.mean())).mean(1)
             slope = np.linalg.solve(covariance, joint)
-            slopes[k, :, y, x], offsets[k, y, x] = slope, target.mean() - slope @ colors.mean(1)
-    expected = np.zeros_like(values)
+            slopes[k, :, y, x], offsets[k, 0, y, x] = slope, target.mean() - slope @ colors.mean(1)
+    maps = np.concatenate([slopes, offsets], 1)
+    means = np.empty_like(maps)
     for y, x in np.ndindex(height, width):
         rows, columns = window(y, x)
-        slope = slopes[:, :, rows, columns].mean((2, 3))
-        expected[:, y, x] = slope @ guide[:, y, x] + offsets[:, rows, columns].mean((1, 2))
+        means[..., y, x] = maps[:, :, rows, columns].mean((2, 3))
+
+    def enlarged(plane: Floats) -> Floats:
+        """Interpolated between the centres of blocks of 2 x 2 pixels."""
+        for axis, count in enumerate(plane.shape):
+            at = (np.arange(2 * count) + 0.5) / 2 - 0.5
+            interpolate = partial(np.interp, at, np.arange(count))
+            plane = np.apply_along_axis(interpolate, axis, plane)
+        return plane
+
+    large = np.array([[enlarged(plane) for plane in planes] for planes in means])
+    expected = (large[:, :3] * guide).sum(1) + large[:, 3]
     found = local_maps.guided_filter(
-        torch.from_numpy(guide), torch.from_numpy(values), radius, epsilon
+        torch.from_numpy(guide), torch.from_numpy(values), 2 * radius, epsilon
     )
     np.testing.assert_allclose(found, expected, atol=1e-9)

@@ -118,7 +118,7 @@ def test_blocks_that_look_the_same_share_their_height() -> None:
     descriptors = torch.zeros(1, 8, 20, 30)
     descriptors[..., 15:] = torch.randn(1, 8, 20, 15, generator=torch.Generator().manual_seed(0))
     heights = placed(blocks_of(descriptors))[0, -1]
-    assert heights[:, :15].std() < 1e-6
+    assert heights[:, :15].std() < 1e-4
     np.testing.assert_allclose(heights[:, 20], torch.linspace(-HEIGHT, HEIGHT, 20), atol=1e-4)
     # Blocks of different colours are not the same.
     colors = torch.full((1, 3, 20, 30), 0.5)

@@ -113,10 +113,17 @@ class Matches(NamedTuple):
     same_scene: Tensor
 
 
+def _mean_and_deviation(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Those of each channel (B, C, H, W) over the photo, (B, C, 1, 1); faster than `Tensor.std`."""
+    mean = features.mean((2, 3), keepdim=True)
+    count = features.shape[2] * features.shape[3]
+    variance = ((features - mean) ** 2).sum((2, 3), keepdim=True) / (count - 1)
+    return mean, variance.sqrt()
+
+
 def _standardized(features: Tensor) -> Tensor:
     """Each channel of features (B, C, H, W) with mean 0 and variance 1 over the photo."""
-    mean = features.mean((2, 3), keepdim=True)
-    deviation = features.std((2, 3), keepdim=True)
+    mean, deviation = _mean_and_deviation(features)
     return (features - mean) / (deviation + 1e-2 * deviation.mean(1, keepdim=True) + 1e-6)
 
 
@@ -170,9 +177,8 @@ class Matcher(nn.Module):
                 levels[number] = features = self.encoder.level(number, features)
         moments = []
         for features in levels.values():
-            flat = features.flatten(2)
-            moments += [flat.mean(2), flat.std(2)]
-        statistics = torch.cat(moments, 1).clamp_min(1e-3).log()
+            moments += _mean_and_deviation(features)
+        statistics = torch.cat(moments, 1).flatten(1).clamp_min(1e-3).log()
         return Blocks(self.descriptors(levels), F.avg_pool2d(pixels, 8), statistics)
 
     def forward(self, content: Blocks, style: Blocks) -> Matches:

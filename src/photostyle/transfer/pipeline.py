@@ -62,7 +62,7 @@ REGION_DAMPING = 1e-2
 REGION_GAINS = (0.4, 1.8)
 """The least and the largest gain of the colours of a region."""
 
-REGION_SAMPLE = 1 << 14
+REGION_SAMPLE = 1 << 13
 """Number of pixels of a photo, roughly, that the colours of its regions are matched by."""
 
 

@@ -118,9 +118,7 @@ class Clusters:
         points = [photo[0].flatten(1).T for photo in photos]
         step = [max(1, len(p) // 1536) for p in points]
         joint = torch.cat([p[::s] for p, s in zip(points, step, strict=True)]).cpu()
-        rng = np.random.default_rng(0)
-        tries = [_kmeans(joint, count, rng) for _ in range(_RESTARTS)]
-        error, centers = min(tries, key=lambda one: one[0])
+        error, centers = _kmeans(joint, count, np.random.default_rng(0))
         return cls(centers.to(points[0].device), SOFTNESS * error + 1e-12)
 
     def weights(self, descriptors: Tensor) -> Tensor:
@@ -135,11 +133,10 @@ class Clusters:
 
 def sharpened(weights: Tensor, pixels: Tensor) -> Tensor:
     """Masks (B, K, h, w) at the size of the photo (B, 3, H, W), following its edges."""
-    size = pixels.shape[2:]
-    masks = F.interpolate(weights, size, mode="bilinear", align_corners=False)
-    radius = max(2, round(REACH * max(size)))
+    radius = max(2, round(REACH * max(pixels.shape[2:])))
     rows = [
-        guided_filter(photo, mask, radius, EDGES) for photo, mask in zip(pixels, masks, strict=True)
+        guided_filter(photo, mask, radius, EDGES)
+        for photo, mask in zip(pixels, weights, strict=True)
     ]
     return normalized(torch.stack(rows))
 
@@ -159,32 +156,48 @@ def evidence(content: Tensor, style: Tensor) -> Tensor:
 def placed(blocks: Blocks) -> Tensor:
     """Descriptors of blocks and their heights in the photo: (B, D + 1, h, w).
 
-    Blocks that look the same share their mean height, so that an even area is one region.
+    Blocks that look the same share their mean height, so that an even area is one region. A block
+    is compared with every other block of every other row; one that none is like keeps its own.
     """
     height, width = blocks.colors.shape[2:]
     y = torch.linspace(-HEIGHT, HEIGHT, height, device=blocks.colors.device)
-    y = y[:, None].expand(height, width).flatten()
+    y = y[:, None].expand(height, width)
+    others_y = y[::2, ::2].flatten()
     rows = []
-    for looks in torch.cat([blocks.descriptors, COLORS * blocks.colors], 1):
-        points = looks.detach().flatten(1).T
-        alike = torch.cdist(points, points).div_(ALIKE).square_().neg_().exp_()
-        rows.append((alike @ y / alike.sum(1)).view(1, height, width))
+    for looks in torch.cat([blocks.descriptors, COLORS * blocks.colors], 1).detach():
+        points, others = looks.flatten(1).T, looks[:, ::2, ::2].flatten(1).T
+        alike = torch.cdist(points, others).div_(ALIKE).square_().neg_().exp_()
+        mean = (alike @ others_y + 1e-2 * y.flatten()) / (alike.sum(1) + 1e-2)
+        rows.append(mean.view(1, height, width))
     return torch.cat([blocks.descriptors, torch.stack(rows)], 1)
 
 
 def _kmeans(points: Tensor, count: int, rng: np.random.Generator) -> tuple[float, Tensor]:
-    """Mean squared distance to the nearest center, and the centers (count, D)."""
+    """Mean squared distance of points (N, D) to the nearest center, and the centers (count, D)."""
     count = min(count, len(points))
+    centers = torch.stack([_seeds(points, count, rng) for _ in range(_RESTARTS)])
+    for _ in range(_STEPS):
+        member = F.one_hot(_distances(points, centers).argmin(2), count).to(points)
+        mass = member.sum(1)[..., None]
+        means = member.mT @ points / mass.clamp_min(1)
+        centers = torch.where(mass > 0, means, centers)
+    errors = _distances(points, centers).amin(2).mean(1)
+    best = int(errors.argmin())
+    return float(errors[best]), centers[best]
+
+
+def _seeds(points: Tensor, count: int, rng: np.random.Generator) -> Tensor:
+    """Centers (count, D), each drawn with a probability that grows with its distance to others."""
     chosen = [int(rng.integers(len(points)))]
     nearest = torch.full((len(points),), torch.inf)
     for _ in range(count - 1):
         nearest = torch.minimum(nearest, ((points - points[chosen[-1]]) ** 2).sum(1))
         weights = nearest.double().numpy() + 1e-12
         chosen.append(int(rng.choice(len(points), p=weights / weights.sum())))
-    centers = points[chosen]
-    for _ in range(_STEPS):
-        nearest_center = torch.cdist(points, centers).argmin(1)
-        member = F.one_hot(nearest_center, count).to(points)
-        mass = member.sum(0)[:, None]
-        centers = torch.where(mass > 0, member.T @ points / mass.clamp_min(1), centers)
-    return float((torch.cdist(points, centers) ** 2).amin(1).mean()), centers
+    return points[chosen]
+
+
+def _distances(points: Tensor, centers: Tensor) -> Tensor:
+    """Squared distances (B, N, K) of points (N, D) to centers (B, K, D)."""
+    squares = (points**2).sum(1)[:, None] + (centers**2).sum(2)[:, None]
+    return (squares - 2 * points @ centers.mT).clamp_min(0)
