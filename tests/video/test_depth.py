@@ -78,7 +78,7 @@ def test_a_reader_gives_16_bits() -> None:
 )
 def test_codecs_keep_10_bits(target: str, codec: str | None, format: str) -> None:
     clip = probe(Source(lossless("in.mkv")))
-    name, bits = choose_codec(Path(target), codec, clip.depth)
+    name, bits, _ = choose_codec(Path(target), codec, clip.depth)
     assert (name, bits) == (codec or {".mp4": "h265", ".webm": "vp9"}[target[3:]], 10)
     encoding = Encoding(name, 4, "ultrafast", bits)
     with open_writer(Path(target), clip, encoding) as writer:

@@ -127,19 +127,20 @@ def stylize_clip(
         styles = [StyleInputs(one) for one in (style, *(later for _, later in cues))]
         inputs = _inputs(found, styles)
         target = folder = None
-        bits = _depth(found, depth)
+        transparent = video.has_transparency(found)
+        bits, alpha = _depth(found, depth), transparent
         if output is not None or frames_dir is None:
             target = _target(output, found, styles[0], ".mp4")
-            codec, bits = _codec(target, codec, found, depth)
+            codec, bits, alpha = _codec(target, codec, found, depth, transparent)
             check_target(target, overwrite=overwrite, inputs=inputs)
         if frames_dir is not None:
             folder = _FrameFolder.check(as_path(frames_dir), inputs, overwrite)
     stylizer = _load_and_learn(
         styles, cues, fade, temporal, model, device, strength, match, working_size, start, watch
     )
-    total = _analyze(stylizer, found, watch, progress)
-    encoding = video.Encoding(codec, crf, preset, bits)
-    reader = video.Reader(found, depth=16 if bits > 8 else 8)
+    total = _analyze(stylizer, found, watch, progress, alpha=transparent)
+    encoding = video.Encoding(codec, crf, preset, bits, alpha)
+    reader = video.Reader(found, depth=16 if bits > 8 else 8, alpha=transparent)
     with ExitStack() as outputs:
         sinks: list[Callable[[VideoFrame], None]] = []
         writer = None
@@ -164,6 +165,13 @@ def stylize_clip(
     count = writer.count if writer else count
     notes = [*_notes(found, bits, codec), *_of_styles(styles)]
     notes += writer.notes if writer else []
+    if transparent and not alpha:
+        notes.append(
+            f"{codec} in {target.suffix if target else ''} has no transparency; it was left out. "
+            "Use webm, or mov with prores."
+        )
+    if reader.interlaced:
+        notes.append("The clip is interlaced; its frames were deinterlaced.")
     if reader.damage and not interrupted:
         notes.append(f"The clip is damaged; only {count} frames could be decoded.")
     return ClipReport(
@@ -332,7 +340,12 @@ def _load_and_learn(
 
 
 def _analyze(
-    stylizer: VideoStylizer, clip: Clip, watch: Stopwatch, progress: Progress
+    stylizer: VideoStylizer,
+    clip: Clip,
+    watch: Stopwatch,
+    progress: Progress,
+    *,
+    alpha: bool = False,
 ) -> int | None:
     """Analyze the shots if the temporal mode needs it; return the approximate number of frames."""
     from photostyle.video import Reader
@@ -340,7 +353,7 @@ def _analyze(
     total = clip.frame_count
     if stylizer.temporal == "shot" and stylizer.strength > 0:
         with watch("analyze"):
-            frames = stylizer.analyze_shots(Reader(clip, stylizer.working_size))
+            frames = stylizer.analyze_shots(Reader(clip, stylizer.working_size, alpha=alpha))
             total = sum(1 for _ in _counted(frames, progress, "analyze", total))
     return total
 
@@ -400,12 +413,15 @@ class _FrameFolder:
             ) from error
 
     def add(self, frame: VideoFrame) -> None:
+        import numpy as np
+
         from photostyle import photo
         from photostyle.files import new_file
 
         path = self.path / f"{frame.number + 1:06}.png"
         with new_file(path, overwrite=True, durable=False) as stream:
-            photo.encode(photo.Photo(frame.pixels), "PNG", stream)
+            pixels = np.ascontiguousarray(frame.pixels)
+            photo.encode(photo.Photo(pixels, frame.alpha), "PNG", stream)
 
 
 def _identity(file: Path) -> tuple[int, int] | None:
@@ -444,14 +460,16 @@ def _depth(clip: Clip, depth: Depth) -> int:
     return min(clip.depth, 10) if depth == "auto" else int(depth)
 
 
-def _codec(target: Path, name: str | None, clip: Clip, depth: Depth) -> tuple[str, int]:
-    """The codec for a result, and its bits per channel."""
+def _codec(
+    target: Path, name: str | None, clip: Clip, depth: Depth, alpha: bool
+) -> tuple[str, int, bool]:
+    """The codec for a result, its bits per channel, and whether it keeps alpha."""
     from photostyle import video
 
-    chosen, bits = video.choose_codec(target, name, _depth(clip, depth))
-    if depth == "10" and bits < 10:
-        raise PhotostyleError(f"{chosen} cannot hold 10 bits per channel; use --depth 8.")
-    return chosen, bits
+    chosen = video.choose_codec(target, name, _depth(clip, depth), alpha=alpha)
+    if depth == "10" and chosen.depth < 10:
+        raise PhotostyleError(f"{chosen.codec} cannot hold 10 bits per channel; use --depth 8.")
+    return chosen
 
 
 def _notes(clip: Clip, bits: int, codec: str | None = None) -> Iterator[str]:

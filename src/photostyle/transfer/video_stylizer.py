@@ -78,7 +78,7 @@ class FrameMasks:
     """Masks of the frames of a clip, all (H, W).
 
     opacity: the weight of each pixel of each frame in the statistics, as for `Stylizer.learn`; None
-    if all pixels of a frame count; empty if those of all do. labels, only: as for
+    if all pixels of a frame count; empty for the alpha of frames that have it. labels, only: as for
     `Stylizer.apply`, the same for all frames.
     """
 
@@ -88,7 +88,10 @@ class FrameMasks:
 
     def of(self, frame: Frame) -> Mask | None:
         """The weight of each pixel of a frame."""
-        return self.opacity[frame.number] if self.opacity else None
+        if self.opacity:
+            return self.opacity[frame.number]
+        alpha = getattr(frame, "alpha", None)
+        return alpha if alpha is None or alpha.dtype == np.uint8 else (alpha >> 8).astype(np.uint8)
 
 
 @dataclass(frozen=True)

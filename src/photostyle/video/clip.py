@@ -17,6 +17,8 @@ IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".e
 """Suffixes of the images in a folder of frames."""
 
 _PHOTO_FORMATS = re.compile(r"(image2|\w+_pipe)\b")
+_ALPHA = re.compile(r"yuva|gbrap|rgba|bgra|argb|abgr|ya\d|ayuv|vuya|uyva|pal8")
+_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 _NO_TAG = {"unknown", "unspecified", "reserved", ""}
 
 
@@ -97,7 +99,8 @@ class Clip:
     size: width and height in pixels, after rotation. time_base: seconds per tick. rate: nominal
     frames per second. duration: seconds. aspect: width of a pixel divided by its height. matrix,
     primaries, transfer, range: colour tags in ffmpeg's names. Unknown values are None. audio,
-    subtitles: the codec of each stream.
+    subtitles: the codec of each stream. decoder: ffmpeg's name of the decoder that reads alpha, if
+    it is not the default one.
     """
 
     source: Source
@@ -113,6 +116,12 @@ class Clip:
     range: str | None = None
     audio: tuple[str, ...] = ()
     subtitles: tuple[str, ...] = ()
+    decoder: str | None = None
+
+    @property
+    def has_alpha(self) -> bool:
+        """Whether frames have an alpha channel, which may be opaque."""
+        return bool(self.decoder or _ALPHA.match(self.pixel_format))
 
     @property
     def frame_count(self) -> int | None:
@@ -149,6 +158,8 @@ class _StreamInfo:
     format: str = ""
     duration: float | None = None
     has_video: bool = False
+    video: str = ""
+    decoder: str | None = None
     audio: list[str] = field(default_factory=list)
     subtitles: list[str] = field(default_factory=list)
     frame: dict[str, str] = field(default_factory=dict)
@@ -164,8 +175,11 @@ class _StreamInfo:
         ):
             if found[1] == "Video":
                 self.has_video |= "(attached pic)" not in line
+                self.video = self.video or found[2]
             else:
                 (self.audio if found[1] == "Audio" else self.subtitles).append(found[2])
+        elif not self.frame and re.search(r"^\s+alpha_mode\s*: 1$", line, re.IGNORECASE):
+            self.decoder = _ALPHA_DECODERS.get(self.video)
         elif found := re.search(r"config in (.+)|showinfo.*?\] (?!config out)(.+)", line):
             for name, value in re.findall(r"(\w+):\s*([^\s,]+)", found[1] or found[2]):
                 self.frame.setdefault(name, value)
@@ -229,6 +243,7 @@ def _clip(source: Source, info: _StreamInfo) -> Clip:
         range=tags.get("color_range"),
         audio=tuple(info.audio),
         subtitles=tuple(info.subtitles),
+        decoder=info.decoder,
     )
 
 

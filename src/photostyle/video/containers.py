@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from photostyle.errors import PhotostyleError
 
@@ -15,7 +16,8 @@ class Codec:
     pixel_format: for 8 bits per channel; deep_format: for 10, None if there is none. crf: the
     option for constant quality, None if there is none. presets: whether the encoder takes x264's
     presets. even: whether it needs even widths and heights. options: further arguments.
-    plays_deep: whether most of its players play 10 bits.
+    plays_deep: whether most of its players play 10 bits. alpha_format: for frames with alpha, None
+    if it holds none, encoded with alpha_options if there are any.
     """
 
     encoder: str
@@ -26,9 +28,13 @@ class Codec:
     even: bool = True
     options: tuple[str, ...] = ()
     plays_deep: bool = True
+    alpha_format: str | None = None
+    alpha_options: tuple[str, ...] = ()
 
-    def format(self, depth: int) -> str:
+    def format(self, depth: int, alpha: bool = False) -> str:
         """ffmpeg's pixel format for 8 or 10 bits per channel."""
+        if alpha and self.alpha_format:
+            return self.alpha_format
         return self.deep_format if depth > 8 and self.deep_format else self.pixel_format
 
 
@@ -40,6 +46,7 @@ CODECS = {
         presets=False,
         even=False,
         options=("-b:v", "0", "-row-mt", "1", "-cpu-used", "3"),
+        alpha_format="yuva420p",
     ),
     "av1": Codec("libsvtav1", presets=False, options=("-preset", "8")),
     "prores": Codec(
@@ -47,8 +54,10 @@ CODECS = {
         *("yuv422p10le", "yuv422p10le", None),
         presets=False,
         options=("-profile:v", "3"),
+        alpha_format="yuva444p10le",
+        alpha_options=("-profile:v", "4"),
     ),
-    "gif": Codec("gif", "pal8", None, None, presets=False, even=False),
+    "gif": Codec("gif", "pal8", None, None, presets=False, even=False, alpha_format="pal8"),
 }
 """Video codecs by the names that --codec takes."""
 
@@ -59,7 +68,7 @@ class Container:
 
     codecs: keys of CODECS, the default first. audio: audio codecs to copy, None for all;
     audio_encoder: re-encodes the others, None leaves them out. subtitles: the encoder of text
-    subtitles, None leaves them out. options: further arguments.
+    subtitles, None leaves them out. options: further arguments. alpha: whether it can hold it.
     """
 
     muxer: str
@@ -68,6 +77,7 @@ class Container:
     audio_encoder: str | None = None
     subtitles: str | None = None
     options: tuple[str, ...] = ()
+    alpha: bool = True
 
 
 _AAC = ("aac", "mp3", "ac3", "eac3", "alac")
@@ -80,6 +90,7 @@ CONTAINERS = {
         "aac",
         "mov_text",
         ("-movflags", "+faststart"),
+        alpha=False,
     ),
     ".mov": Container(
         "mov",
@@ -121,15 +132,30 @@ def codec_of(container: Container, name: str | None) -> Codec:
     return CODECS[name]
 
 
-def choose_codec(target: Path, name: str | None, depth: int) -> tuple[str, int]:
-    """The codec for a file, and its bits per channel: 10 for a depth over 8 if it holds them.
+class Choice(NamedTuple):
+    """The key of a codec, the bits per channel that it encodes, and whether it keeps alpha."""
 
-    A name is kept; without one, more than 8 bits take a codec whose players play them, if the
-    container has one. Raises PhotostyleError if a file of that name cannot hold the codec.
+    codec: str
+    depth: int
+    alpha: bool
+
+
+def choose_codec(target: Path, name: str | None, depth: int = 8, *, alpha: bool = False) -> Choice:
+    """The codec for a file, which keeps over 8 bits per channel and alpha as far as it can.
+
+    A name is kept. Without one it is the container's first codec that holds all of this and whose
+    players play it, if there is any, or the first one that holds alpha. Raises PhotostyleError if a
+    file of that name cannot hold the codec.
     """
     container = container_of(target)
     codec_of(container, name)
-    if name is None:
-        playing = (one for one in container.codecs if depth <= 8 or CODECS[one].plays_deep)
-        name = next(playing, container.codecs[0])
-    return name, 10 if depth > 8 and CODECS[name].deep_format else 8
+    alpha &= container.alpha
+
+    def lost(codec: str) -> tuple[bool, bool]:
+        kind = CODECS[codec]
+        too_shallow = "10" not in kind.format(10, alpha) or not kind.plays_deep
+        return alpha and not kind.alpha_format, depth > 8 and too_shallow
+
+    name = name or min(container.codecs, key=lost)
+    alpha = alpha and bool(CODECS[name].alpha_format)
+    return Choice(name, 10 if depth > 8 and "10" in CODECS[name].format(10, alpha) else 8, alpha)

@@ -20,6 +20,12 @@ def raw_format(depth: int, *, alpha: bool) -> str:
     return f"gbr{'a' if alpha else ''}p{'16le' if depth == 16 else ''}"
 
 
+def deinterlaced(clip: Clip) -> str:
+    """The filter that makes progressive frames of interlaced ones; the others stay as they are."""
+    is_small = clip.size[0] < 3 or clip.size[1] < 4
+    return "null" if is_small or _RGB.match(clip.pixel_format) else "bwdif=send_frame:deint=1"
+
+
 def to_rgb(clip: Clip, size: tuple[int, int], depth: int, *, alpha: bool = False) -> str:
     """The filters from a clip's frames to planes of a size, of 8 or 16 bits per channel."""
     width, height = size

@@ -14,7 +14,7 @@ from photostyle.video import conversion, matroska
 from photostyle.video.clip import Clip
 from photostyle.video.containers import Codec
 from photostyle.video.ffmpeg import FFmpeg
-from photostyle.video.reader import PLANES, VideoFrame
+from photostyle.video.reader import PLANES, Pixels, VideoFrame
 from photostyle.video.threads import Channel, Worker
 
 WAITING = 3
@@ -27,13 +27,15 @@ class Encoding:
 
     codec: a key of CODECS, None for the container's default. crf: constant quality, 0 to 63, lower
     is better. preset: speed of h264 and h265, a preset of x264. depth: bits per channel, 8 or 10,
-    as far as the codec has a choice; frames have 8 or 16.
+    as far as the codec has a choice; frames have 8 or 16. alpha: whether frames have it and it is
+    encoded.
     """
 
     codec: str | None = None
     crf: int = 18
     preset: str = "medium"
     depth: int = 8
+    alpha: bool = False
 
     @property
     def raw_depth(self) -> int:
@@ -51,7 +53,7 @@ class VideoEncoder:
     def __init__(self, clip: Clip, codec: Codec, encoding: Encoding, output: Sequence[str]) -> None:
         self.count = 0
         self.end = Fraction(0)
-        self._clip, self._depth = clip, encoding.raw_depth
+        self._clip, self._encoding = clip, encoding
         self._frames: Channel[VideoFrame] = Channel(WAITING)
         self._process = FFmpeg([*_arguments(clip, codec, encoding), *output], stdin=True)
         self._worker = Worker(self._write)
@@ -81,13 +83,18 @@ class VideoEncoder:
         stream = self._process.stdin
         assert stream
         with closing(self._frames):
-            stream.write(matroska.header(*self._clip.size, self._clip.rate, self._depth))
+            channels, depth = 4 if self._encoding.alpha else 3, self._encoding.raw_depth
+            size, rate = self._clip.size, self._clip.rate
+            stream.write(matroska.header(*size, rate, channels, depth))
             for frame in self._frames:
                 time, duration = frame.tick * frame.time_base, frame.duration * frame.time_base
-                size = frame.pixels.nbytes
-                stream.write(matroska.cluster(max(time, Fraction(0)), duration, size))
-                for channel in PLANES:
-                    stream.write(np.ascontiguousarray(frame.pixels[..., channel]).data)
+                planes = [frame.pixels[..., channel] for channel in PLANES]
+                if self._encoding.alpha:
+                    planes.append(_alpha(frame))
+                length = sum(plane.nbytes for plane in planes)
+                stream.write(matroska.cluster(max(time, Fraction(0)), duration, length))
+                for plane in planes:
+                    stream.write(np.ascontiguousarray(plane).data)
                 self.count += 1
             stream.close()
 
@@ -98,6 +105,12 @@ class VideoEncoder:
         if error and not isinstance(error, OSError):  # an OSError means that ffmpeg has ended
             return error
         return encoding_error(self._process.errors)
+
+
+def _alpha(frame: VideoFrame) -> Pixels:
+    if frame.alpha is None:
+        return np.full_like(frame.pixels[..., 0], np.iinfo(frame.pixels.dtype).max)
+    return frame.alpha
 
 
 def encoding_error(messages: Sequence[str]) -> PhotostyleError:
@@ -124,7 +137,7 @@ def _arguments(clip: Clip, codec: Codec, encoding: Encoding) -> list[str]:
         *("-c:v", codec.encoder),
         *([codec.crf, str(encoding.crf)] if codec.crf else []),
         *(["-preset", encoding.preset] if codec.presets else []),
-        *codec.options,
+        *(codec.alpha_options or codec.options if encoding.alpha else codec.options),
     ]
 
 
@@ -138,7 +151,9 @@ def _filters(clip: Clip, codec: Codec, encoding: Encoding) -> str:
         filters.append(
             f"pad=iw+{right}:ih+{bottom},fillborders=right={right}:bottom={bottom}:mode=smear"
         )
-    filters.append(conversion.from_rgb(clip, codec.format(encoding.depth), encoding.raw_depth))
+    filters.append(
+        conversion.from_rgb(clip, codec.format(encoding.depth, encoding.alpha), encoding.raw_depth)
+    )
     if clip.aspect:
         filters.append(f"setsar={clip.aspect.numerator}/{clip.aspect.denominator}:max=100000")
     return ",".join([*filters, conversion.color_tags(clip)])

@@ -12,8 +12,8 @@ TIMESTAMP_SCALE = 1000
 """Nanoseconds per tick: finer than the time base of any container that we write."""
 
 
-def header(width: int, height: int, rate: Fraction | None, depth: int) -> bytes:
-    """The bytes before the first frame of planes of G, B and R of 8 or 16 bits per channel.
+def header(width: int, height: int, rate: Fraction | None, channels: int, depth: int) -> bytes:
+    """The bytes before the first frame of planes of G, B, R and perhaps alpha of 8 or 16 bits.
 
     rate: nominal frames per second.
     """
@@ -23,8 +23,8 @@ def header(width: int, height: int, rate: Fraction | None, depth: int) -> bytes:
         _element(0x4282, b"matroska") + _number(0x4287, 4) + _number(0x4285, 2),
     )
     info = _element(0x1549A966, _number(0x2AD7B1, TIMESTAMP_SCALE))
-    # ffmpeg's codes for gbrp and gbrp16le
-    planes = b"G3\0" + bytes([depth])
+    # ffmpeg's codes for gbrp, gbrp16le, gbrap and gbrap16le
+    planes = b"G" + str(channels).encode() + bytes([0, depth])
     video = _element(
         0xE0, _number(0xB0, width) + _number(0xBA, height) + _element(0x2EB524, planes)
     )

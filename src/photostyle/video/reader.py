@@ -30,7 +30,12 @@ PLANES = (1, 2, 0)
 Pixels = npt.NDArray[Any]
 """Values of type uint8 or uint16."""
 
-_TIMES = re.compile(r"showinfo.*\bn:\s*\d+ pts:\s*(-?\d+|NOPTS).*?duration:\s*(-?\d+)")
+ALPHA = 3
+"""The channel of ffmpeg's gbrap that is alpha."""
+
+_FRAME = re.compile(
+    r"showinfo.*\bn:\s*\d+ pts:\s*(-?\d+|NOPTS).*?duration:\s*(-?\d+)(?:.* i:(\w))?"
+)
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,8 @@ class VideoFrame:
     """A frame of a clip, with its own writable pixels.
 
     number: index from 0. pixels: (H, W, 3), uint8 or uint16, RGB, with one plane per channel in
-    memory. tick, duration: start and duration in units of time_base, which is in seconds.
+    memory. tick, duration: start and duration in units of time_base, which is in seconds. alpha:
+    (H, W), of the type of the pixels, 0 is transparent; None for opaque frames.
     """
 
     number: int
@@ -46,6 +52,7 @@ class VideoFrame:
     tick: int
     duration: int
     time_base: Fraction
+    alpha: Pixels | None = None
 
     @property
     def time(self) -> float:
@@ -54,19 +61,23 @@ class VideoFrame:
 
 
 class Reader:
-    """Iterates over the frames of a clip, upright, until one cannot be decoded.
+    """Iterates over the frames of a clip, upright and progressive, until one cannot be decoded.
 
     long_side: long side in pixels to which larger frames are reduced. depth: bits per channel of
-    the pixels, 8 or 16. damage: ffmpeg's error messages, complete after the last frame.
+    the pixels, 8 or 16. alpha: whether frames get the clip's alpha. damage: ffmpeg's error
+    messages, complete after the last frame. interlaced: whether a frame so far was interlaced.
     """
 
-    def __init__(self, clip: Clip, long_side: int | None = None, *, depth: int = 8) -> None:
-        self.clip, self.depth = clip, depth
+    def __init__(
+        self, clip: Clip, long_side: int | None = None, *, depth: int = 8, alpha: bool = False
+    ) -> None:
+        self.clip, self.depth, self.alpha = clip, depth, alpha
         self.width, self.height = clip.size
         if long_side and long_side < max(clip.size):
             scale = long_side / max(clip.size)
             self.width, self.height = (max(1, round(length * scale)) for length in clip.size)
         self.damage: list[str] = []
+        self.interlaced = False
 
     def __iter__(self) -> Iterator[VideoFrame]:
         log: Log = SimpleQueue()
@@ -92,9 +103,11 @@ class Reader:
             self.damage = process.errors
 
     def _arguments(self) -> list[str]:
-        size = self.width, self.height
-        filters = f"showinfo=checksum=0,{conversion.to_rgb(self.clip, size, self.depth)}"
+        rgb = conversion.to_rgb(self.clip, (self.width, self.height), self.depth, alpha=self.alpha)
+        filters = f"showinfo=checksum=0,{conversion.deinterlaced(self.clip)},{rgb}"
+        decoder = self.clip.decoder if self.alpha else None
         return [
+            *(["-c:v", decoder] if decoder else []),
             *self.clip.source.arguments,
             *("-map", "0:V:0", "-vf", filters, "-fps_mode", "passthrough"),
             *("-f", "rawvideo", "pipe:1"),
@@ -103,32 +116,45 @@ class Reader:
     def _decode(self, stream: IO[bytes], decoded: Channel[Pixels]) -> None:
         """Runs in a thread until the stream or the channel ends."""
         buffered: Any = stream
+        order = (*PLANES, ALPHA) if self.alpha else PLANES
         kind = np.uint16 if self.depth == 16 else np.uint8
         with closing(decoded):
             while True:
-                planes = np.empty((3, self.height, self.width), kind)
+                planes = np.empty((len(order), self.height, self.width), kind)
                 # A buffered reader fills the whole buffer unless the stream ends.
-                if any(buffered.readinto(planes[c].data) < planes[c].nbytes for c in PLANES):
+                if any(buffered.readinto(planes[c].data) < planes[c].nbytes for c in order):
                     return
-                if not decoded.put(planes.transpose(1, 2, 0)):
+                if not decoded.put(planes):
                     return
 
     def _with_times(self, decoded: Channel[Pixels], log: Log) -> Iterator[VideoFrame]:
         tick, duration = 0, 0
-        for number, pixels in enumerate(decoded):
-            next_tick, next_duration = _next_times(log)
+        for number, planes in enumerate(decoded):
+            next_tick, next_duration, interlaced = _next_frame(log)
+            self.interlaced |= interlaced
             # If a time is missing or does not advance, use the tick after the previous one.
             tick = max(next_tick, tick + 1) if number else next_tick
             duration = next_duration if next_duration > 0 else duration
-            yield VideoFrame(number, pixels, tick, duration, self.clip.time_base)
+            pixels = planes[:3].transpose(1, 2, 0)
+            alpha = planes[ALPHA] if self.alpha else None
+            yield VideoFrame(number, pixels, tick, duration, self.clip.time_base, alpha)
 
 
-def _next_times(log: Log) -> tuple[int, int]:
-    """Tick (-1 if unknown) and duration of the next frame in the log."""
+def has_transparency(clip: Clip) -> bool:
+    """Whether a pixel of a clip is not opaque."""
+    if not clip.has_alpha:
+        return False
+    frames = Reader(clip, alpha=True)
+    return any(frame.alpha is not None and frame.alpha.min() < 255 for frame in frames)
+
+
+def _next_frame(log: Log) -> tuple[int, int, bool]:
+    """Tick (-1 if unknown) and duration of the next frame in the log; whether it is interlaced."""
     try:
         while (line := log.get(timeout=60)) is not None:
-            if found := _TIMES.search(line):
-                return -1 if found[1] == "NOPTS" else int(found[1]), int(found[2])
+            if found := _FRAME.search(line):
+                tick = -1 if found[1] == "NOPTS" else int(found[1])
+                return tick, int(found[2]), found[3] in ("T", "B")
     except Empty:
         pass
     raise PhotostyleError("ffmpeg did not report the time of a frame.")
