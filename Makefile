@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-all lint fuzz fault corpus clean
+.PHONY: help demo run browser test test-all lint fuzz fault corpus clean
 
 help:
 	@echo "make demo                          render two photos and stylize one like the other"
@@ -34,11 +34,18 @@ run: $(INSTALLED)
 	@test -n "$(CONTENT)" -a -n "$(STYLE)" || { echo "usage: make run CONTENT=a.jpg STYLE=b.jpg"; exit 2; }
 	@$(BIN)/photostyle image $(ARGS) -- "$(CONTENT)" "$(STYLE)"
 
+# Without a browser the tests of pages are skipped, with a reason.
+browser: export DEBIAN_FRONTEND = noninteractive
+browser:
+	@command -v chromium > /dev/null \
+	|| { test "$$(id -u)" = 0 && apt-get update -q && apt-get install -q -y --no-install-recommends chromium; } \
+	|| echo "Chromium is missing, so the tests of pages are skipped; try: apt-get install chromium" >&2
+
 # One process per core, each with one thread.
 test test-all: export OMP_NUM_THREADS = 1
 PYTEST = $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
-test: $(INSTALLED)
+test: $(INSTALLED) browser
 	$(PYTEST) -m "not slow"
 
 test-all: test

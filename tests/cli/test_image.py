@@ -341,6 +341,7 @@ def test_json_is_one_line(folder: Path, model: str) -> None:
     assert summary == {
         "output": "day-dusk.jpg",
         "compare": "day-dusk-compare.jpg",
+        "page": None,
         "content_size": [90, 61],
         "style_size": [40, 70],
         "model": model,

@@ -61,6 +61,7 @@ _results, _graded = _options.of(evaluate_results), _options.of(evaluate_graded)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV with one line per result.")
 @_results("--sheet", type=FILE, help="Write a contact sheet, sorted from worst to best.")
+@_results("--report", type=FILE, help="Write a page (.html) with sliders and sortable measures.")
 @_options.force
 @click.pass_context
 def evaluate(ctx: click.Context, /, as_json: bool, as_csv: bool, **options: Any) -> None:

@@ -63,6 +63,11 @@ option = _options.of(stylize_photo)
 @option("--still", is_flag=True, help="Use only the first frame of an animation.")
 @_options.force
 @option("--compare", is_flag=True, help="Also write content, style and result side by side.")
+@option(
+    "--report",
+    type=_options.FILE,
+    help="Also write a page (.html) with content and result under a slider.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a summary as one line of JSON.")
 def image(
     content: str,

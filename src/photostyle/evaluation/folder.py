@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from photostyle.errors import PhotostyleError
 from photostyle.evaluation.options import Crops
 from photostyle.jobs.progress import Progress, silent
+from photostyle.jobs.report import Result, check_page, reduced, side, write_page
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,8 +20,8 @@ if TYPE_CHECKING:
     from photostyle.model.vgg import VGGFeatures
     from photostyle.transfer.options import Match
 
-    Measured = tuple[dict[str, Any], list[npt.NDArray[np.uint8]]]
-    """A row of figures, and photos (H, W, 3) for the contact sheet."""
+    Measured = tuple[dict[str, Any], dict[str, npt.NDArray[np.uint8]]]
+    """A row of figures, and photos (H, W, 3) by their roles, in the order in which to show them."""
 
 Row = dict[str, Any]
 """The name of a result and its figures."""
@@ -36,6 +38,7 @@ def evaluate_results(
     style_masks: Path | None = None,
     device: str = "auto",
     sheet: Path | None = None,
+    report: Path | None = None,
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> list[Row]:
@@ -46,10 +49,11 @@ def evaluate_results(
     extension. vgg: VGG-19 weights, for gram and style. content_masks, style_masks: folders of label
     maps (see `photostyle.photo.label_map`), for region_style; give both. device: as in
     `photostyle.load`. sheet: a contact sheet to write, with content | style | result by ascending
-    score.
+    score. report: a page to write, with contents and results under sliders (see
+    `photostyle.jobs.report`).
 
     Raises PhotostyleError if photos are missing, unreadable or cannot be measured, or if the sheet
-    exists and ``overwrite`` is False.
+    or the page exists and ``overwrite`` is False.
     """
     folders = {"content": content, "style": style, "result": results}
     if target:
@@ -57,9 +61,11 @@ def evaluate_results(
     if content_masks and style_masks:
         folders |= {"content mask": content_masks, "style mask": style_masks}
     photos = _matching_photos(folders)
-    _check_sheet(sheet, overwrite)
+    _check_outputs(sheet, report, overwrite)
     measured = _measure_results(photos, _load_vgg(vgg, device) if vgg else None)
-    return _collect(measured, len(photos), sheet, "score", progress)
+    settings = {role: folder.name for role, folder in folders.items()}
+    page = _Page(report, f"Results in {results.name}", settings, overwrite) if report else None
+    return _collect(measured, len(photos), sheet, page, "score", progress)
 
 
 def evaluate_graded(
@@ -74,6 +80,7 @@ def evaluate_graded(
     reconstruct: bool = False,
     device: str = "auto",
     sheet: Path | None = None,
+    report: Path | None = None,
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> list[Row]:
@@ -87,20 +94,23 @@ def evaluate_graded(
     grade the styles instead of random grades; each photo gets one of them, all equally often, in an
     order that the seed draws. plain_content: leave the content ungraded. reconstruct: add the PSNR
     of each photo stylized with itself. device: as in `photostyle.load`. sheet: a contact sheet to
-    write, with content | style | result | target by ascending PSNR.
+    write, with content | style | result | target by ascending PSNR. report: as in
+    `evaluate_results`.
 
-    Raises PhotostyleError if files are missing or unreadable, or if the sheet exists and
-    ``overwrite`` is False.
+    Raises PhotostyleError if files are missing or unreadable, or if the sheet or the page exists
+    and ``overwrite`` is False.
     """
     from photostyle import lut
 
     photos = _find_photos(graded)
-    _check_sheet(sheet, overwrite)
+    _check_outputs(sheet, report, overwrite)
     looks = [(path.name, lut.read(path)) for path in _find_cubes(cubes)]
     measured = _measure_graded(
         photos, looks, model, match, device, seed, crops, plain_content, reconstruct
     )
-    return _collect(measured, len(photos), sheet, "psnr", progress)
+    settings = {"model": Path(model).stem, "match": match, "seed": seed, "crops": crops}
+    page = _Page(report, f"Graded pairs of {graded.name}", settings, overwrite) if report else None
+    return _collect(measured, len(photos), sheet, page, "psnr", progress)
 
 
 def summarize(rows: Sequence[Row]) -> dict[str, float]:
@@ -135,7 +145,8 @@ def _measure_results(
             figures = metrics.measure(**pixels, vgg=vgg, labels=labels)
         except PhotostyleError as error:
             raise PhotostyleError(f"{name!r} cannot be measured: {error}") from error
-        yield {"name": name, **figures}, [pixels[role] for role in ("content", "style", "result")]
+        shown = {role: pixels[role] for role in ("content", "style", "result")}
+        yield {"name": name, **figures}, shown
 
 
 def _measure_graded(
@@ -168,30 +179,77 @@ def _measure_graded(
         if reconstruct:
             own = stylizer.apply(pixels, stylizer.learn(pixels), match=match)
             figures["reconstruction"] = metrics.psnr(pixels, own)
-        shown = [triple.content, triple.style, result, triple.target]
+        shown = {
+            "content": triple.content,
+            "style": triple.style,
+            "result": result,
+            "target": triple.target,
+        }
         yield {"name": name, "grade": grade, **figures}, shown
+
+
+class _Page(NamedTuple):
+    """A page to write, see `photostyle.jobs.report`."""
+
+    path: Path
+    title: str
+    settings: Mapping[str, object]
+    overwrite: bool
+
+    def write(self, results: Iterable[Result], rows: Sequence[Row]) -> None:
+        """Write the results, which add to ``rows`` as they are taken."""
+        write_page(
+            results,
+            self.path,
+            title=self.title,
+            settings=self.settings,
+            means=lambda: summarize(rows),
+            overwrite=self.overwrite,
+        )
 
 
 def _collect(
     measured: Iterable[Measured],
     count: int,
     sheet: Path | None,
+    page: _Page | None,
     key: str,
     progress: Progress,
 ) -> list[Row]:
-    """The rows of ``measured``; writes the sheet, sorted by ascending ``key``."""
+    """The rows of ``measured``; writes the sheet, sorted by ascending ``key``, and the page."""
     from photostyle.photo.contact_sheet import save_sheet, thumbnail
 
     progress("measuring", 0, count)
-    rows, strips = [], []
-    for row, photos in measured:
-        rows.append(row)
-        strips.append([thumbnail(pixels) for pixels in photos] if sheet else [])
-        progress("measuring", len(rows), count)
+    rows: list[Row] = []
+    strips = []
+
+    def results() -> Iterator[Result]:
+        for row, photos in measured:
+            rows.append(row)
+            strips.append([thumbnail(pixels) for pixels in photos.values()] if sheet else [])
+            if page:
+                yield _result(row, photos, side(count))
+            progress("measuring", len(rows), count)
+
+    if page:
+        page.write(results(), rows)
+    else:
+        deque(results(), maxlen=0)
     if sheet:
         order = sorted(range(len(rows)), key=lambda number: rows[number][key])
         save_sheet([strips[i] for i in order], sheet, [_caption(rows[i]) for i in order])
     return rows
+
+
+def _result(row: Row, photos: Mapping[str, npt.NDArray[np.uint8]], size: int) -> Result:
+    """A row with its photos, reduced to a long side of ``size`` pixels."""
+    return Result(
+        row["name"],
+        reduced(photos["content"], size),
+        reduced(photos["result"], size),
+        {role: photos[role] for role in ("style", "target") if role in photos},
+        {name: value for name, value in row.items() if name != "name"},
+    )
 
 
 def _matching_photos(folders: dict[str, Path]) -> dict[str, dict[str, Path]]:
@@ -248,13 +306,15 @@ def _load_vgg(path: Path, device: str) -> VGGFeatures:
     return VGGFeatures.load(path).to(choose_device(device))
 
 
-def _check_sheet(sheet: Path | None, overwrite: bool) -> None:
+def _check_outputs(sheet: Path | None, page: Path | None, overwrite: bool) -> None:
     from photostyle import photo
     from photostyle.files import check_target
 
     if sheet:
         photo.format_of(sheet)
         check_target(sheet, overwrite=overwrite)
+    if page:
+        check_page(page, overwrite=overwrite)
 
 
 def _figures(row: Row) -> dict[str, float]:

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, get_args
 
 from photostyle.errors import PhotostyleError
+from photostyle.files import as_path
 from photostyle.jobs.animation import stylize_animation
 from photostyle.jobs.masks import Masks
 from photostyle.jobs.models import load_stylizer, model_name
 from photostyle.jobs.progress import Progress, Stopwatch, silent
+from photostyle.jobs.report import Result, check_page, shown, write_page
 from photostyle.jobs.styles import StyleInputs, source_of
 from photostyle.transfer.options import MATCHES, TILE, WORKING_SIZE, Match, Mode
 from photostyle.version import __version__
@@ -36,15 +38,16 @@ class PhotoReport:
     """A report on what `stylize_photo` did.
 
     output: the file written; None for a stream. compare: the file with content, style and result
-    side by side, if any. content_size, style_size: width and height in pixels, of what is not one
-    style photo None. model: name or path; None for a loaded `Stylizer`. mode: "fast" or "exact".
-    strength: 0 to 1.5. match: see `Match`.
+    side by side, if any. page: the report to look at, if any. content_size, style_size: width and
+    height in pixels, of what is not one style photo None. model: name or path; None for a loaded
+    `Stylizer`. mode: "fast" or "exact". strength: 0 to 1.5. match: see `Match`.
     seconds: wall-clock time of the phases read, load, learn, apply and write. notes: sentences on
     parts of the files that were not read or kept, and on regions without a counterpart.
     """
 
     output: Path | None
     compare: Path | None
+    page: Path | None
     content_size: tuple[int, int]
     style_size: tuple[int, int] | None
     model: str | None
@@ -78,6 +81,7 @@ def stylize_photo(
     still: bool = False,
     salvage: bool = False,
     compare: bool = False,
+    report: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> PhotoReport:
@@ -105,8 +109,9 @@ def stylize_photo(
     formats; None is 95, for AVIF and HEIC 90. strip_metadata: leave out all metadata except the
     resolution. still: use only the first frame of an animation. salvage: read a JPEG as
     content that is cut off as far as it goes. compare: also write content, style
-    and result side by side to OUTPUT-compare. overwrite: replace existing files, but never an
-    input. progress: a `Progress`, called with the phases of `PhotoReport`.
+    and result side by side to OUTPUT-compare. report: also write a page to look at, with both
+    photos under a slider (see `photostyle.jobs.report`). overwrite: replace existing files, but
+    never an input. progress: a `Progress`, called with the phases of `PhotoReport`.
 
     Raises PhotostyleError if a photo or a mask cannot be read, a mask has another shape than its
     photo, only one of the two label maps is given, the model or the device cannot be used, an
@@ -131,6 +136,9 @@ def stylize_photo(
         photo.check_depth(target.format, depth)
         inputs = [path for path in (source, *mask_sources) if isinstance(path, Path)]
         target.check([*inputs, *styles.paths], overwrite)
+        page = None if report is None else as_path(report)
+        if page:
+            check_page(page, overwrite=overwrite, inputs=[*inputs, *styles.paths])
         style_size = styles.photo.size if styles.photo else None
         masks = Masks.read(mask_sources, content_photo.size, style_size)
     with watch("load"):
@@ -142,6 +150,7 @@ def stylize_photo(
             masks.style,
             lambda done, total: progress("learn", done, total),
         )
+    before = shown(content_photo) if page else None
     width, height = content_photo.size
     chosen = stylizer.choose_mode(mode, height, width)
     with watch("apply", chosen):
@@ -183,9 +192,10 @@ def stylize_photo(
         inputs_shown = [("content", content_photo), *labelled(pictures)]
         target.write(result, inputs_shown, overwrite, quality)
     unsupported = photo.unsupported_features(result, target.format)
-    return PhotoReport(
+    done = PhotoReport(
         output=None if target.stream else target.path,
         compare=target.compared,
+        page=page,
         content_size=content_photo.size,
         style_size=style_size,
         model=name,
@@ -196,6 +206,18 @@ def stylize_photo(
         seconds=watch.seconds,
         notes=(*content_photo.notes, *styles.notes, *masks.notes(), *unsupported),
     )
+    if page and before is not None:
+        entry = Result(
+            target.path.name,
+            before,
+            shown(result),
+            {label: shown(one) for label, one in labelled(styles.pictures(learned))},
+            {f"{phase}, s": seconds for phase, seconds in done.seconds.items()},
+            done.notes,
+        )
+        title = f"{_name(source).stem} like {styles.name}"
+        write_page([entry], page, title=title, settings=_settings(done), overwrite=overwrite)
+    return done
 
 
 def check_options(
@@ -292,9 +314,27 @@ def _software(model: str | None, mode: str, strength: float, match: str) -> str:
     return f"photostyle {__version__} ({known}mode {mode}, strength {strength:g}, match {match})"
 
 
+def _settings(done: PhotoReport) -> dict[str, object]:
+    """The settings of a result by name, to be shown."""
+    model = {"model": Path(done.model).stem} if done.model else {}
+    width, height = done.content_size
+    return {
+        **model,
+        "device": done.device,
+        "mode": done.mode,
+        "strength": f"{done.strength:g}",
+        "match": done.match,
+        "size": f"{width} x {height}",
+    }
+
+
+def _name(content: Path | BinaryIO) -> Path:
+    return content if isinstance(content, Path) else Path("stdin")
+
+
 def _default_output(photo: Photo, content: Path | BinaryIO, style: str) -> Path:
     """CONTENT-STYLE with an extension that suits the photo; a stream is named "stdin"."""
     from photostyle.photo import suffix_for
 
-    first = content if isinstance(content, Path) else Path("stdin")
+    first = _name(content)
     return Path(f"{first.stem}-{style}{suffix_for(photo, first.suffix)}")
