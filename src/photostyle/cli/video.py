@@ -13,7 +13,7 @@ import click
 
 from photostyle.allocator import keep_freed_memory
 from photostyle.cli import _options, _progress
-from photostyle.jobs.clip import PRESETS, Depth, preview_clip, stylize_clip
+from photostyle.jobs.clip import PRESETS, Depth, Hdr, preview_clip, stylize_clip
 from photostyle.openmp import limit_spinning
 from photostyle.transfer.options import TEMPORALS
 
@@ -112,6 +112,11 @@ TIMECODE = Timecode()
     type=click.Choice(get_args(Depth)),
     help="Bits per channel; auto keeps 10 bits if the codec holds them.",
 )
+@option(
+    "--hdr",
+    type=click.Choice(get_args(Hdr)),
+    help="Write HDR as SDR, or keep it in 10 bits.",
+)
 @option("--start", type=TIMECODE, help="Start of the part to stylize.")
 @option("--end", type=TIMECODE, help="End of the part to stylize.")
 @option("--fps", type=Rate(), help="Frame rate of an image sequence.  [default: 24]")
@@ -156,7 +161,7 @@ def video(
     options["cues"] = list(zip(times, styles, strict=True))
     with _progress.bar(unit="fps") as progress:
         if preview:
-            for name in ("codec", "crf", "preset", "depth", "frames_dir", "strict"):
+            for name in ("codec", "crf", "preset", "depth", "hdr", "frames_dir", "strict"):
                 del options[name]
             report = preview_clip(moments=preview, progress=progress, **options)
         else:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from photostyle.jobs.models import Model
     from photostyle.jobs.styles import Styles, StyleSource
+    from photostyle.transfer.canvas import Canvas
     from photostyle.transfer.video_stylizer import VideoStylizer
     from photostyle.video import Clip, Source, VideoFrame
 
@@ -46,6 +48,10 @@ PRESETS = (
 
 Depth = Literal["auto", "8", "10"]
 """Bits per channel of a result: those of the clip as far as the codec holds them, 8 or 10."""
+
+
+Hdr = Literal["sdr", "keep"]
+"""What becomes of HDR: SDR in BT.709, or HDR of 10 bits with the tags and metadata of the clip."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,7 @@ def stylize_clip(
     crf: int = 18,
     preset: str = "medium",
     depth: Depth = "auto",
+    hdr: Hdr = "sdr",
     start: float | None = None,
     end: float | None = None,
     fps: Fraction | float | None = None,
@@ -108,11 +115,11 @@ def stylize_clip(
     temporal: see `Temporal`. model, device: as in `stylize_photo`. strength: 0 to 1.5. match: see
     `Match`. working_size: long side in pixels of the reduced copy of a frame that the network sees.
     codec: a key of `photostyle.video.CODECS`; None for the container's default. crf: constant
-    quality, 0 to 63, lower is better. preset: one of PRESETS. depth: see `Depth`. start, end:
-    limits of the part to stylize, in seconds. fps: frame rate of an image sequence; None is 24.
-    frames_dir: a folder for PNG files 000001.png, 000002.png and so on. strict: fail if the clip is
-    damaged instead of ending where it cannot be decoded. overwrite: replace existing files, but
-    never an input.
+    quality, 0 to 63, lower is better. preset: one of PRESETS. depth: see `Depth`. hdr: see `Hdr`.
+    start, end: limits of the part to stylize, in seconds. fps: frame rate of an image sequence;
+    None is 24. frames_dir: a folder for PNG files 000001.png, 000002.png and so on. strict: fail if
+    the clip is damaged instead of ending where it cannot be decoded. overwrite: replace existing
+    files, but never an input.
     progress: a `Progress`, called with the phases of `ClipReport`.
 
     Raises PhotostyleError if the clip or a photo cannot be read, the model or the device cannot
@@ -128,19 +135,27 @@ def stylize_clip(
         inputs = _inputs(found, styles)
         target = folder = None
         transparent = video.has_transparency(found)
-        bits, alpha = _depth(found, depth), transparent
+        keep_hdr = hdr == "keep" and found.is_hdr
+        bits, alpha = _depth(found, depth, keep_hdr), transparent
         if output is not None or frames_dir is None:
             target = _target(output, found, styles[0], ".mp4")
-            codec, bits, alpha = _codec(target, codec, found, depth, transparent)
+            codec, bits, alpha = _codec(target, codec, found, depth, transparent, keep_hdr)
             check_target(target, overwrite=overwrite, inputs=inputs)
+        if frames_dir is not None and keep_hdr:
+            raise PhotostyleError(
+                "PNG frames cannot hold HDR; leave out --frames-dir or --hdr keep."
+            )
         if frames_dir is not None:
             folder = _FrameFolder.check(as_path(frames_dir), inputs, overwrite)
     stylizer = _load_and_learn(
         styles, cues, fade, temporal, model, device, strength, match, working_size, start, watch
     )
     total = _analyze(stylizer, found, watch, progress, alpha=transparent)
-    encoding = video.Encoding(codec, crf, preset, bits, alpha)
-    reader = video.Reader(found, depth=16 if bits > 8 else 8, alpha=transparent)
+    if keep_hdr:
+        stylizer.canvas = _hdr_canvas(found)
+    encoding = video.Encoding(codec, crf, preset, bits, alpha, keep_hdr)
+    depth_read = 16 if bits > 8 else 8
+    reader = video.Reader(found, depth=depth_read, alpha=transparent, keep_hdr=keep_hdr)
     with ExitStack() as outputs:
         sinks: list[Callable[[VideoFrame], None]] = []
         writer = None
@@ -163,7 +178,7 @@ def stylize_clip(
                 writer.cut_short = interrupted or bool(reader.damage)
             outputs.close()
     count = writer.count if writer else count
-    notes = [*_notes(found, bits, codec), *_of_styles(styles)]
+    notes = [*_notes(found, bits, codec, keep_hdr), *_of_styles(styles)]
     notes += writer.notes if writer else []
     if transparent and not alpha:
         notes.append(
@@ -455,28 +470,50 @@ def _columns(
                 yield before, thumbnail(frame.pixels), f"{frame.time:.1f} s"
 
 
-def _depth(clip: Clip, depth: Depth) -> int:
+def _depth(clip: Clip, depth: Depth, keep_hdr: bool) -> int:
     """Bits per channel that a result has, if its codec holds them."""
-    return min(clip.depth, 10) if depth == "auto" else int(depth)
+    if depth == "auto":
+        return 10 if keep_hdr else 8 if clip.is_hdr else min(clip.depth, 10)
+    return int(depth)
 
 
 def _codec(
-    target: Path, name: str | None, clip: Clip, depth: Depth, alpha: bool
+    target: Path, name: str | None, clip: Clip, depth: Depth, alpha: bool, keep_hdr: bool
 ) -> tuple[str, int, bool]:
     """The codec for a result, its bits per channel, and whether it keeps alpha."""
     from photostyle import video
 
-    chosen = video.choose_codec(target, name, _depth(clip, depth), alpha=alpha)
+    chosen = video.choose_codec(target, name, _depth(clip, depth, keep_hdr), alpha=alpha)
     if depth == "10" and chosen.depth < 10:
         raise PhotostyleError(f"{chosen.codec} cannot hold 10 bits per channel; use --depth 8.")
+    if keep_hdr and (chosen.depth < 10 or chosen.codec == "h264"):
+        raise PhotostyleError(
+            f"{target.name!r} cannot hold HDR as {chosen.codec} of {chosen.depth} bits; use --hdr "
+            "sdr, or mp4, mov or mkv with --codec h265 or av1."
+        )
     return chosen
 
 
-def _notes(clip: Clip, bits: int, codec: str | None = None) -> Iterator[str]:
+def _hdr_canvas(clip: Clip) -> Callable[..., Canvas]:
+    """What makes the canvases of the frames of a clip whose HDR is kept."""
+    from photostyle.transfer.hdr import HdrCanvas, HdrSpace
+
+    space = HdrSpace(clip.transfer == "arib-std-b67", clip.hdr.peak)
+    return partial(HdrCanvas, space=space)
+
+
+def _notes(
+    clip: Clip, bits: int, codec: str | None = None, keep_hdr: bool = False
+) -> Iterator[str]:
     """Notes on a result of so many bits per channel."""
-    if clip.depth > 8 and bits == 8:
+    if clip.depth > 8 and bits == 8 and not clip.is_hdr:
         yield f"The clip has {clip.depth} bits per channel; the result has 8."
     if bits > 8 and codec == "h264":
         yield "Few players play h264 of 10 bits; --codec h265 or --depth 8 plays in most."
-    if clip.transfer in ("smpte2084", "arib-std-b67"):
-        yield "The clip is HDR; its values were stylized as they are."
+    if clip.is_hdr and not keep_hdr:
+        yield "The clip is HDR; it was mapped to SDR in BT.709. --hdr keep keeps HDR."
+    kept = "HLG" if clip.transfer == "arib-std-b67" else "HDR10"
+    if keep_hdr and clip.hdr.dolby_vision:
+        yield f"Dolby Vision's metadata was left out; the result is {kept}."
+    if keep_hdr and clip.hdr.hdr10_plus:
+        yield "The metadata of HDR10+ was left out; the result is HDR10."

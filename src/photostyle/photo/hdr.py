@@ -12,6 +12,7 @@ from math import isqrt
 import numpy as np
 import numpy.typing as npt
 
+from photostyle.bt2100 import HLG_PEAK, WHITE, hlg_to_scene, light_to_pq, pq_to_light
 from photostyle.photo.color import Pixels
 from photostyle.photo.named_color import DISPLAY_P3, HLG, PQ, ColorSpace
 from photostyle.photo.photo import strips
@@ -19,10 +20,6 @@ from photostyle.photo.raster import Raster
 
 Floats = npt.NDArray[np.floating]
 
-WHITE = 203.0
-"""Luminance in cd/m2 that becomes the white of SDR, if nothing is brighter."""
-
-_HLG_PEAK = 1000.0  # cd/m2 of the nominal display of HLG
 _SAMPLED_PIXELS = 1 << 20
 _NEGLIGIBLE = 0.001  # share of pixels that may become brighter than white
 
@@ -54,29 +51,6 @@ def tone_mapped(raster: Raster, space: ColorSpace) -> Raster:
     return Raster(mapped, raster.shape, raster.dtype, "RGB ", raster.alpha, DISPLAY_P3.profile())
 
 
-def pq_to_light(values: Floats) -> Floats:
-    """Luminance in cd/m2 of PQ in 0..1 (BT.2100, table 4)."""
-    power = values ** (1 / _PQ_M2)
-    ratio = np.maximum(power - _PQ_C1, 0) / (_PQ_C2 - _PQ_C3 * power)
-    return np.asarray(10_000 * ratio ** (1 / _PQ_M1))
-
-
-def light_to_pq(light: Floats) -> Floats:
-    """The inverse of `pq_to_light`."""
-    power = (light / 10_000) ** _PQ_M1
-    return np.asarray(((_PQ_C1 + _PQ_C2 * power) / (1 + _PQ_C3 * power)) ** _PQ_M2)
-
-
-_PQ_M1, _PQ_M2 = 2610 / 16384, 2523 / 4096 * 128
-_PQ_C1, _PQ_C2, _PQ_C3 = 3424 / 4096, 2413 / 4096 * 32, 2392 / 4096 * 32
-
-
-def hlg_to_scene(values: Floats) -> Floats:
-    """Linear light of the scene in 0..1 of HLG in 0..1 (BT.2100, table 5)."""
-    a, b, c = 0.17883277, 0.28466892, 0.55991073
-    return np.where(values <= 0.5, values**2 / 3, (np.exp((values - c) / a) + b) / 12)
-
-
 def _light(space: ColorSpace, dtype: npt.DTypeLike) -> Callable[[Pixels], Floats]:
     """A function from RGB values to linear Display P3 of at least 0, where WHITE is 1."""
     levels = np.linspace(0, 1, np.iinfo(dtype).max + 1)
@@ -90,7 +64,7 @@ def _light(space: ColorSpace, dtype: npt.DTypeLike) -> Callable[[Pixels], Floats
         light = table[values]
         if space.transfer == HLG:
             scene = np.maximum(light @ luminance, 1e-9)[..., None]
-            light = light * (scene**0.2 * np.float32(_HLG_PEAK / WHITE))
+            light = light * (scene**0.2 * np.float32(HLG_PEAK / WHITE))
         return np.asarray(np.maximum(light @ to_p3, 0))
 
     return to_light

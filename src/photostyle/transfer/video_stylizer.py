@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
@@ -145,7 +145,8 @@ class VideoStylizer:
 
     match: see `Match`. temporal: see `Temporal`; "shot" needs `analyze_shots` before `run`.
     working_size: long side of the copy of a frame that the network sees, in pixels. step: in a
-    shot the network sees every so many frames. masks: for "shot", of all frames. Raises
+    shot the network sees every so many frames. masks: for "shot", of all frames. canvas: what
+    makes the `Canvas` of a frame, from its arguments; it may be set. Raises
     PhotostyleError for invalid settings and for styles that were learned with other weights.
     """
 
@@ -169,6 +170,7 @@ class VideoStylizer:
         for cue in timeline.cues:
             stylizer.check_style(cue.style)
         self.stylizer, self.timeline, self.temporal = stylizer, timeline, temporal
+        self.canvas: Callable[..., Canvas] = Canvas
         self.match, self.strength, self.working_size = match, strength, working_size
         self.step, self.masks = step if temporal == "shot" else 1, masks or FrameMasks()
         self.cuts: list[int] = []
@@ -262,7 +264,7 @@ class VideoStylizer:
                 raise PhotostyleError("Frames are stylized in place; their pixels are read-only.")
             canvas = self._canvas(frame)
             box, shown = picture.within(canvas)
-            maps = maps.blend(_contrast(frame, box, self.masks.of(frame)))
+            maps = maps.blend(self._contrast(frame, box))
             apply_maps(canvas, maps, soft, both_masks(shown, self.masks.only))
             yield frame
 
@@ -340,7 +342,17 @@ class VideoStylizer:
         return StyleTransfer(style, settings, self.strength, content, found)
 
     def _canvas(self, frame: Frame) -> Canvas:
-        return Canvas(frame.pixels, in_place=True, device=self.stylizer.device)
+        return self.canvas(frame.pixels, in_place=True, device=self.stylizer.device)
+
+    def _contrast(self, frame: Frame, box: Box) -> float:
+        """The contrast of the picture of a frame, by a sample of its pixels."""
+        step = max(1, math.isqrt((box.bottom - box.top) * (box.right - box.left) // SAMPLE))
+        part = slice(box.top, box.bottom, step), slice(box.left, box.right, step)
+        mask = self.masks.of(frame)
+        pixels = self.canvas(frame.pixels[part]).rows(0, len(frame.pixels[part]))[None]
+        return float(
+            contrast(pixels, reduced_mask(None if mask is None else mask[part], pixels, 1))
+        )
 
 
 class _Sample:
@@ -402,14 +414,6 @@ class _Picture:
         if box != self._box:
             self._box, self._mask = box, box_mask(box, canvas.height, canvas.width)
         return box, self._mask
-
-
-def _contrast(frame: Frame, box: Box, mask: Mask | None) -> float:
-    """The contrast of the picture of a frame, by a sample of its pixels."""
-    step = max(1, math.isqrt((box.bottom - box.top) * (box.right - box.left) // SAMPLE))
-    part = slice(box.top, box.bottom, step), slice(box.left, box.right, step)
-    pixels = Canvas(frame.pixels[part]).rows(0, len(frame.pixels[part]))[None]
-    return float(contrast(pixels, reduced_mask(None if mask is None else mask[part], pixels, 1)))
 
 
 class _CutDetector:

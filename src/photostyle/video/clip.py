@@ -6,12 +6,13 @@ import glob
 import os
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
 from photostyle.errors import PhotostyleError
 from photostyle.video.ffmpeg import FFmpeg, Log, file_url
+from photostyle.video.mastering import HdrMetadata
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".exr", ".dpx"}
 """Suffixes of the images in a folder of frames."""
@@ -100,7 +101,7 @@ class Clip:
     frames per second. duration: seconds. aspect: width of a pixel divided by its height. matrix,
     primaries, transfer, range: colour tags in ffmpeg's names. Unknown values are None. audio,
     subtitles: the codec of each stream. decoder: ffmpeg's name of the decoder that reads alpha, if
-    it is not the default one.
+    it is not the default one. hdr: what is said of the light of HDR.
     """
 
     source: Source
@@ -117,6 +118,20 @@ class Clip:
     audio: tuple[str, ...] = ()
     subtitles: tuple[str, ...] = ()
     decoder: str | None = None
+    hdr: HdrMetadata = field(default_factory=HdrMetadata)
+
+    @property
+    def is_hdr(self) -> bool:
+        """Whether values are those of PQ or HLG."""
+        return self.transfer in ("smpte2084", "arib-std-b67")
+
+    @property
+    def sdr(self) -> Clip:
+        """The clip after HDR became SDR: with the tags of BT.709."""
+        if not self.is_hdr:
+            return self
+        tags = {"matrix": "bt709", "primaries": "bt709", "transfer": "bt709", "range": "tv"}
+        return replace(self, **tags, hdr=HdrMetadata())  # type: ignore[arg-type]
 
     @property
     def has_alpha(self) -> bool:
@@ -163,9 +178,12 @@ class _StreamInfo:
     audio: list[str] = field(default_factory=list)
     subtitles: list[str] = field(default_factory=list)
     frame: dict[str, str] = field(default_factory=dict)
+    light: list[str] = field(default_factory=list)
 
     def parse(self, line: str) -> None:
-        if found := re.search(r"Input #0, (.+), from '", line):
+        if "side data - " in line or "DOVI conf" in line:
+            self.light.append(line)
+        elif found := re.search(r"Input #0, (.+), from '", line):
             self.format = found[1]
         elif found := re.search(r"Duration: (\d+):(\d+):([\d.]+)", line):
             hours, minutes, seconds = found.groups()
@@ -244,6 +262,7 @@ def _clip(source: Source, info: _StreamInfo) -> Clip:
         audio=tuple(info.audio),
         subtitles=tuple(info.subtitles),
         decoder=info.decoder,
+        hdr=HdrMetadata.of(info.light),
     )
 
 

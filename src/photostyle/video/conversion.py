@@ -2,12 +2,17 @@
 
 Of 8 bits per channel the scale filter makes RGB, of more the zscale filter: the scale filter puts
 the white of 16 bits at 65,283.
+
+HDR becomes SDR in light: WHITE is its white (ITU-R BT.2408), light up to half of it stays, and a
+Moebius curve of the largest of R, G and B compresses what is above, up to the clip's peak. Like
+browsers, we show BT.709 by the curve of sRGB.
 """
 
 from __future__ import annotations
 
 import re
 
+from photostyle.bt2100 import WHITE
 from photostyle.video.clip import Clip
 
 _EXACT = "accurate_rnd+full_chroma_int+full_chroma_inp"
@@ -26,10 +31,25 @@ def deinterlaced(clip: Clip) -> str:
     return "null" if is_small or _RGB.match(clip.pixel_format) else "bwdif=send_frame:deint=1"
 
 
-def to_rgb(clip: Clip, size: tuple[int, int], depth: int, *, alpha: bool = False) -> str:
-    """The filters from a clip's frames to planes of a size, of 8 or 16 bits per channel."""
+def to_rgb(
+    clip: Clip, size: tuple[int, int], depth: int, *, alpha: bool = False, keep_hdr: bool = False
+) -> str:
+    """The filters from a clip's frames to planes of a size, of 8 or 16 bits per channel.
+
+    HDR becomes SDR in BT.709, unless ``keep_hdr``.
+    """
     width, height = size
-    if depth == 16 and not _RGB.match(clip.pixel_format):
+    if clip.is_hdr and not keep_hdr:
+        peak = max(1.01, clip.hdr.peak / WHITE)
+        matrix = "gbr" if _RGB.match(clip.pixel_format) else clip.matrix or "bt2020nc"
+        scale = (
+            f"setparams=colorspace={matrix}:color_primaries={clip.primaries or 'bt2020'}"
+            f":color_trc={clip.transfer}:range={clip.range or 'unknown'},"
+            f"zscale=w={width}:h={height}:f=bicubic:m=gbr:r=full:p=bt709:t=linear:npl={WHITE:g},"
+            f"format=gbr{'a' if alpha else ''}pf32le,"
+            f"tonemap=mobius:param=0.5:desat=0:peak={peak:.6f},zscale=t=iec61966-2-1"
+        )
+    elif depth == 16 and not _RGB.match(clip.pixel_format):
         matrix = _MATRICES.get(clip.rgb_matrix, clip.rgb_matrix)
         scale = (
             # Tags that zscale does not know do not matter here.

@@ -28,7 +28,7 @@ class Encoding:
     codec: a key of CODECS, None for the container's default. crf: constant quality, 0 to 63, lower
     is better. preset: speed of h264 and h265, a preset of x264. depth: bits per channel, 8 or 10,
     as far as the codec has a choice; frames have 8 or 16. alpha: whether frames have it and it is
-    encoded.
+    encoded. keep_hdr: whether the frames of an HDR clip are HDR, not SDR in BT.709.
     """
 
     codec: str | None = None
@@ -36,6 +36,7 @@ class Encoding:
     preset: str = "medium"
     depth: int = 8
     alpha: bool = False
+    keep_hdr: bool = False
 
     @property
     def raw_depth(self) -> int:
@@ -51,6 +52,7 @@ class VideoEncoder:
     """
 
     def __init__(self, clip: Clip, codec: Codec, encoding: Encoding, output: Sequence[str]) -> None:
+        clip = clip if encoding.keep_hdr else clip.sdr
         self.count = 0
         self.end = Fraction(0)
         self._clip, self._encoding = clip, encoding
@@ -84,8 +86,8 @@ class VideoEncoder:
         assert stream
         with closing(self._frames):
             channels, depth = 4 if self._encoding.alpha else 3, self._encoding.raw_depth
-            size, rate = self._clip.size, self._clip.rate
-            stream.write(matroska.header(*size, rate, channels, depth))
+            clip = self._clip
+            stream.write(matroska.header(*clip.size, clip.rate, channels, depth, clip.hdr))
             for frame in self._frames:
                 time, duration = frame.tick * frame.time_base, frame.duration * frame.time_base
                 planes = [frame.pixels[..., channel] for channel in PLANES]

@@ -8,11 +8,15 @@ from __future__ import annotations
 import struct
 from fractions import Fraction
 
+from photostyle.video.mastering import HdrMetadata
+
 TIMESTAMP_SCALE = 1000
 """Nanoseconds per tick: finer than the time base of any container that we write."""
 
 
-def header(width: int, height: int, rate: Fraction | None, channels: int, depth: int) -> bytes:
+def header(
+    width: int, height: int, rate: Fraction | None, channels: int, depth: int, hdr: HdrMetadata
+) -> bytes:
     """The bytes before the first frame of planes of G, B, R and perhaps alpha of 8 or 16 bits.
 
     rate: nominal frames per second.
@@ -25,9 +29,8 @@ def header(width: int, height: int, rate: Fraction | None, channels: int, depth:
     info = _element(0x1549A966, _number(0x2AD7B1, TIMESTAMP_SCALE))
     # ffmpeg's codes for gbrp, gbrp16le, gbrap and gbrap16le
     planes = b"G" + str(channels).encode() + bytes([0, depth])
-    video = _element(
-        0xE0, _number(0xB0, width) + _number(0xBA, height) + _element(0x2EB524, planes)
-    )
+    size = _number(0xB0, width) + _number(0xBA, height)
+    video = _element(0xE0, size, _element(0x2EB524, planes), _color(hdr))
     track = (
         _number(0xD7, 1)
         + _number(0x73C5, 1)
@@ -52,6 +55,21 @@ def cluster(time: Fraction, duration: Fraction, size: int) -> bytes:
     group = b"\xa0" + _size(len(inner) + size) + inner
     timestamp = _number(0xE7, _ticks(time))
     return b"\x1f\x43\xb6\x75" + _size(len(timestamp) + len(group) + size) + timestamp + group
+
+
+def _color(hdr: HdrMetadata) -> bytes:
+    """The element Colour, by which ffmpeg passes on to the encoder what is said of the light."""
+    light = zip((0x55BC, 0x55BD), hdr.light or (), strict=False)
+    display = [
+        *zip(range(0x55D1, 0x55D9), hdr.primaries or (), strict=False),
+        *zip((0x55DA, 0x55D9), hdr.luminance or (), strict=False),
+    ]
+    mastering = [_element(identity, struct.pack(">d", value)) for identity, value in display]
+    return _element(
+        0x55B0,
+        *(_number(identity, value) for identity, value in light),
+        *([_element(0x55D0, *mastering)] if mastering else []),
+    )
 
 
 def _ticks(seconds: Fraction) -> int:

@@ -64,14 +64,21 @@ class Reader:
     """Iterates over the frames of a clip, upright and progressive, until one cannot be decoded.
 
     long_side: long side in pixels to which larger frames are reduced. depth: bits per channel of
-    the pixels, 8 or 16. alpha: whether frames get the clip's alpha. damage: ffmpeg's error
+    the pixels, 8 or 16. alpha: whether frames get the clip's alpha. keep_hdr: whether the values of
+    HDR stay, which otherwise become SDR in BT.709. damage: ffmpeg's error
     messages, complete after the last frame. interlaced: whether a frame so far was interlaced.
     """
 
     def __init__(
-        self, clip: Clip, long_side: int | None = None, *, depth: int = 8, alpha: bool = False
+        self,
+        clip: Clip,
+        long_side: int | None = None,
+        *,
+        depth: int = 8,
+        alpha: bool = False,
+        keep_hdr: bool = False,
     ) -> None:
-        self.clip, self.depth, self.alpha = clip, depth, alpha
+        self.clip, self.depth, self.alpha, self.keep_hdr = clip, depth, alpha, keep_hdr
         self.width, self.height = clip.size
         if long_side and long_side < max(clip.size):
             scale = long_side / max(clip.size)
@@ -103,7 +110,10 @@ class Reader:
             self.damage = process.errors
 
     def _arguments(self) -> list[str]:
-        rgb = conversion.to_rgb(self.clip, (self.width, self.height), self.depth, alpha=self.alpha)
+        size = self.width, self.height
+        rgb = conversion.to_rgb(
+            self.clip, size, self.depth, alpha=self.alpha, keep_hdr=self.keep_hdr
+        )
         filters = f"showinfo=checksum=0,{conversion.deinterlaced(self.clip)},{rgb}"
         decoder = self.clip.decoder if self.alpha else None
         return [

@@ -1,0 +1,155 @@
+"""HDR pixels that are stylized as SDR and stay HDR.
+
+The network and the maps see light up to half of SDR's white as it is, and above it compressed by a
+Moebius curve of the largest of R, G and B (as in ffmpeg's filter tonemap), in BT.709 and by the
+curve of sRGB. The inverse leads back; light and colours that SDR does not hold are added again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from photostyle.bt2100 import (
+    HLG_A,
+    HLG_B,
+    HLG_C,
+    HLG_GAMMA,
+    HLG_PEAK,
+    WHITE,
+    hlg_to_scene,
+    light_to_pq,
+    pq_to_light,
+)
+from photostyle.transfer.canvas import Canvas
+
+_FROM_BT709 = torch.tensor(
+    [
+        [0.627403896, 0.329283038, 0.043313066],
+        [0.069097289, 0.919540395, 0.011362316],
+        [0.016391439, 0.088013308, 0.895595253],
+    ],
+    dtype=torch.float64,
+)
+"""From linear BT.709 to linear BT.2020 (ITU-R BT.2087, table 2, with more digits)."""
+
+_TO_BT709 = _FROM_BT709.inverse()
+
+_LUMINANCE = (0.2627, 0.6780, 0.0593)
+"""Of the primaries of BT.2020 (ITU-R BT.2100, table 4)."""
+
+_KNEE = 0.5
+"""Light, relative to WHITE, up to which nothing is compressed."""
+
+_DARK = 1e-9
+
+
+@dataclass(frozen=True)
+class HdrSpace:
+    """Values of HDR in BT.2020, and what they are in SDR.
+
+    hlg: whether they are those of HLG, not of PQ. peak: the brightest light to expect, in cd/m2.
+    """
+
+    hlg: bool
+    peak: float
+
+    def to_sdr(self, values: Tensor) -> Tensor:
+        """Values (3, ...) of HDR, 0..1, as values of SDR, 0..1."""
+        return self._shown(self._light(values))
+
+    def from_sdr(self, sdr: Tensor, before: Tensor) -> Tensor:
+        """Values (3, ...) of SDR as those of HDR; ``before``: those of HDR that they came from."""
+        light = self._light(before)
+        change = self._expanded_light(sdr).sub_(self._expanded_light(self._shown(light)))
+        return self._values(light.add_(_product(_FROM_BT709, change)).clamp_(0))
+
+    def _shown(self, light: Tensor) -> Tensor:
+        """Linear light in BT.2020 as values of SDR."""
+        light = _product(_TO_BT709, light).clamp_(0)
+        return _to_srgb(light.mul_(_factor(self._compressed, light)).clamp_(0, 1))
+
+    def _expanded_light(self, sdr: Tensor) -> Tensor:
+        """Values of SDR as linear light in BT.709."""
+        light = _from_srgb(sdr)
+        return light.mul_(_factor(self._expanded, light))
+
+    def _light(self, values: Tensor) -> Tensor:
+        """Linear light in BT.2020, relative to WHITE."""
+        if not self.hlg:
+            return torch.as_tensor(pq_to_light(values) / WHITE)
+        scene = hlg_to_scene(values)
+        return torch.as_tensor(scene * _luminance(scene) ** (HLG_GAMMA - 1) * (HLG_PEAK / WHITE))
+
+    def _values(self, light: Tensor) -> Tensor:
+        """The inverse of `_light`."""
+        if not self.hlg:
+            return torch.as_tensor(light_to_pq((light * WHITE).clamp_(max=10_000)))
+        light = light * (WHITE / HLG_PEAK)
+        scene = (light * _luminance(light) ** (1 / HLG_GAMMA - 1)).clamp_(0, 1)
+        bright = HLG_A * (12 * scene - HLG_B).clamp_(_DARK).log_() + HLG_C
+        return torch.where(scene <= 1 / 12, (3 * scene).sqrt_(), bright)
+
+    @property
+    def _top(self) -> float:
+        return max(1.01, self.peak / WHITE)
+
+    @cached_property
+    def _moebius(self) -> tuple[float, float, float]:
+        """The curve above the knee is scale (x + a) / (x + b): smooth there, and 1 at the top."""
+        j, p = _KNEE, self._top
+        a = -j * j * (p - 1) / (j * j - 2 * j + p)
+        b = (j * j - 2 * j * p + p) / (p - 1)
+        return a, b, (b * b + 2 * b * j + j * j) / (b - a)
+
+    def _compressed(self, light: Tensor) -> Tensor:
+        a, b, scale = self._moebius
+        return torch.where(light <= _KNEE, light, scale * (light + a) / (light + b))
+
+    def _expanded(self, light: Tensor) -> Tensor:
+        a, b, scale = self._moebius
+        return torch.where(light <= _KNEE, light, (b * light - a * scale) / (scale - light))
+
+
+class HdrCanvas(Canvas):
+    """A `Canvas` of values of HDR, whose strips are SDR."""
+
+    def __init__(self, photo: npt.NDArray[Any], space: HdrSpace, **options: Any) -> None:
+        super().__init__(photo, **options)
+        self._space = space
+
+    def rows(self, top: int, bottom: int, left: int = 0, right: int | None = None) -> Tensor:
+        return self._space.to_sdr(super().rows(top, bottom, left, right))
+
+    def put(self, top: int, strip: Tensor) -> None:
+        before = super().rows(top, top + strip.shape[1])
+        super().put(top, self._space.from_sdr(strip, before))
+
+
+def _factor(curve: Callable[[Tensor], Tensor], light: Tensor) -> Tensor:
+    """The factor (1, ...) by which a curve changes the largest channel of light (3, ...)."""
+    largest = light.amax(0, keepdim=True).clamp_(_DARK)
+    return curve(largest) / largest
+
+
+def _product(matrix: Tensor, colors: Tensor) -> Tensor:
+    return (matrix.to(colors) @ colors.flatten(1)).view_as(colors)
+
+
+def _luminance(light: Tensor) -> Tensor:
+    weights = torch.tensor(_LUMINANCE).to(light)
+    return torch.einsum("c,c...->...", weights, light)[None].clamp_(_DARK)
+
+
+def _to_srgb(linear: Tensor) -> Tensor:
+    return torch.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+
+
+def _from_srgb(values: Tensor) -> Tensor:
+    return torch.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
