@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -184,3 +185,43 @@ def test_a_damaged_clip_is_not_called_too_large(folder: Path) -> None:
     with pytest.raises(PhotostyleError, match="cannot be read as a video") as caught:
         probe(Source(folder / "twice.mp4"))
     assert "memory" not in str(caught.value)
+
+
+TAGS = {
+    "colorspace": ("ycgco", "bt2020c", "chroma-derived-nc", "ictcp", "ipt-c2", "smpte2085"),
+    "color_trc": ("log100", "log316", "smpte428", "bt1361e"),
+    "color_primaries": ("film", "smpte428"),
+}
+
+
+@pytest.mark.parametrize("depth", [8, 10])
+@pytest.mark.parametrize(("name", "tag"), [(n, tag) for n, tags in TAGS.items() for tag in tags])
+def test_rare_color_tags(name: str, tag: str, depth: int) -> None:
+    """The planes come back as they were."""
+    format = "yuv444p" if depth == 8 else "yuv420p10le"
+    tags = ["-vf", f"format={format},setparams={name}={tag}", "-qp", "0"]
+    clip = probe(Source(make("in.mp4", *tags, frames=2, size="64x48")))
+    with open_writer(Path("out.mp4"), clip, Encoding("h264", 1, "ultrafast", depth)) as writer:
+        for frame in Reader(clip, depth=16 if depth > 8 else 8):
+            writer.add(frame)
+    assert writer.count == 2
+    planes = []
+    for path in ("in.mp4", "out.mp4"):
+        with av.open(path) as container:
+            first = next(container.decode(video=0))
+            values = np.frombuffer(memoryview(first.planes[0]), f"u{(depth + 7) // 8}")
+            planes.append(values.reshape(48, -1)[:, :64])
+    assert difference(*planes) < (2 if depth == 8 else 6)
+
+
+def test_the_colors_of_ycgco() -> None:
+    """ITU-T H.273, equations 53 to 55."""
+    tags = "format=yuv444p,setparams=colorspace=ycgco:range=tv"
+    ffmpeg(
+        *("-f", "lavfi", "-i", "color=gray:s=32x32,format=yuv444p,lutyuv=y=120:u=150:v=110"),
+        *("-vf", tags, "-qp", "0", "-frames:v", "2", "in.mp4"),
+    )
+    frame = next(iter(Reader(probe(Source(Path("in.mp4"))))))
+    y, cg, co = (120 - 16) / 219, (150 - 128) / 224, (110 - 128) / 224
+    expected = 255 * np.array([y - cg + co, y + cg, y - cg - co])
+    assert np.abs(frame.pixels[8, 8] - expected).max() < 1.5

@@ -18,6 +18,10 @@ IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".e
 """Suffixes of the images in a folder of frames."""
 
 _PHOTO_FORMATS = re.compile(r"(image2|\w+_pipe)\b")
+_MATRICES = {
+    *("bt709", "fcc", "bt470bg", "smpte170m", "smpte240m", "ycgco", "bt2020nc", "bt2020c"),
+    *("chroma-derived-nc", "chroma-derived-c", "ictcp"),
+}
 _ALPHA = re.compile(r"yuva|gbrap|rgba|bgra|argb|abgr|ya\d|ayuv|vuya|uyva|pal8")
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 _NO_TAG = {"unknown", "unspecified", "reserved", ""}
@@ -145,14 +149,15 @@ class Clip:
 
     @property
     def rgb_matrix(self) -> str:
-        """The matrix for conversion to RGB and back, in the names of ffmpeg's scale filter.
+        """The matrix for conversion to RGB and back.
 
-        It is the tagged matrix; without a tag, BT.709 for HD and BT.601 for smaller clips.
+        It is the tagged matrix; without a tag, or for a matrix that ffmpeg cannot convert, BT.2020
+        for HDR, BT.709 for HD and BT.601 for smaller clips.
         """
-        if self.matrix and self.matrix != "gbr":
-            return {"bt2020nc": "bt2020", "bt2020c": "bt2020", "bt470bg": "bt470"}.get(
-                self.matrix, self.matrix
-            )
+        if self.matrix in _MATRICES:
+            return self.matrix
+        if self.is_hdr:
+            return "bt2020nc"
         width, height = self.size
         return "bt709" if max(width, height) >= 1280 or min(width, height) >= 720 else "smpte170m"
 

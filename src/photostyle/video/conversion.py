@@ -17,7 +17,7 @@ from photostyle.video.clip import Clip
 
 _EXACT = "accurate_rnd+full_chroma_int+full_chroma_inp"
 _RGB = re.compile(r"(x2|[xa0])?(rgb|bgr)|gbr|pal|xyz")
-_MATRICES = {"bt470": "bt470bg", "bt2020": "bt2020nc"}
+_SCALE_MATRICES = {"bt709", "fcc", "bt470bg", "smpte170m", "smpte240m", "bt2020nc"}
 
 
 def raw_format(depth: int, *, alpha: bool) -> str:
@@ -39,42 +39,59 @@ def to_rgb(
     HDR becomes SDR in BT.709, unless ``keep_hdr``.
     """
     width, height = size
+    from_yuv = not _RGB.match(clip.pixel_format)
+    zscale = f"zscale=w={width}:h={height}:f=bicubic:m=gbr:r=full"
     if clip.is_hdr and not keep_hdr:
         peak = max(1.01, clip.hdr.peak / WHITE)
-        matrix = "gbr" if _RGB.match(clip.pixel_format) else clip.matrix or "bt2020nc"
         scale = (
-            f"setparams=colorspace={matrix}:color_primaries={clip.primaries or 'bt2020'}"
-            f":color_trc={clip.transfer}:range={clip.range or 'unknown'},"
-            f"zscale=w={width}:h={height}:f=bicubic:m=gbr:r=full:p=bt709:t=linear:npl={WHITE:g},"
-            f"format=gbr{'a' if alpha else ''}pf32le,"
+            f"{_tagged(clip, clip.rgb_matrix if from_yuv else 'gbr')},"
+            f"{zscale}:p=bt709:t=linear:npl={WHITE:g},format=gbr{'a' if alpha else ''}pf32le,"
             f"tonemap=mobius:param=0.5:desat=0:peak={peak:.6f},zscale=t=iec61966-2-1"
         )
-    elif depth == 16 and not _RGB.match(clip.pixel_format):
-        matrix = _MATRICES.get(clip.rgb_matrix, clip.rgb_matrix)
-        scale = (
-            # Tags that zscale does not know do not matter here.
-            f"setparams=colorspace={matrix}:color_primaries=unknown:color_trc=unknown,"
-            f"zscale=w={width}:h={height}:rin={'full' if clip.range == 'pc' else 'limited'}"
-            ":m=gbr:r=full:f=bicubic"
-        )
+    elif from_yuv and (depth == 16 or clip.rgb_matrix not in _SCALE_MATRICES):
+        scale = f"{_tagged(clip, clip.rgb_matrix)},{zscale}"
     else:
         flags = "area" if size != clip.size else "bicubic"
-        scale = f"scale={width}:{height}:in_color_matrix={clip.rgb_matrix}:flags={flags}+{_EXACT}"
+        matrix = f"colorspace={clip.rgb_matrix}:" if from_yuv else ""
+        scale = (
+            # The scale filter refuses some tags.
+            f"setparams={matrix}color_primaries=unknown:color_trc=unknown,"
+            f"scale={width}:{height}:in_color_matrix={clip.rgb_matrix}:flags={flags}+{_EXACT}"
+        )
     return f"{scale},format={raw_format(depth, alpha=alpha)}"
 
 
 def from_rgb(clip: Clip, pixel_format: str, depth: int) -> str:
     """The filters from planes of 8 or 16 bits per channel to a codec's pixel format."""
     full_range = clip.range == "pc" and clip.matrix != "gbr"
-    if depth == 16:
-        matrix = _MATRICES.get(clip.rgb_matrix, clip.rgb_matrix)
-        scale = f"zscale=m={matrix}:r={'full' if full_range else 'limited'}:f=bicubic"
+    if depth == 16 or clip.rgb_matrix not in _SCALE_MATRICES:
+        scale = (
+            f"{_tagged(clip, 'gbr')},"
+            f"zscale=m={clip.rgb_matrix}:r={'full' if full_range else 'limited'}:f=bicubic"
+        )
     else:
         scale = (
             f"scale=out_color_matrix={clip.rgb_matrix}:out_range={'pc' if full_range else 'tv'}"
             f":flags=bicubic+{_EXACT}"
         )
     return f"{scale},format={pixel_format}"
+
+
+def _tagged(clip: Clip, matrix: str) -> str:
+    """The filter that gives frames, of a matrix, the tags that zscale needs for a conversion."""
+    primaries, transfer = clip.primaries, clip.transfer
+    if clip.is_hdr or clip.rgb_matrix in ("bt2020c", "ictcp"):
+        primaries = primaries or "bt2020"
+        transfer = transfer or ("smpte2084" if clip.rgb_matrix == "ictcp" else "bt2020-10")
+    elif clip.rgb_matrix.startswith("chroma-derived"):
+        primaries, transfer = primaries or "bt709", transfer or "bt709"
+    else:  # they do not matter, and zscale does not know them all
+        primaries = transfer = "unknown"
+    source_range = "pc" if matrix == "gbr" else clip.range or "tv"
+    return (
+        f"setparams=colorspace={matrix}:color_primaries={primaries}:color_trc={transfer}"
+        f":range={source_range}"
+    )
 
 
 def color_tags(clip: Clip) -> str:
