@@ -175,7 +175,7 @@ class Matcher(nn.Module):
         with full_precision(pixels.device):
             for number in range(1, len(self.widths) + 1):
                 levels[number] = features = self.encoder.level(number, features)
-        moments = []
+        moments: list[Tensor] = []
         for features in levels.values():
             moments += _mean_and_deviation(features)
         statistics = torch.cat(moments, 1).flatten(1).clamp_min(1e-3).log()
