@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from support.photos import clouds
 
 from photostyle import PhotostyleError
-from photostyle.bundled import networks
+from photostyle.bundled import MATCHER, bundled_file, networks
 from photostyle.cli import cli
 from photostyle.lut import Lut
 from photostyle.model.checkpoint import describe, load, read_tensors
@@ -314,6 +314,25 @@ def test_train_matcher_end_to_end_and_resume(inputs: list[str], tmp_path: Path) 
     outcome = CliRunner().invoke(cli, [*inputs, str(whole), "--seed", "1"])
     assert outcome.exit_code == 1
     assert "other options" in outcome.stderr
+
+
+def test_scene_only_changes_the_judgement_of_the_scene_alone(
+    inputs: list[str], tmp_path: Path
+) -> None:
+    without_vgg = [*inputs[:4], *inputs[6:], str(tmp_path / "run")]
+    outcome = CliRunner().invoke(cli, [*without_vgg, "--from", "matcher", "--scene-only"])
+    assert outcome.exit_code == 0, outcome.output
+    before = read_tensors(bundled_file(MATCHER))
+    after = read_tensors(tmp_path / "run" / "weights.safetensors")
+    changed = {name.split(".")[0] for name in before if not before[name].equal(after[name])}
+    assert changed == {"fingerprint", "to_scene"}
+
+
+def test_half_of_the_pairs_of_different_photos_have_no_grade() -> None:
+    drawn = sampler().pairs(np.random.default_rng(3), 64, "different")
+    plain = (drawn.style - drawn.style_plain).abs().amax((1, 2, 3)) < 1e-3
+    assert 20 <= int(plain.sum()) <= 44
+    assert ((drawn.content - drawn.plain).abs().amax((1, 2, 3)) < 1e-3)[plain].all()
 
 
 def test_a_new_matcher_starts_with_the_encoder_of_photonet() -> None:

@@ -37,6 +37,11 @@ _option = _options.of(run.train_matcher)
     type=click.FloatRange(0, 1),
     help="Fraction of the pairs of different photos whose photos look alike.",
 )
+@_option(
+    "--scene-only",
+    is_flag=True,
+    help="Train only what judges whether both photos show the same scene; needs no VGG-19.",
+)
 @_option("--seed", type=click.IntRange(0), help="Seed of all random choices.")
 @_option(
     "--from",

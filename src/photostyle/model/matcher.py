@@ -171,7 +171,7 @@ class Matcher(nn.Module):
     def blocks(self, pixels: Tensor) -> Blocks:
         """The blocks of RGB (B, 3, H, W), 0..1; H, W: multiples of 16, 32 at least."""
         levels: dict[int, Tensor] = {}
-        features = pixels
+        features = pixels.contiguous(memory_format=torch.channels_last)
         with full_precision(pixels.device):
             for number in range(1, len(self.widths) + 1):
                 levels[number] = features = self.encoder.level(number, features)

@@ -126,18 +126,19 @@ def _rows(planes: Tensor) -> Tensor:
     return planes.transpose(0, 1).flatten(1).T
 
 
-def loss_terms(matcher: Matcher, teacher: Teacher, pairs: Pairs) -> dict[str, Tensor]:
-    """The weighted terms of the loss, by name."""
+def loss_terms(matcher: Matcher, teacher: Teacher | None, pairs: Pairs) -> dict[str, Tensor]:
+    """The weighted terms of the loss, by name; without a teacher that of the scene alone."""
     content, style = matcher.blocks(pairs.content), matcher.blocks(pairs.style)
     found: Matches = matcher(content, style)
-    small, target = F.avg_pool2d(pairs.content, 3), F.avg_pool2d(pairs.target, 3)
-    terms = {
-        "descriptors": _descriptor_error(content, teacher.targets(pairs.plain))
-        + _descriptor_error(style, teacher.targets(pairs.style_plain)),
-        "look": log_error(found.look(small), target),
-        "prior": log_error(found.prior(small), target),
-        "scene": F.binary_cross_entropy_with_logits(found.same_scene, pairs.same),
-    }
+    terms = {"scene": F.binary_cross_entropy_with_logits(found.same_scene, pairs.same)}
+    if teacher is not None:
+        small, target = F.avg_pool2d(pairs.content, 3), F.avg_pool2d(pairs.target, 3)
+        terms |= {
+            "descriptors": _descriptor_error(content, teacher.targets(pairs.plain))
+            + _descriptor_error(style, teacher.targets(pairs.style_plain)),
+            "look": log_error(found.look(small), target),
+            "prior": log_error(found.prior(small), target),
+        }
     return {name: TERM_WEIGHTS[name] * term for name, term in terms.items()}
 
 
@@ -232,7 +233,8 @@ class Validation(NamedTuple):
 class MatcherTrainer:
     """A training run in an existing folder, as of `photostyle.training.run_folder.RunFolder`.
 
-    matcher: the one to start from, already trained if the recipe has a start.
+    matcher: the one to start from, already trained if the recipe has a start. teacher: None if only
+    the judgement of the scene is trained.
     """
 
     def __init__(
@@ -243,23 +245,27 @@ class MatcherTrainer:
         grades: GradeTables,
         validation: Validation,
         matcher: Matcher,
-        teacher: Teacher,
+        teacher: Teacher | None,
         device: torch.device,
     ):
         self.folder, self.files, self.recipe = folder, RunFolder(folder), recipe
         self.validation, self.device = validation, device
         nothing = np.zeros((len(photos), 0), np.int64)
         self.sampler = PairSampler(photos, grades, nothing, recipe.hard)
-        self.matcher, self.teacher = matcher.requires_grad_(True).to(device), teacher
-        self.teacher.vgg.to(device)
+        self.matcher, self.teacher = matcher.requires_grad_(teacher is not None).to(device), teacher
+        if teacher is None:
+            for part in (matcher.fingerprint, matcher.to_scene):
+                part.requires_grad_(True)
+        else:
+            teacher.vgg.to(device)
         self.average = AveragedModel(
             self.matcher, multi_avg_fn=get_ema_multi_avg_fn(recipe.averaging)
         )
         assert isinstance(self.average.module, Matcher)
         self.averaged = self.average.module
-        encoder = list(self.matcher.encoder.parameters())
+        encoder = [p for p in self.matcher.encoder.parameters() if p.requires_grad]
         known = set(encoder)
-        others = [p for p in self.matcher.parameters() if p not in known]
+        others = [p for p in self.matcher.parameters() if p.requires_grad and p not in known]
         groups = [{"params": encoder, "scale": ENCODER_RATE}, {"params": others, "scale": 1.0}]
         self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=1e-3)
         self.step = 0
@@ -277,7 +283,8 @@ class MatcherTrainer:
         self.matcher.load_state_dict(state["matcher"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.teacher.mean, self.teacher.components = state["mean"], state["components"]
+        if self.teacher:
+            self.teacher.mean, self.teacher.components = state["mean"], state["components"]
         self.sampler.alike = state["alike"].cpu().numpy()
 
     def save(self) -> None:
@@ -289,8 +296,8 @@ class MatcherTrainer:
                 "matcher": self.matcher.state_dict(),
                 "average": self.average.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
-                "mean": self.teacher.mean,
-                "components": self.teacher.components,
+                "mean": self.teacher and self.teacher.mean,
+                "components": self.teacher and self.teacher.components,
                 "alike": torch.from_numpy(self.sampler.alike),
             }
         )
@@ -363,10 +370,11 @@ class MatcherTrainer:
     def _prepare(self) -> None:
         """Find what the whole run needs: components of the descriptors, and photos alike."""
         rng = np.random.default_rng([self.recipe.seed, 0, 1])
-        batches = [self.sampler.photos.random_crops(rng, 8) for _ in range(12)]
-        self.teacher.fit(batches)
-        if self.recipe.start:
-            self.teacher.align(self.matcher, batches)
+        if self.teacher:
+            batches = [self.sampler.photos.random_crops(rng, 8) for _ in range(12)]
+            self.teacher.fit(batches)
+            if self.recipe.start:
+                self.teacher.align(self.matcher, batches)
         self.sampler.alike = find_alike(self.matcher, self.sampler.photos)
 
     def _log(self, sums: Mapping[str, Sequence[float]]) -> None:

@@ -34,6 +34,10 @@ in common; anywhere in a photo; or in different photos."""
 CHANCES = (0.2, 0.3, 0.1, 0.4)
 """Probabilities of the modes."""
 
+UNGRADED = 0.5
+"""Fraction of the pairs of different photos that have no grade, as most photos have none: else a
+grade would be no evidence that both photos show the same scene."""
+
 SHORT_SIDE = 200
 """Short side of the copies to train on, in pixels; 1,000 of them take about 0.2 GB."""
 
@@ -259,6 +263,9 @@ class PairSampler:
         plain, style_plain = self._crops(rng, count, mode)
         grade = self.grades.draw(rng, count, 0.5)
         before = self.grades.before(rng, grade)
+        if mode == "different":
+            ungraded = rng.uniform(size=count) < UNGRADED
+            grade[ungraded] = before[ungraded] = self.grades.plain
         return Pairs(
             plain,
             apply_tables(before, plain),

@@ -61,8 +61,8 @@ class MatcherRecipe:
     widths: channels of the encoder's levels. photos, luts: number of photos and LUTs to train on.
     steps: number of steps. batch: pairs per step. learning_rate: its peak; the encoder learns at
     half of it. hard: fraction of the pairs of different photos whose photos look alike. grades:
-    number of random grades. averaging: decay of the exponential moving average of the weights.
-    start: the initial weights, as identified by `photostyle.model.checkpoint.identify`.
+    number of random grades. scene_only: train only what judges whether both photos show the same
+    scene. start: the initial weights, as identified by `photostyle.model.checkpoint.identify`.
     """
 
     widths: Widths
@@ -74,12 +74,17 @@ class MatcherRecipe:
     seed: int = 0
     hard: float = 0.75
     grades: int = 2000
-    averaging: float = 0.998
+    scene_only: bool = False
     start: str = ""
 
     def rate(self, step: int) -> float:
         """Learning rate at a step, as of `Recipe`."""
         return self.learning_rate * _schedule(step / self.steps)
+
+    @property
+    def averaging(self) -> float:
+        """Decay of the moving average of the weights, which spans a twelfth of the steps."""
+        return 1 - 1 / max(1, self.steps / 12)
 
 
 def _schedule(progress: float) -> float:

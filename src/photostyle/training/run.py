@@ -122,6 +122,7 @@ def train_matcher(
     batch: int = MatcherRecipe.batch,
     learning_rate: float = MatcherRecipe.learning_rate,
     hard: float = MatcherRecipe.hard,
+    scene_only: bool = MatcherRecipe.scene_only,
     seed: int = MatcherRecipe.seed,
     start: str | None = None,
     device: str = "auto",
@@ -136,8 +137,9 @@ def train_matcher(
     looks: folder of `.cube` files, None for random grades alone. vgg: VGG-19 weights to learn
     descriptors from, None for torchvision's. batch: pairs of photos in each step. learning_rate:
     its peak; the encoder learns at half of it. hard: fraction of the pairs of different photos
-    whose photos look alike. start: a matcher to continue from, "matcher" for the bundled one, None
-    to begin with the encoder of the bundled photonet. device: as in `photostyle.load`.
+    whose photos look alike. scene_only: train only what judges whether both photos show the same
+    scene, which needs no VGG-19. start: a matcher to continue from, "matcher" for the bundled one,
+    None to begin with the encoder of the bundled photonet. device: as in `photostyle.load`.
     checkpoint_every: seconds between checkpoints. progress: a `Progress`, called after each step
     with its losses as the detail.
 
@@ -155,7 +157,7 @@ def train_matcher(
     torch_device = choose_device(device)
     start_file = bundled_file(MATCHER) if start == MATCHER else Path(start) if start else None
     matcher = _initial_matcher(start_file, seed)
-    teacher = Teacher(VGGFeatures.load(vgg))
+    teacher = None if scene_only else Teacher(VGGFeatures.load(vgg))
     collection = Photos(photos)
     kept_out, trained = _split(len(collection), seed)
     luts = _read_luts(looks) if looks else []
@@ -170,6 +172,7 @@ def train_matcher(
         learning_rate=learning_rate,
         seed=seed,
         hard=hard,
+        scene_only=scene_only,
         start=identify(start_file) if start_file else "",
     )
     _make_folder(output)
