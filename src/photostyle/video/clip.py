@@ -97,6 +97,17 @@ class Source:
         return self.is_image_sequence and not self.path.is_dir()
 
 
+def all_streams(number: int) -> list[str]:
+    """ffmpeg's arguments that use, but do not write, all pictures and sounds of an input.
+
+    In some formats ffmpeg's time 0 is the start of the first stream that it uses. So that it is the
+    same for pictures and sounds, each process that reads them has to use all of them.
+    """
+    streams = (f"{number}:V:0", f"{number}:a?", f"{number}:s?")
+    maps = [word for stream in streams for word in ("-map", stream)]
+    return [*maps, "-c", "copy", "-frames", "0", "-f", "null", "-"]
+
+
 @dataclass(frozen=True)
 class Clip:
     """The properties of a source.

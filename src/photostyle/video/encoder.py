@@ -47,14 +47,14 @@ class Encoding:
 class VideoEncoder:
     """Encodes frames into a video without sound.
 
-    output: ffmpeg's arguments for the file. count: number of frames encoded. end: end of the last
-    added frame, in seconds.
+    output: ffmpeg's arguments for the file. count: number of frames encoded. start, end: those of
+    the first and the last added frame, in seconds.
     """
 
     def __init__(self, clip: Clip, codec: Codec, encoding: Encoding, output: Sequence[str]) -> None:
         clip = clip if encoding.keep_hdr else clip.sdr
         self.count = 0
-        self.end = Fraction(0)
+        self.start = self.end = Fraction(0)
         self._clip, self._encoding = clip, encoding
         self._frames: Channel[VideoFrame] = Channel(WAITING)
         self._process = FFmpeg([*_arguments(clip, codec, encoding), *output], stdin=True)
@@ -67,6 +67,8 @@ class VideoEncoder:
         """
         if not self._frames.put(frame):
             raise self._failure()
+        if not frame.number:
+            self.start = max(frame.tick * frame.time_base, Fraction(0))
         self.end = (frame.tick + frame.duration) * frame.time_base
 
     def finish(self) -> None:

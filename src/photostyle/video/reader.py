@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from photostyle.errors import PhotostyleError
 from photostyle.video import conversion
-from photostyle.video.clip import Clip
+from photostyle.video.clip import Clip, all_streams
 from photostyle.video.ffmpeg import FFmpeg, Log
 from photostyle.video.threads import Channel, Worker
 
@@ -114,13 +114,16 @@ class Reader:
         rgb = conversion.to_rgb(
             self.clip, size, self.depth, alpha=self.alpha, keep_hdr=self.keep_hdr
         )
-        filters = f"showinfo=checksum=0,{conversion.deinterlaced(self.clip)},{rgb}"
+        # Of raw frames the muxer expects increasing times, which those of the clip need not have.
+        steady = "settb=1,setpts=N"
+        filters = f"showinfo=checksum=0,{conversion.deinterlaced(self.clip)},{rgb},{steady}"
         decoder = self.clip.decoder if self.alpha else None
         return [
             *(["-c:v", decoder] if decoder else []),
             *self.clip.source.arguments,
             *("-map", "0:V:0", "-vf", filters, "-fps_mode", "passthrough"),
             *("-f", "rawvideo", "pipe:1"),
+            *([] if self.clip.source.is_image_sequence else all_streams(0)),
         ]
 
     def _decode(self, stream: IO[bytes], decoded: Channel[Pixels]) -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from photostyle.files import new_file, scratch_file
-from photostyle.video.clip import Clip
+from photostyle.video.clip import Clip, all_streams
 from photostyle.video.containers import Container, codec_of, container_of
 from photostyle.video.encoder import Encoding, VideoEncoder, encoding_error, padding
 from photostyle.video.ffmpeg import file_url, run
@@ -71,9 +71,11 @@ def open_writer(
         end = float(encoder.end) if writer.cut_short else None
         streams, notes = _other_streams(clip, container, end)
         writer.notes += notes
-        video = ["-y", "-i", silent_url]
+        # ffmpeg shifts every input to begin at 0; the sound is right with the picture's own start.
+        video = ["-y", "-itsoffset", f"{float(encoder.start):.6f}", "-i", silent_url]
         output = [*container.options, *muxer, file_url(Path(final.name))]
-        if errors := run([*video, *streams, "-c:v", "copy", *output]):
+        unused = all_streams(1) if streams else []
+        if errors := run([*video, *streams, "-c:v", "copy", *output, *unused]):
             raise encoding_error(errors)
 
 
