@@ -195,6 +195,7 @@ class _StreamInfo:
     subtitles: list[str] = field(default_factory=list)
     frame: dict[str, str] = field(default_factory=dict)
     light: list[str] = field(default_factory=list)
+    numbers: set[int] = field(default_factory=set)
 
     def parse(self, line: str) -> None:
         if "side data - " in line or "DOVI conf" in line:
@@ -205,18 +206,25 @@ class _StreamInfo:
             hours, minutes, seconds = found.groups()
             self.duration = int(hours) * 3600 + int(minutes) * 60 + float(seconds)
         elif not self.frame and (
-            found := re.search(r"Stream #0:\d+\S*: (Video|Audio|Subtitle): (\w+)", line)
+            found := re.search(r"^ +Stream #0:(\d+)\S*: (Video|Audio|Subtitle): (\w+)", line)
         ):
-            if found[1] == "Video":
-                self.has_video |= "(attached pic)" not in line
-                self.video = self.video or found[2]
-            else:
-                (self.audio if found[1] == "Audio" else self.subtitles).append(found[2])
+            self._add_stream(int(found[1]), found[2], found[3], line)
         elif not self.frame and re.search(r"^\s+alpha_mode\s*: 1$", line, re.IGNORECASE):
             self.decoder = _ALPHA_DECODERS.get(self.video)
         elif found := re.search(r"config in (.+)|showinfo.*?\] (?!config out)(.+)", line):
             for name, value in re.findall(r"(\w+):\s*([^\s,]+)", found[1] or found[2]):
                 self.frame.setdefault(name, value)
+
+    def _add_stream(self, number: int, kind: str, codec: str, line: str) -> None:
+        """Add a stream, which is listed once for each programme that it is part of."""
+        if number in self.numbers:
+            return
+        self.numbers.add(number)
+        if kind == "Video":
+            self.has_video |= "(attached pic)" not in line
+            self.video = self.video or codec
+        else:
+            (self.audio if kind == "Audio" else self.subtitles).append(codec)
 
 
 def probe(source: Source) -> Clip:

@@ -100,7 +100,7 @@ CONTAINERS = {
         "mov_text",
         ("-movflags", "+faststart"),
     ),
-    ".mkv": Container("matroska", ("h264", "h265", "vp9", "av1", "prores"), None, None, "srt"),
+    ".mkv": Container("matroska", ("h264", "h265", "vp9", "av1", "prores"), None, "aac", "srt"),
     ".webm": Container("webm", ("vp9", "av1"), frozenset(("opus", "vorbis")), "libopus", "webvtt"),
     ".gif": Container("gif", ("gif",)),
 }

@@ -1,0 +1,101 @@
+"""The tracks of sound and subtitles that a file gets from a clip, and how they are encoded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from photostyle.video.clip import Clip
+from photostyle.video.containers import Container
+from photostyle.video.ffmpeg import file_url, run
+
+TRIED = 10
+"""Seconds of each track that are written to find out whether a container takes it."""
+
+_TEXT_SUBTITLES = {"subrip", "srt", "ass", "ssa", "mov_text", "webvtt", "text"}
+
+
+class Track(NamedTuple):
+    """A track of a clip: "a" for sound or "s" for subtitles, its number among those, its codec."""
+
+    kind: str
+    number: int
+    codec: str
+
+
+class Encoded(NamedTuple):
+    """A track and ffmpeg's options and values for it, without hyphens."""
+
+    track: Track
+    options: tuple[str, ...]
+
+
+COPY = ("c", "copy")
+
+
+def arguments(tracks: Sequence[Encoded], number: int) -> list[str]:
+    """ffmpeg's arguments that write tracks of the input of a number."""
+    words: list[str] = []
+    kept = {"a": 0, "s": 0}
+    for track, options in tracks:
+        words += ["-map", f"{number}:{track.kind}:{track.number}"]
+        for name, value in zip(options[::2], options[1::2], strict=True):
+            words += [f"-{name}:{track.kind}:{kept[track.kind]}", value]
+        kept[track.kind] += 1
+    return words
+
+
+def choose(clip: Clip, container: Container, scratch: Path) -> tuple[list[Encoded], list[str]]:
+    """The tracks that a container gets, and notes on those that are re-encoded or left out.
+
+    Tries it out, so that nothing fails after the last frame. scratch: a file to overwrite.
+    """
+    tracks = [Track("a", number, codec) for number, codec in enumerate(clip.audio)]
+    tracks += [Track("s", number, codec) for number, codec in enumerate(clip.subtitles)]
+    if clip.source.is_image_sequence or not tracks:
+        return [], []
+    if container.muxer == "gif":
+        return [], ["A GIF has no sound."] if clip.audio else []
+    preferred = [Encoded(track, next(_candidates(track, container), ())) for track in tracks]
+    chosen = [one for one in preferred if one.options]
+    if chosen and not _works(clip, container, chosen, scratch):
+        chosen = []
+        for track in tracks:
+            for options in _candidates(track, container):
+                if _works(clip, container, [Encoded(track, options)], scratch):
+                    chosen.append(Encoded(track, options))
+                    break
+    options_of = dict(chosen)
+    notes = [_note(track, options_of.get(track), container) for track in tracks]
+    return chosen, [note for note in notes if note]
+
+
+def _works(clip: Clip, container: Container, tracks: Sequence[Encoded], scratch: Path) -> bool:
+    """Whether the beginning of tracks can be written."""
+    output = ["-t", str(TRIED), "-f", container.muxer, file_url(scratch)]
+    return not run(["-y", *clip.source.arguments, *arguments(tracks, 0), *output])
+
+
+def _candidates(track: Track, container: Container) -> Iterator[tuple[str, ...]]:
+    """Options for a track, the best ones first."""
+    if track.kind == "s":
+        if container.muxer == "matroska" and track.codec != "mov_text":
+            yield COPY
+        if track.codec in _TEXT_SUBTITLES and container.subtitles:
+            yield ("c", container.subtitles)
+        return
+    if container.audio is None or track.codec in container.audio:
+        yield COPY
+    if container.audio_encoder:
+        yield ("c", container.audio_encoder)
+        yield ("c", container.audio_encoder, "ac", "2", "ar", "48000")
+
+
+def _note(track: Track, options: tuple[str, ...] | None, container: Container) -> str:
+    """A note on a track; empty if it is copied, or is subtitles that stay text."""
+    if options == COPY or (track.kind == "s" and options):
+        return ""
+    name = f"{track.codec} {'audio' if track.kind == 'a' else 'subtitles'}"
+    change = "left out" if not options else "re-encoded" if "ac" not in options else "mixed down"
+    return f"A track of {name} was {change}: {container.muxer} files cannot hold it."
