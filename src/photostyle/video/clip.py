@@ -24,6 +24,9 @@ _MATRICES = {
 }
 _ALPHA = re.compile(r"yuva|gbrap|rgba|bgra|argb|abgr|ya\d|ayuv|vuya|uyva|pal8")
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+_INEXACT = {"mpegts", "mpeg"}
+"""Formats in which ffmpeg seeks to about a time, perhaps behind the key frame that it needs."""
+
 _NO_TAG = {"unknown", "unspecified", "reserved", ""}
 
 
@@ -62,6 +65,11 @@ class Source:
             return [*rate, *part, str(self.path.absolute())]
         pattern = f"{glob.escape(str(self.path.absolute()))}/*{self._suffix}"
         return [*rate, "-pattern_type", "glob", *part, pattern]
+
+    @property
+    def whole(self) -> Source:
+        """All of the source."""
+        return replace(self, start=None, end=None)
 
     @property
     def files(self) -> list[Path]:
@@ -116,7 +124,8 @@ class Clip:
     frames per second. duration: seconds. aspect: width of a pixel divided by its height. matrix,
     primaries, transfer, range: colour tags in ffmpeg's names. Unknown values are None. audio,
     subtitles: the codec of each stream. decoder: ffmpeg's name of the decoder that reads alpha, if
-    it is not the default one. hdr: what is said of the light of HDR.
+    it is not the default one. hdr: what is said of the light of HDR. inexact: whether a start can
+    only be reached by decoding all frames before it.
     """
 
     source: Source
@@ -134,6 +143,7 @@ class Clip:
     subtitles: tuple[str, ...] = ()
     decoder: str | None = None
     hdr: HdrMetadata = field(default_factory=HdrMetadata)
+    inexact: bool = False
 
     @property
     def is_hdr(self) -> bool:
@@ -234,6 +244,15 @@ def probe(source: Source) -> Clip:
     """
     if not source.is_image_sequence:
         _check_file(source.path)
+    info, errors = _first_frame(source)
+    if info.format in _INEXACT and source.start is not None:
+        info, errors = _first_frame(source.whole)
+    _check_info(source, info, errors)
+    return _clip(source, info)
+
+
+def _first_frame(source: Source) -> tuple[_StreamInfo, list[str]]:
+    """Facts about a source and its first frame, and ffmpeg's error messages."""
     info, log = _StreamInfo(), Log()
     arguments = [
         *source.arguments,
@@ -244,8 +263,7 @@ def probe(source: Source) -> Clip:
         for line in iter(log.get, None):
             info.parse(line)
         process.wait()
-    _check_info(source, info, process.errors)
-    return _clip(source, info)
+    return info, process.errors
 
 
 def _check_info(source: Source, info: _StreamInfo, errors: list[str]) -> None:
@@ -287,6 +305,7 @@ def _clip(source: Source, info: _StreamInfo) -> Clip:
         subtitles=tuple(info.subtitles),
         decoder=info.decoder,
         hdr=HdrMetadata.of(info.light),
+        inexact=info.format in _INEXACT and source.start is not None,
     )
 
 

@@ -117,10 +117,15 @@ class Reader:
         # Of raw frames the muxer expects increasing times, which those of the clip need not have.
         steady = "settb=1,setpts=N"
         filters = f"showinfo=checksum=0,{conversion.deinterlaced(self.clip)},{rgb},{steady}"
+        source = self.clip.source
+        if self.clip.inexact:
+            start, end = source.start or 0, "" if source.end is None else f":end={source.end:.6f}"
+            filters = f"trim=start={start:.6f}{end},setpts=PTS-{start:.6f}/TB,{filters}"
+            source = source.whole
         decoder = self.clip.decoder if self.alpha else None
         return [
             *(["-c:v", decoder] if decoder else []),
-            *self.clip.source.arguments,
+            *source.arguments,
             *("-map", "0:V:0", "-vf", filters, "-fps_mode", "passthrough"),
             *("-f", "rawvideo", "pipe:1"),
             *([] if self.clip.source.is_image_sequence else all_streams(0)),

@@ -32,14 +32,20 @@ class Encoded(NamedTuple):
 
 
 COPY = ("c", "copy")
+_FROM_ZERO = ("bsf", r"noise=drop=lt(pts*tb\,0)")
 
 
-def arguments(tracks: Sequence[Encoded], number: int) -> list[str]:
-    """ffmpeg's arguments that write tracks of the input of a number."""
+def arguments(tracks: Sequence[Encoded], number: int, *, from_zero: bool = False) -> list[str]:
+    """ffmpeg's arguments that write tracks of the input of a number.
+
+    from_zero: whether to drop sound before time 0, where ffmpeg does not.
+    """
     words: list[str] = []
     kept = {"a": 0, "s": 0}
     for track, options in tracks:
         words += ["-map", f"{number}:{track.kind}:{track.number}"]
+        if from_zero and track.kind == "a" and options == COPY:
+            options += _FROM_ZERO
         for name, value in zip(options[::2], options[1::2], strict=True):
             words += [f"-{name}:{track.kind}:{kept[track.kind]}", value]
         kept[track.kind] += 1

@@ -94,5 +94,6 @@ def _other_streams(clip: Clip, kept: Sequence[tracks.Encoded], end: float | None
     if clip.source.is_image_sequence:
         return []
     limit = [] if end is None else ["-t", f"{end:.6f}"]
-    copied = ["-map", "0:v:0", "-map_metadata", "1", *tracks.arguments(kept, 1)]
+    others = tracks.arguments(kept, 1, from_zero=clip.inexact)
+    copied = ["-map", "0:v:0", "-map_metadata", "1", *others]
     return [*clip.source.arguments, *copied, *limit]
