@@ -54,7 +54,7 @@ def read_t7(data: bytes) -> None:
 
 def read_metadata(data: bytes) -> None:
     blocks = Blocks(data, data, data, data, [("Title", "A title")], (float(len(data)), 1.0))
-    found, orientation, _ = metadata.still_true(blocks)
+    found, orientation = metadata.still_true(blocks)
     assert 1 <= orientation <= 8
     stamped = found.stamped("settings")
     for format in ("JPEG", "WEBP"):

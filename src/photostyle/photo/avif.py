@@ -1,8 +1,10 @@
-"""AVIF files that Pillow refuses, as those whose transparency does not tell its size, and HDR."""
+"""AVIF files that Pillow refuses, as those whose transparency does not tell its size, and more
+than 8 bits."""
 
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
 from typing import BinaryIO
 
 import numpy as np
@@ -33,7 +35,7 @@ def open_image(stream: BinaryIO) -> Image.Image:
     stream.seek(0)
     values = avif_decode(stream.read(), index=0)
     if values.dtype != np.uint8:
-        values = (values >> (_bits(found.get(b"av1C", b"")) - 8)).astype(np.uint8)
+        values = (values >> (_bits(properties) - 8)).astype(np.uint8)
     image = Image.fromarray(values[..., 0] if values.shape[-1:] == (1,) else values)
     image.format = "AVIF"
     for kind, data in properties:
@@ -48,26 +50,34 @@ def open_image(stream: BinaryIO) -> Image.Image:
     return image
 
 
-def read_all_bits(stream: BinaryIO, aperture: tuple[int, int, int, int] | None) -> Raster:
-    """The primary image with all its bits, not yet upright, without its profile.
+def read_all_bits(stream: BinaryIO, aperture: tuple[int, int, int, int] | None) -> Raster | None:
+    """The primary image with all its bits, if it has more than 8; not yet upright, without profile.
 
-    aperture: the part to read, as left, top, right, bottom; None for all of it. Raises ValueError,
-    struct.error or RuntimeError if the file is damaged.
+    aperture: the part to read, as left, top, right, bottom; None for all of it. Raises RuntimeError
+    if the pixels are damaged.
     """
     from imagecodecs import avif_decode
 
-    bits = _bits(dict(isobmff.primary_properties(stream)).get(b"av1C", b""))
+    bits = 8
+    with suppress(ValueError, struct.error, IndexError):
+        bits = _bits(isobmff.primary_properties(stream))
+    if bits == 8:
+        return None
     stream.seek(0)
     values = avif_decode(stream.read(), index=0)
     if aperture:
         left, top, right, bottom = aperture
         values = values[top:bottom, left:right]
-    return raster.from_array(values if bits == 8 else raster.to_uint16(values, bits), None)
+    return raster.from_array(raster.to_uint16(values, bits), None)
 
 
-def _bits(av1c: bytes) -> int:
-    """Bits per channel (AV1 Codec ISO Media File Format Binding, 2.3.3)."""
-    flags = av1c[2] if len(av1c) > 2 else 0
+def _bits(properties: list[tuple[bytes, bytes]]) -> int:
+    """Bits per channel, of the largest (ISO/IEC 23008-12, 6.5.6; a grid of tiles has no av1C)."""
+    pixi = dict(properties).get(b"pixi", b"")
+    if len(pixi) > 5:
+        return max(pixi[5:])
+    # AV1 Codec ISO Media File Format Binding, 2.3.3.
+    flags = dict(properties).get(b"av1C", b"\0\0\0")[2]
     return (12 if flags & 0x20 else 10) if flags & 0x40 else 8
 
 

@@ -25,6 +25,7 @@ from photostyle.photo import (
     hdr,
     high_bit_depth,
     isobmff,
+    jpeg2000,
     jxl,
     limits,
     linear_light,
@@ -96,6 +97,31 @@ def read(
 
     Raises PhotostyleError if there is no readable photo of at most MAX_PIXELS pixels.
     """
+    photo = _read(source, still, color_managed, salvage)
+    notes = (f"{_name(source)}: {note}" for note in photo.metadata.notes)
+    return replace(photo, notes=(*photo.notes, *notes))
+
+
+def read_style(source: str | Path | BinaryIO) -> Photo:
+    """Read a photo, or the first frame of an animation, whose colours will be learned.
+
+    Raises PhotostyleError as `read` does, and if all of the photo is transparent.
+    """
+    photo = _read(source, still=True)
+    if photo.alpha is not None and not photo.alpha.any():
+        raise PhotostyleError(
+            f"{_name(source)} is fully transparent; use a photo with visible pixels as the style."
+        )
+    return photo
+
+
+def _read(
+    source: str | Path | BinaryIO,
+    still: bool,
+    color_managed: bool = True,
+    salvage: bool = False,
+) -> Photo:
+    """As `read`, without notes on the metadata."""
     name = _name(source)
     suffix = Path(source).suffix.lower() if isinstance(source, (str, Path)) else ""
     try:
@@ -119,19 +145,6 @@ def read(
             else f"{name} is damaged or incomplete and cannot be read."
         ) from error
     return replace(photo, notes=tuple(f"{name}: {note}" for note in photo.notes))
-
-
-def read_style(source: str | Path | BinaryIO) -> Photo:
-    """Read a photo, or the first frame of an animation, whose colours will be learned.
-
-    Raises PhotostyleError as `read` does, and if all of the photo is transparent.
-    """
-    photo = read(source, still=True)
-    if photo.alpha is not None and not photo.alpha.any():
-        raise PhotostyleError(
-            f"{_name(source)} is fully transparent; use a photo with visible pixels as the style."
-        )
-    return photo
 
 
 def _is_jpeg(stream: BinaryIO) -> bool:
@@ -165,57 +178,80 @@ def _decode(stream: BinaryIO, suffix: str, still: bool, color_managed: bool) -> 
         return _decode_psd(stream, color_managed)
     if linear_light.is_linear_light(start):
         return _decode_linear_light(stream)
+    return _decode_with_pillow(stream, start, still, color_managed)
+
+
+def _decode_with_pillow(given: BinaryIO, start: bytes, still: bool, color_managed: bool) -> Photo:
+    """A photo that Pillow opens, though other libraries may decode its pixels."""
     # The plugin for JPEG XL reports the size only after it has decoded all pixels.
-    header = jxl.read_header(stream) if start.startswith(jxl.MAGIC) else None
+    header = jxl.read_header(given) if start.startswith(jxl.MAGIC) else None
     if header:
         limits.check_size(header.width, header.height)
-    given, large_profile, damage = stream, None, list[str]()
+    stream, large_profile, notes = given, None, list[str]()
     if start.startswith(png.MAGIC):
-        stream, large_profile, damage = png.readable(given)
+        stream, large_profile, notes = png.readable(given)
     with _opened_image(stream) as image:
         limits.check_size(image.width, image.height)
         if large_profile:
             image.info["icc_profile"] = large_profile
         format = image.format or "PNG"
+        if format == "JPEG2000":
+            image.info["icc_profile"] = jpeg2000.profile(stream)
         _correct(image)
         frames = 1 if format == "TIFF" else getattr(image, "n_frames", 1)
         if frames > 1 and not still and format in _ANIMATIONS:
             limits.check_size(image.width, image.height, frames)
-            return _decode_animation(image, given, format, damage)
+            return _decode_animation(image, given, format, notes)
         if isinstance(image, ImageFile.ImageFile):
             image.decodermaxblock = _BLOCK
         image.load()
-        metadata, orientation, notes = _metadata_of(image, given)
-        notes += damage
-        profile = image.info.get("icc_profile")
+        metadata, orientation = _metadata_of(image, given)
         space, space_notes = named_color.read(image, stream) if color_managed else (None, [])
         notes += space_notes
         if frames > 1 and format not in _ANIMATIONS:
             notes.append(_several_images("primary" if format == "HEIF" else "first"))
-        aperture = _clean_aperture(image, stream) if format == "AVIF" else None
+        if isinstance(image, TiffImageFile) and image.tag_v2.next:
+            notes.append(_several_images("first"))
         if header:
             # ISO/IEC 18181-2, 9.3: only the orientation in the codestream counts. The decoder
             # applies it, unless it has restored the JPEG from which the file was made.
             orientation = header.orientation if getattr(image, "jpeg", False) else 1
-        if header and header.animated:
-            values = jxl.read_first_frame(stream, profile)
-            notes.append("The file is an animation; only its first frame was read.")
-        elif _PNG_16_BIT.match(start) and frames == 1:
-            values = high_bit_depth.read_png(stream, profile)
-        elif space and space.is_hdr and format == "AVIF":
-            values = avif.read_all_bits(stream, aperture)
-        elif space and space.is_hdr and format == "HEIF":
-            values = high_bit_depth.read_heif(stream)
-        else:
-            shown = image.crop(aperture) if aperture else image
-            values = raster.from_image(shown, profile or _profile_named_in_exif(image, metadata))
-        if isinstance(image, TiffImageFile) and image.tag_v2.next:
-            notes.append(_several_images("first"))
+            if header.animated:
+                notes.append("The file is an animation; only its first frame was read.")
+        values = _all_bits(image, stream, header) if frames == 1 or format != "PNG" else None
+        if values is None:
+            values = raster.from_image(_cropped(image, stream), None)
+        profile = image.info.get("icc_profile") or _profile_named_in_exif(image, metadata)
         if not color_managed:
-            values = values._replace(profile=None)
-        elif space:
+            profile = None
+        if values.space != "Lab ":
+            values = values._replace(profile=profile)
+        if space:
             values = _in_space(values, space)
         return _to_photo(values, orientation, metadata, format, notes)
+
+
+def _all_bits(image: Image.Image, stream: BinaryIO, header: jxl.Header | None) -> Raster | None:
+    """The values of a photo of which Pillow reads 8 bits only, or the wrong ones; else None."""
+    if header:
+        if header.animated or (header.is_deep and not getattr(image, "jpeg", False)):
+            return jxl.read_first_frame(stream, header)
+    elif image.format == "PNG":
+        stream.seek(0)
+        if _PNG_16_BIT.match(stream.read(32)):
+            return high_bit_depth.read_png(stream)
+    elif image.format == "AVIF":
+        return avif.read_all_bits(stream, _clean_aperture(image, stream))
+    elif image.format == "HEIF" and image.info.get("bit_depth", 8) > 8:
+        return high_bit_depth.read_heif(stream)
+    elif image.format == "JPEG2000":
+        return high_bit_depth.read_jpeg2000(stream, image.mode)
+    return None
+
+
+def _cropped(image: Image.Image, stream: BinaryIO) -> Image.Image:
+    aperture = _clean_aperture(image, stream) if image.format == "AVIF" else None
+    return image.crop(aperture) if aperture else image
 
 
 def _opened_image(stream: BinaryIO) -> Image.Image:
@@ -243,9 +279,9 @@ def _opened_image(stream: BinaryIO) -> Image.Image:
 
 
 def _decode_raw(stream: BinaryIO) -> Photo:
-    metadata, _, notes = read_tiff_metadata(stream)
+    metadata, _ = read_tiff_metadata(stream)
     upright = 1  # LibRaw has already rotated the photo
-    return _to_photo(high_bit_depth.read_raw(stream), upright, metadata, "RAW", notes)
+    return _to_photo(high_bit_depth.read_raw(stream), upright, metadata, "RAW", [])
 
 
 def _decode_linear_light(stream: BinaryIO) -> Photo:
@@ -255,9 +291,8 @@ def _decode_linear_light(stream: BinaryIO) -> Photo:
 
 def _decode_psd(stream: BinaryIO, color_managed: bool) -> Photo:
     values, resources, has_layers = psd.read(stream)
-    metadata, orientation, notes = still_true(in_resources(resources))
-    if has_layers:
-        notes.append("The file has layers; only the merged image was read.")
+    metadata, orientation = still_true(in_resources(resources))
+    notes = ["The file has layers; only the merged image was read."] * has_layers
     if not color_managed:
         values = values._replace(profile=None)
     return _to_photo(values, orientation, metadata, "PSD", notes)
@@ -268,20 +303,17 @@ def _decode_high_bit_depth_tiff(stream: BinaryIO, color_managed: bool) -> Photo 
     if not found:
         return None
     values, multipage = found
-    metadata, orientation, notes = read_tiff_metadata(stream)
-    notes += [_several_images("first")] * multipage
+    metadata, orientation = read_tiff_metadata(stream)
+    notes = [_several_images("first")] * multipage
     if not color_managed:
         values = values._replace(profile=None)
     return _to_photo(values, orientation, metadata, "TIFF", notes)
 
 
-def _decode_animation(
-    image: Image.Image, stream: BinaryIO, format: str, damage: list[str]
-) -> Photo:
+def _decode_animation(image: Image.Image, stream: BinaryIO, format: str, notes: list[str]) -> Photo:
     """All frames, with the profile, metadata and loop count of the first."""
     loop, profile = image.info.get("loop"), image.info.get("icc_profile")
-    metadata, orientation, notes = _metadata_of(image, stream)
-    notes += damage
+    metadata, orientation = _metadata_of(image, stream)
     space, space_notes = named_color.read(image, stream)
     notes += space_notes
     photos, durations = [], []
@@ -346,9 +378,9 @@ def _correct(image: Image.Image) -> None:
         image.info["transparency"] = gray * {"L;2": 85, "L;4": 17}.get(str(tiles[0].args), 1)
 
 
-def _metadata_of(image: Image.Image, stream: BinaryIO) -> tuple[Metadata, int, list[str]]:
+def _metadata_of(image: Image.Image, stream: BinaryIO) -> tuple[Metadata, int]:
     position = stream.tell()
-    metadata, orientation, notes = read_metadata(image, stream)
+    metadata, orientation = read_metadata(image, stream)
     stream.seek(position)
     if image.format in ("AVIF", "HEIF"):
         # Only properties of the image turn it, says ISO/IEC 23008-12, 6.5.10. Pillow has made
@@ -356,7 +388,7 @@ def _metadata_of(image: Image.Image, stream: BinaryIO) -> tuple[Metadata, int, l
         image.info.pop("xmp", None)
     if image.format in ("AVIF", "HEIF", "TIFF"):  # Pillow has turned TIFF already
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-    return metadata, orientation, notes
+    return metadata, orientation
 
 
 def _several_images(read: str) -> str:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from photostyle.errors import needs_extra
-from photostyle.photo import color, completeness, jxl, limits, raster
+from photostyle.photo import color, completeness, jpeg2000, jxl, limits, raster
 from photostyle.photo.color import Pixels
 from photostyle.photo.decoder_errors import DECODER_ERRORS, TAG_ERRORS
 from photostyle.photo.photo import strips
@@ -111,16 +111,16 @@ def _check_segment(segment: BytesIO) -> None:
             pass
 
 
-def read_png(stream: BinaryIO, profile: bytes | None) -> Raster:
-    """The values of a PNG file with 16 bits per channel."""
+def read_png(stream: BinaryIO) -> Raster:
+    """The values of a PNG file with 16 bits per channel, without its profile."""
     from imagecodecs import png_decode
 
     stream.seek(0)
-    return raster.from_array(png_decode(stream.read()), profile)
+    return raster.from_array(png_decode(stream.read()), None)
 
 
 def read_heif(stream: BinaryIO) -> Raster:
-    """The primary image of a HEIF file with all its bits."""
+    """The primary image of a HEIF file with all its bits, without its profile."""
     import pillow_heif
 
     stream.seek(0)
@@ -130,6 +130,26 @@ def read_heif(stream: BinaryIO) -> Raster:
     return raster.from_array(
         raster.to_uint16(values >> (16 - bits), bits) if values.dtype == np.uint16 else values, None
     )
+
+
+def read_jpeg2000(stream: BinaryIO, mode: str) -> Raster | None:
+    """The values of a JPEG 2000 file with all their bits, without its profile.
+
+    None if they have 8 bits, or if the mode in which Pillow opens the file is not grey or RGB.
+
+    Raises ValueError or struct.error if the header is damaged, RuntimeError if the pixels are.
+    """
+    from imagecodecs import jpeg2k_decode
+
+    bits = jpeg2000.bits_of_components(stream)
+    channels = {"I;16": 1, "LA": 2, "RGB": 3, "RGBA": 4}.get(mode)
+    if channels is None or len(bits) != channels or len(set(bits)) > 1 or not 8 < bits[0] <= 16:
+        return None
+    stream.seek(0)
+    values = jpeg2k_decode(stream.read())
+    if values.shape[2:] != (channels,)[: channels > 1]:
+        return None
+    return raster.from_array(raster.to_uint16(values, bits[0]), None)
 
 
 def read_raw(stream: BinaryIO) -> Raster:

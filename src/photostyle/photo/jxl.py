@@ -1,4 +1,4 @@
-"""The header of JPEG XL files, which tells their size before a pixel is decoded."""
+"""JPEG XL: the header, which tells the size before a pixel is decoded, and more than 8 bits."""
 
 from __future__ import annotations
 
@@ -16,16 +16,25 @@ _MAX_HEADER = 64  # bytes, more than the fields need that are read here
 
 
 class Header(NamedTuple):
-    """Width and height as stored, orientation as in EXIF (1 to 8), and whether it is animated."""
+    """Width and height as stored, orientation as in EXIF (1 to 8), whether it is animated, and bits
+    per channel; None for floats.
+    """
 
     width: int
     height: int
-    orientation: int
-    animated: bool
+    orientation: int = 1
+    animated: bool = False
+    bits: int | None = 8
+
+    @property
+    def is_deep(self) -> bool:
+        """Whether the values have more than 8 bits."""
+        return self.bits is None or self.bits > 8
 
 
 def read_header(stream: BinaryIO) -> Header:
-    """Source: ISO/IEC 18181-1, SizeHeader and ImageMetadata; 18181-2, boxes.
+    """Source: ISO/IEC 18181-1, SizeHeader, ImageMetadata, AnimationHeader and BitDepth; 18181-2,
+    boxes.
 
     Raises ValueError if the file has no codestream.
     """
@@ -59,24 +68,47 @@ def read_header(stream: BinaryIO) -> Header:
         if not take(3):
             skip_side()
 
+    def skip_animation() -> None:
+        take((0, 0, 10, 30)[take(2)])  # ticks per second: numerator
+        take((0, 0, 8, 10)[take(2)])  # and denominator
+        take((0, 3, 16, 32)[take(2)])  # loops
+        take(1)  # whether frames have time codes
+
+    def bit_depth() -> int | None:
+        if take(1):
+            return None
+        form = take(2)
+        return (8, 10, 12)[form] if form < 3 else 1 + take(6)
+
     width, height = size()
-    all_default = take(1)
-    if all_default or not take(1):  # no extra fields
-        return Header(width, height, 1, False)
-    orientation = 1 + take(3)
-    if take(1):
-        size()  # intrinsic
-    if take(1):
-        skip_preview_size()
-    return Header(width, height, orientation, bool(take(1)))
+    if take(1):  # all default
+        return Header(width, height)
+    orientation, animated = 1, False
+    if take(1):  # extra fields
+        orientation = 1 + take(3)
+        if take(1):
+            size()  # intrinsic
+        if take(1):
+            skip_preview_size()
+        animated = bool(take(1))
+        if animated:
+            skip_animation()
+    return Header(width, height, orientation, animated, bit_depth())
 
 
-def read_first_frame(stream: BinaryIO, profile: bytes | None) -> Raster:
-    """The first frame of an animation, of which Pillow's plugin gives the last."""
+def read_first_frame(stream: BinaryIO, header: Header) -> Raster:
+    """The first frame with all its bits, without its profile.
+
+    Pillow's plugin gives 8 bits, and of an animation the last frame.
+    """
     from imagecodecs import jpegxl_decode
 
     stream.seek(0)
-    return raster.from_array(jpegxl_decode(stream.read(), index=0), profile)
+    values = jpegxl_decode(stream.read(), index=0 if header.animated else None)
+    alpha = values.ndim == 3 and values.shape[-1] in (2, 4)
+    if header.is_deep:
+        values = raster.to_uint16(values, header.bits or 0, alpha=alpha)
+    return raster.from_array(values, None)
 
 
 def _codestream(stream: BinaryIO) -> bytes:

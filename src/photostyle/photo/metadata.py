@@ -61,6 +61,7 @@ class Metadata:
     dpi        horizontal and vertical resolution in pixels per inch
     resources  Photoshop image resources, with IPTC; may be empty
     texts      keywords and texts as in PNG files
+    notes      sentences on what of the file was dropped
     """
 
     exif: bytes = b""
@@ -68,6 +69,7 @@ class Metadata:
     dpi: tuple[float, float] | None = None
     resources: bytes = b""
     texts: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
 
     def stamped(self, software: str) -> Metadata:
         """A copy with ``software`` in EXIF's Software tag, and with the resolution in EXIF."""
@@ -145,11 +147,10 @@ class Metadata:
         return found
 
 
-def read_metadata(image: Image.Image, stream: BinaryIO) -> tuple[Metadata, int, list[str]]:
+def read_metadata(image: Image.Image, stream: BinaryIO) -> tuple[Metadata, int]:
     """The metadata of a file that Pillow has opened from a stream.
 
-    Returns them with the orientation that EXIF or XMP names (1 to 8), and notes on dropped
-    metadata.
+    Returns them with the orientation that EXIF or XMP names (1 to 8).
     """
     try:
         found = find_blocks(image, stream)
@@ -158,7 +159,7 @@ def read_metadata(image: Image.Image, stream: BinaryIO) -> tuple[Metadata, int, 
     return still_true(found)
 
 
-def read_tiff_metadata(stream: BinaryIO) -> tuple[Metadata, int, list[str]]:
+def read_tiff_metadata(stream: BinaryIO) -> tuple[Metadata, int]:
     """As `read_metadata`, for TIFF and raw files; other files have none."""
     found = Blocks()
     with suppress(*TAG_ERRORS):
@@ -180,8 +181,8 @@ def without_maker_notes(block: bytes) -> bytes:
     return exif.read_tiff(BytesIO(copy.tiff()))[0].tobytes()
 
 
-def still_true(found: Blocks) -> tuple[Metadata, int, list[str]]:
-    """What is still true of the metadata of a file, with orientation and notes."""
+def still_true(found: Blocks) -> tuple[Metadata, int]:
+    """What is still true of the metadata of a file, with the orientation."""
     notes = found.notes
     block = _block(found.exif)
     if found.exif and not block:
@@ -215,8 +216,9 @@ def still_true(found: Blocks) -> tuple[Metadata, int, list[str]]:
         _valid(found.dpi or (_resolution(block) if block else None)),
         image_resources.still_true(found.resources, turned),
         tuple(found.texts),
+        tuple(dict.fromkeys(notes)),
     )
-    return metadata, orientation, list(dict.fromkeys(notes))
+    return metadata, orientation
 
 
 def _block(block: bytes) -> ExifBlock | None:

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 from PIL import Image
 
-from photostyle.photo import exif, image_resources, isobmff, png, xmp
+from photostyle.photo import exif, image_resources, isobmff, jpeg2000, png, xmp
 from photostyle.photo.decoder_errors import TAG_ERRORS
 
 JPEG_SEGMENT = 65_533
@@ -35,6 +35,10 @@ _SAMSUNG_MOTION = 0x0A30
 _PROFILE_TEXT = re.compile(rb"\s*\S+\s+(\d+)\s+([0-9a-fA-F\s]*)")
 _KEYWORDS = ("Title", "Author", "Description", "Copyright", "Comment")  # also written small
 _MAX_TEXT = 1 << 26  # bytes of all texts of a PNG file, after decompression
+_GIF_XMP = b"\x21\xff\x0bXMP DataXMP"
+_GIF_XMP_END = b"\x01\xff\xfe\xfd"
+# Segments of JPEG files without metadata: structure, colours, the quality, the second image.
+_NO_METADATA = re.compile(rb"JFIF|JFXX|Adobe|Ducky|ICC_PROFILE|MPF|urn:iso:std:iso:ts:21496")
 _METRE = 1
 _CENTIMETRE = 2
 
@@ -77,6 +81,10 @@ def find_blocks(image: Image.Image, stream: BinaryIO) -> Blocks:
     found = Blocks(_bytes(info.get("exif")), _bytes(info.get("xmp")), dpi=info.get("dpi"))
     if format == "JXL" and stream.seek(0) == 0 and stream.read(2) != b"\xff\x0a":
         _add_jxl_boxes(found, stream)
+    if format == "JPEG2000":
+        _add_jp2_boxes(found, stream)
+    if format == "GIF":
+        found.xmp = _xmp_of_gif(stream)
     if format == "AVIF":  # Pillow encodes the block anew if the file has turned the photo
         with suppress(*TAG_ERRORS):
             found.exif = image._decoder.get_info()[4] or b""  # type: ignore[attr-defined]
@@ -101,6 +109,7 @@ def find_tiff_blocks(stream: BinaryIO) -> Blocks:
 def _in_jpeg(image: Image.Image, stream: BinaryIO) -> Blocks:
     found, info = Blocks(), image.info
     parts: dict[bytes, dict[int, bytes]] = {}
+    others = _trailers(stream)
     segments: list[tuple[str, bytes]] = image.applist  # type: ignore[attr-defined]
     for marker, data in segments:
         if marker == "APP1" and data.startswith(EXIF_PREFIX[:5]):
@@ -119,6 +128,11 @@ def _in_jpeg(image: Image.Image, stream: BinaryIO) -> Blocks:
             found.notes.append(_CREDENTIALS_NOTE)
         elif marker == "COM":
             found.texts.append(("Comment", _text(data)))
+        elif data and not _NO_METADATA.match(data):
+            others.append(_segment_name(marker, data))
+    if others:
+        names = ", ".join(dict.fromkeys(others))
+        found.notes.append(f"Data of other programs in the JPEG file ({names}) was dropped.")
     for digest, pieces in parts.items():
         if digest in found.xmp:
             found.extension = b"".join(pieces[offset] for offset in sorted(pieces))
@@ -129,6 +143,24 @@ def _in_jpeg(image: Image.Image, stream: BinaryIO) -> Blocks:
     if _has_samsung_motion(stream):
         found.notes.append(xmp.MOTION_NOTE)
     return found
+
+
+def _segment_name(marker: str, data: bytes) -> str:
+    """What a segment calls itself; of CIFF (Canon) that follows the byte order and a length."""
+    if data[6:14] == b"HEAPJPGM":
+        return "CIFF"
+    name = re.match(rb"[ -~]{3,32}", data)
+    return name[0].decode().strip() if name else marker
+
+
+def _trailers(stream: BinaryIO) -> list[str]:
+    """Names of metadata after the end of a JPEG file."""
+    length = stream.seek(0, 2)
+    stream.seek(max(0, length - 12))
+    end = stream.read(12)
+    names = {b"AXS!": "AFCP", b"AXS*": "AFCP"}, {b"cbipcbbl": "PhotoMechanic"}
+    found = [names[0].get(end[:4]), names[1].get(end[-8:])]
+    return [name for name in found if name]
 
 
 def _has_samsung_motion(stream: BinaryIO) -> bool:
@@ -236,6 +268,24 @@ def _add_jxl_boxes(found: Blocks, stream: BinaryIO) -> None:
             found.exif = data
         elif kind == b"xml ":
             found.xmp = data
+
+
+def _add_jp2_boxes(found: Blocks, stream: BinaryIO) -> None:
+    """Add EXIF, XMP and IPTC of JPEG 2000."""
+    boxes = jpeg2000.metadata(stream)
+    found.exif, found.xmp = boxes.get("exif", b""), boxes.get("xmp", b"")
+    found.resources = image_resources.of_iptc(boxes.get("iptc", b""))
+    if "xml" in boxes:
+        found.notes.append("XML of the JPEG 2000 file that is not XMP was dropped.")
+
+
+def _xmp_of_gif(stream: BinaryIO) -> bytes:
+    """The packet itself forms the sub-blocks, with the help of what follows it."""
+    stream.seek(0)
+    data = stream.read()
+    start = data.find(_GIF_XMP) + len(_GIF_XMP)
+    end = data.find(_GIF_XMP_END, start)
+    return data[start:end] if start >= len(_GIF_XMP) and end >= 0 else b""
 
 
 def _bytes(value: Any) -> bytes:
