@@ -172,7 +172,7 @@ def test_masks(folder: Path) -> None:
         ({"only": "dusk.png"}, "'dusk.png' is 40x70 pixels, .* the content photo, 90x61"),
         ({"only": BytesIO(b"none")}, "^The photo is not a photo"),
         ({"only": ""}, "file name must not be empty"),
-        ({"depth": "12"}, "Unknown depth '12'; use 8, 16, auto"),
+        ({"depth": "12"}, "Unknown depth '12'; use 8, 10, 16, auto"),
         ({"profile": "wide"}, "Unknown profile 'wide'; use keep, srgb"),
         ({"quality": 0}, "quality must be between 1 and 100"),
         ({"strength": 2}, "strength must be between 0 and 1.5"),

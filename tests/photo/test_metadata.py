@@ -580,3 +580,61 @@ def test_animated_png_keeps_its_metadata(tmp_path: Path) -> None:
     assert again.animation
     assert again.metadata.xmp == given
     assert again.metadata.texts == (("Author", "me"),)
+
+
+def jp2_box(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", 8 + len(content)) + kind + content
+
+
+def test_profile_and_metadata_of_jpeg_2000() -> None:
+    data = saved(Image.fromarray(scene()), "JPEG2000", irreversible=False).getvalue()
+    p3 = profile("Display P3")
+    at = data.index(b"colr") - 4
+    (length,) = struct.unpack_from(">I", data, at)
+    color = jp2_box(b"colr", b"\2\0\0" + p3)
+    header = data.index(b"jp2h") - 4
+    (whole,) = struct.unpack_from(">I", data, header)
+    grown = struct.pack(">I", whole + len(color) - length)
+    data = data[:header] + grown + data[header + 4 : at] + color + data[at + length :]
+    packet = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"/>'
+    data += jp2_box(b"uuid", bytes.fromhex("BE7ACFCB97A942E89C71999491E3AFAC") + packet)
+    data += jp2_box(b"uuid", b"JpgTiffExif->JP2" + camera_block("<"))
+    iptc = b"\x1c\2\x69\0\5Title"
+    data += jp2_box(b"uuid", bytes.fromhex("33C7A4D2B81D4723A0BAF1A3E097AD38") + iptc)
+    data += jp2_box(b"xml ", b"<scan/>")
+    read = photo.read(BytesIO(data))
+    assert read.original == p3
+    assert np.array_equal(read.pixels, np.rot90(scene(), -1))  # the orientation of the block is 6
+    assert read.metadata.xmp == packet
+    assert MAKER_NOTE in read.metadata.exif
+    assert iptc in read.metadata.resources
+    assert [note for note in read.notes if "XML" in note]
+
+
+def test_xmp_of_gif() -> None:
+    packet = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"/>'
+    data = saved(Image.fromarray(scene()).quantize(), "GIF").getvalue()
+    trailer = b"\1" + bytes(range(255, -1, -1)) + b"\0"  # XMP specification part 3, 1.1.2
+    extension = b"\x21\xff\x0bXMP DataXMP" + packet + trailer
+    with_xmp = data[:-1] + extension + data[-1:]
+    with Image.open(BytesIO(with_xmp)) as image:  # as Pillow finds it
+        image.load()
+    read = photo.read(BytesIO(with_xmp))
+    assert read.metadata.xmp == packet
+    assert photo.read(BytesIO(data)).metadata.xmp == b""
+
+
+def test_what_is_dropped_of_jpeg_is_named_except_of_the_style() -> None:
+    def segment(number: int, content: bytes) -> bytes:
+        return struct.pack(">BBH", 0xFF, 0xE0 + number, len(content) + 2) + content
+
+    data = saved(Image.fromarray(scene()), "JPEG").getvalue()
+    plain = segment(12, b"Ducky\0\1") + segment(0, b"JFXX\0\x10")
+    assert photo.read(BytesIO(data[:2] + plain + data[2:])).notes == ()
+    others = (
+        segment(1, b"FLIR\0\1\0\0") + segment(0, b"II\x1a\0\0\0HEAPJPGM") + segment(9, b"\0\1\2")
+    )
+    lost = data[:2] + others + data[2:] + b"AXS!" + bytes(8)
+    (note,) = photo.read(BytesIO(lost)).notes
+    assert "AFCP, FLIR, CIFF, APP9" in note
+    assert photo.read_style(BytesIO(lost)).notes == ()

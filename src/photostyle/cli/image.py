@@ -50,7 +50,8 @@ option = _options.of(stylize_photo)
 @option(
     "--depth",
     type=click.Choice(get_args(Depth)),
-    help="Bits per channel of the result; auto: as in CONTENT if the format can store them.",
+    help="Bits per channel of the result; auto: more than 8 if CONTENT has more and the format can "
+    "store them. 10 is for AVIF and HEIC.",
 )
 @option(
     "--profile",

@@ -231,7 +231,7 @@ def apply_lut(
     result = original.with_depth(16).in_profile(None)
     result = result.map_visible(lambda pixels, _: table(pixels))
     wanted = original.depth if depth == "auto" else int(depth)
-    bits = 8 if result.animation else min(wanted, FORMATS[format].depth)
+    bits = 16 if min(wanted, FORMATS[format].depth) > 8 and not result.animation else 8
     result = result.in_profile(original.profile).with_depth(bits, dithered=True)
     software = f"photostyle {__version__} (LUT {look.stem})"
     result = result.stripped() if strip_metadata else result.stamped(software)

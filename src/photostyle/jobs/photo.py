@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
     File = str | os.PathLike[str] | BinaryIO
 
-Depth = Literal["8", "16", "auto"]
-"""Bits per channel of the result; auto: as in the content, if the format can store them."""
+Depth = Literal["8", "10", "16", "auto"]
+"""Bits per channel of the result, 10 in AVIF and HEIC only; auto: more than 8 if the content has
+more and the format can store them."""
 
 ProfileChoice = Literal["keep", "srgb"]
 """Colour profile of the result: keep the content's, or convert to sRGB."""
@@ -154,7 +155,7 @@ def stylize_photo(
     width, height = content_photo.size
     chosen = stylizer.choose_mode(mode, height, width)
     with watch("apply", chosen):
-        result = content_photo.with_depth(16) if depth == "16" else content_photo
+        result = content_photo.with_depth(16) if depth in ("10", "16") else content_photo
         if result.animation:
             size = working_size if chosen == "fast" else min(max(width, height), tile)
             result = stylize_animation(

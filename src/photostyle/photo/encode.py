@@ -13,7 +13,7 @@ from PIL import ExifTags, Image, TiffImagePlugin
 
 from photostyle.errors import PhotostyleError
 from photostyle.files import new_file
-from photostyle.photo import animations, image_resources, png, xmp
+from photostyle.photo import animations, avif_metadata, image_resources, png, xmp
 from photostyle.photo.exif import (
     BYTE,
     IPTC,
@@ -35,7 +35,7 @@ from photostyle.photo.metadata_blocks import (
     RESOURCES_NAME,
     XMP_NAME,
 )
-from photostyle.photo.photo import Animation, Photo
+from photostyle.photo.photo import Animation, Photo, strips
 
 _EXIF = b"Exif\0\0"
 _ICC = b"ICC_PROFILE\0"
@@ -62,9 +62,9 @@ def encode(photo: Photo, format: str, stream: BinaryIO, *, quality: int | None =
     """Write a photo to a binary stream, in a format that `format_of` returns.
 
     Colours are converted to ``photo.original``, which is embedded as the profile. If the format
-    cannot store them, 16 bits become 8, transparency becomes a white background, colours become
-    sRGB, and an animation becomes its first frame. quality: 1 to 100, for lossy formats; None is
-    the format's default.
+    cannot store them, 16 bits become 10 or 8, transparency becomes a white background, colours
+    become sRGB, and an animation becomes its first frame. quality: 1 to 100, for lossy formats;
+    None is the format's default.
 
     Raises PhotostyleError if the format cannot store the photo.
     """
@@ -75,7 +75,7 @@ def encode(photo: Photo, format: str, stream: BinaryIO, *, quality: int | None =
         photo = photo.on_white()
     photo = photo.in_profile(photo.original if target.profile else None)
     photo = photo.with_metadata_for(format)
-    if photo.depth > target.depth or photo.animation:
+    if target.depth == 8 or photo.animation:
         photo = photo.with_depth(8)
     quality = target.quality if quality is None else quality
     try:
@@ -85,6 +85,10 @@ def encode(photo: Photo, format: str, stream: BinaryIO, *, quality: int | None =
             parts = _jpeg(photo, quality)
         elif format == "PNG":
             parts = _png(photo)
+        elif format == "AVIF" and photo.depth > 8:
+            parts = _deep_avif(photo, quality)
+        elif format == "HEIF" and photo.depth > 8:
+            parts = _deep_heif(photo, quality)
         else:
             parts = _with_pillow(photo, format, quality)
     except _ENCODER_ERRORS as error:
@@ -231,6 +235,41 @@ def _tiff_header(photo: Photo, pixels: Any, start: int) -> bytes:
     block.set(entries)
     header = block.tiff()
     return header + bytes(len(header) % 2)
+
+
+def _deep_avif(photo: Photo, quality: int | None) -> list[Any]:
+    """AVIF of 10 bits, of which Pillow writes 8."""
+    from imagecodecs import avif_encode
+
+    data = bytes(avif_encode(_ten_bits(photo), level=quality, speed=6, bitspersample=10))
+    metadata = photo.metadata
+    block = _without_orientation(metadata.exif) if metadata.exif else b""
+    return [
+        avif_metadata.with_metadata(data, photo.profile, block.removeprefix(_EXIF), metadata.xmp)
+    ]
+
+
+def _deep_heif(photo: Photo, quality: int | None) -> list[Any]:
+    """HEIF of 10 bits, of which the plugin for Pillow writes 8."""
+    import pillow_heif
+
+    values = _ten_bits(photo) << 6  # of 16 bits the library takes the upper ones
+    mode = "RGB;16" if photo.alpha is None else "RGBA;16"
+    file = pillow_heif.from_bytes(mode, photo.size, values.tobytes())
+    file.info["icc_profile"] = photo.profile
+    stream, metadata = BytesIO(), photo.metadata
+    options = {"exif": metadata.exif or None, "xmp": metadata.xmp or None, "chroma": 444}
+    file.save(stream, quality=quality, **options)
+    return [stream.getbuffer()]
+
+
+def _ten_bits(photo: Photo) -> Any:
+    """The values of a photo of 16 bits, with alpha, as 10 bits."""
+    values = _with_alpha(photo)
+    result = np.empty_like(values)
+    for rows in strips(values):
+        result[rows] = (values[rows] * np.float32(1023 / 65535)).round()
+    return result
 
 
 def _with_pillow(photo: Photo, format: str, quality: int | None) -> list[Any]:

@@ -32,7 +32,7 @@ class Format(NamedTuple):
 
     suffix     extension of new files
     alpha      whether it stores transparency
-    depth      maximum bits per channel
+    depth      maximum bits per channel; it also stores 8
     profile    whether it stores an ICC profile
     metadata   whether it stores EXIF or XMP
     animation  whether it stores several frames
@@ -64,9 +64,14 @@ FORMATS = {
         ),
         "TIFF": Format(".tif", alpha=True, depth=16),
         "AVIF": Format(
-            ".avif", alpha=True, animation=True, quality=90, options={"subsampling": "4:4:4"}
+            ".avif",
+            alpha=True,
+            depth=10,
+            animation=True,
+            quality=90,
+            options={"subsampling": "4:4:4"},
         ),
-        "HEIF": Format(".heic", alpha=True, quality=90, options={"chroma": 444}),
+        "HEIF": Format(".heic", alpha=True, depth=10, quality=90, options={"chroma": 444}),
         "JXL": Format(".jxl", alpha=True, profile=False, quality=95),
         "GIF": Format(".gif", alpha=True, profile=False, metadata=False, animation=True),
         "BMP": Format(".bmp", profile=False, metadata=False),
@@ -91,10 +96,15 @@ def format_of(target: Path) -> str:
 
 
 def check_depth(format: str, depth: str) -> None:
-    """Raise PhotostyleError if a format cannot store a depth: "8", "16" or "auto"."""
-    if depth == "16" and FORMATS[format].depth < 16:
-        names = " or ".join(name for name, other in FORMATS.items() if other.depth == 16)
-        raise PhotostyleError(f"{format} stores only 8 bits per channel; use {names} for 16.")
+    """Raise PhotostyleError if a format cannot store a depth: "8", "10", "16" or "auto"."""
+    if depth in ("8", "auto") or FORMATS[format].depth == int(depth):
+        return
+    known = dict.fromkeys((8, FORMATS[format].depth))
+    others = " or ".join(name for name, other in FORMATS.items() if other.depth == int(depth))
+    raise PhotostyleError(
+        f"{format} stores {' or '.join(map(str, known))} bits per channel"
+        + (f"; use {others} for {depth}." if others else ".")
+    )
 
 
 def suffix_for(photo: Photo, wanted: str = "") -> str:
@@ -121,6 +131,8 @@ def unsupported_features(photo: Photo, format: str) -> list[str]:
     target, sentences = FORMATS[format], []
     if photo.animation and not target.animation:
         sentences.append(f"{format} stores no animation; only the first frame was written.")
+    if format == "JXL" and photo.depth > 8:
+        sentences.append("JXL is written with 8 bits per channel; the photo has more.")
     if photo.alpha is not None and not target.alpha:
         sentences.append(f"{format} stores no transparency; the background became white.")
     metadata = photo.metadata
