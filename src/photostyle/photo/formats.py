@@ -99,10 +99,11 @@ def check_depth(format: str, depth: str) -> None:
     """Raise PhotostyleError if a format cannot store a depth: "8", "10", "16" or "auto"."""
     if depth in ("8", "auto") or FORMATS[format].depth == int(depth):
         return
-    known = dict.fromkeys((8, FORMATS[format].depth))
+    most = FORMATS[format].depth
+    known = "only 8" if most == 8 else f"8 or {most}"
     others = " or ".join(name for name, other in FORMATS.items() if other.depth == int(depth))
     raise PhotostyleError(
-        f"{format} stores {' or '.join(map(str, known))} bits per channel"
+        f"{format} stores {known} bits per channel"
         + (f"; use {others} for {depth}." if others else ".")
     )
 
