@@ -15,7 +15,7 @@ ROOT_PACKAGE = "photostyle"
 PACKAGES = (
     *("errors", "version", "files", "bundled", "allocator", "openmp", "bt2100"),
     *("model", "transfer", "photo", "video", "lut", "jobs"),
-    *("evaluation", "training", "bench", "cli", "__main__"),
+    *("evaluation", "training", "bench", "ui", "cli", "__main__"),
 )
 """Packages and top-level modules. Each imports only from those before it."""
 

@@ -12,7 +12,7 @@ from PIL import Image
 WITHOUT_EXTRAS = """
 import sys
 
-EXTRAS = {"matplotlib", "optuna", "scipy", "skimage", "torchvision"}
+EXTRAS = {"fastapi", "gradio", "uvicorn", "matplotlib", "optuna", "scipy", "skimage", "torchvision"}
 
 
 class Missing:
@@ -48,6 +48,7 @@ def test_a_photo_is_stylized_without_the_extras(folder: Path, model: str) -> Non
         ("search", ["search", ".", "--supernet", "photonet", "-o", "search"]),
         ("train", ["train", ".", "-o", "run"]),
         ("train", ["train-matcher", ".", "-o", "run"]),
+        ("ui", ["ui", "--port", "0"]),
     ],
 )
 @pytest.mark.usefixtures("folder")

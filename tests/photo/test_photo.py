@@ -415,6 +415,13 @@ def test_too_many_pixels_are_refused_before_they_are_decoded(
         photo.read(large)
 
 
+def test_a_lower_limit_holds_within_its_block() -> None:
+    large = saved(Image.new("1", (1001, 1000)), "PNG")
+    with photo.limits.at_most(1_000_000), pytest.raises(PhotostyleError, match="is 1 megapixels"):
+        photo.read(large)
+    assert photo.read(large).size == (1001, 1000)
+
+
 @pytest.mark.parametrize("error", [AttributeError, NameError, TypeError])
 def test_a_bug_is_not_called_a_damaged_file(
     error: type[Exception], monkeypatch: pytest.MonkeyPatch

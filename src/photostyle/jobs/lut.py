@@ -89,7 +89,7 @@ def make_lut(
     examples = pairs.examples(before, after)
     lut = fit(examples, size, smoothness=1.0, identity=0.01)
     title = f"{source.stem} like {styles.name}" if title is None else title
-    psnr = _write(lut, target, title, clamp, overwrite, examples)
+    psnr = write_fitted(lut, target, title, clamp, overwrite, examples)
     return LutReport(target, (*photo.notes, *styles.notes), psnr)
 
 
@@ -139,7 +139,7 @@ def fit_lut(
     together = Examples.together(parts)
     lut = fit(together, size, prior=likely)
     title = as_path(after).stem if title is None else title
-    psnr = _write(lut, target, title, clamp, overwrite, together)
+    psnr = write_fitted(lut, target, title, clamp, overwrite, together)
     return LutReport(target, tuple(notes), psnr)
 
 
@@ -175,7 +175,7 @@ def _pairs(before: Path, after: Path) -> list[tuple[Path, Path]]:
     return found
 
 
-def _write(
+def write_fitted(
     lut: Lut, target: Path, title: str, clamp: bool, overwrite: bool, examples: Examples
 ) -> float:
     """Write a LUT with its title and colour spaces; return its closeness to ``examples``."""

@@ -131,9 +131,7 @@ def stylize_photo(
     with watch("read"):
         content_photo = photo.read(source, still=still, salvage=salvage)
         styles = StyleInputs(style)
-        target = _Target.choose(
-            output, _default_output(content_photo, source, styles.name), compare
-        )
+        target = _Target.choose(output, default_output(content_photo, source, styles.name), compare)
         photo.check_depth(target.format, depth)
         inputs = [path for path in (source, *mask_sources) if isinstance(path, Path)]
         target.check([*inputs, *styles.paths], overwrite)
@@ -187,8 +185,8 @@ def stylize_photo(
             )
     name = model_name(model)
     with watch("write"):
-        software = None if strip_metadata else _software(name, chosen, strength, match)
-        result = _finished(result, depth, profile, software)
+        stamp = None if strip_metadata else software(name, chosen, strength, match)
+        result = _finished(result, depth, profile, stamp)
         pictures = styles.pictures(learned) if target.compared else []
         inputs_shown = [("content", content_photo), *labelled(pictures)]
         target.write(result, inputs_shown, overwrite, quality)
@@ -302,14 +300,14 @@ def labelled(styles: Sequence[Photo]) -> list[tuple[str, Photo]]:
     return list(zip(names, styles, strict=True))
 
 
-def _finished(result: Photo, depth: Depth, profile: ProfileChoice, software: str | None) -> Photo:
-    """The result as it will be written; software: for the metadata, None to strip them."""
+def _finished(result: Photo, depth: Depth, profile: ProfileChoice, stamp: str | None) -> Photo:
+    """The result as it will be written; stamp: for the metadata, None to strip them."""
     result = result.with_depth(8) if depth == "8" else result
     result = result.written_in_srgb() if profile == "srgb" else result
-    return result.stripped() if software is None else result.stamped(software)
+    return result.stripped() if stamp is None else result.stamped(stamp)
 
 
-def _software(model: str | None, mode: str, strength: float, match: str) -> str:
+def software(model: str | None, mode: str, strength: float, match: str) -> str:
     """The program and its settings, for the metadata."""
     known = f"model {Path(model).stem}, " if model else ""
     return f"photostyle {__version__} ({known}mode {mode}, strength {strength:g}, match {match})"
@@ -333,7 +331,7 @@ def _name(content: Path | BinaryIO) -> Path:
     return content if isinstance(content, Path) else Path("stdin")
 
 
-def _default_output(photo: Photo, content: Path | BinaryIO, style: str) -> Path:
+def default_output(photo: Photo, content: Path | BinaryIO, style: str) -> Path:
     """CONTENT-STYLE with an extension that suits the photo; a stream is named "stdin"."""
     from photostyle.photo import suffix_for
 

@@ -20,12 +20,26 @@ class TooLargeError(Exception):
     """A photo or file exceeds the limit in the message."""
 
 
+_most: ContextVar[int | None] = ContextVar("photostyle_most", default=None)
+
+
+@contextmanager
+def at_most(pixels: int) -> Iterator[None]:
+    """Refuse photos of more pixels than that, in this thread and only within the block."""
+    token = _most.set(pixels)
+    try:
+        yield
+    finally:
+        _most.reset(token)
+
+
 def check_size(width: int, height: int, frames: int = 1) -> None:
-    """Raise TooLargeError above MAX_PIXELS, ValueError if there are no pixels."""
-    limit = f"the limit is {MAX_PIXELS // 1_000_000} megapixels."
-    if width * height > MAX_PIXELS:
+    """Raise TooLargeError above the limit of pixels, ValueError if there are no pixels."""
+    most = min(_most.get() or MAX_PIXELS, MAX_PIXELS)
+    limit = f"the limit is {most // 1_000_000} megapixels."
+    if width * height > most:
         raise TooLargeError(limit)
-    if width * height * frames > MAX_PIXELS:
+    if width * height * frames > most:
         raise TooLargeError(f"{limit} With --still only its first frame is read.")
     if not width * height:
         raise ValueError("a photo without pixels")
@@ -48,9 +62,9 @@ def replacing_pillow_limit() -> Iterator[None]:
         _reading.reset(token)
 
 
-def _check_size_for_pillow(size: tuple[int, int], *, error_only: bool = False) -> None:
+def _check_size_for_pillow(size: tuple[int, int], **options: bool) -> None:
     if not _reading.get():
-        _check_of_pillow(size, error_only=error_only)
+        _check_of_pillow(size, **options)  # which Pillow has from version 13 on
     else:
         check_size(*(max(1, side) for side in size))
 

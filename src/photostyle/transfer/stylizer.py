@@ -20,7 +20,7 @@ from photostyle.model.checkpoint import Checkpoint, digest_of
 from photostyle.model.matcher import ANALYSIS_SIZE, Blocks, Matcher, load_matcher
 from photostyle.model.moments import Moments
 from photostyle.model.network import STRIDE, Passthrough, PhotoNet
-from photostyle.transfer.bars import Bars, both_masks, box_mask, find_bars
+from photostyle.transfer.bars import Bars, box_mask, find_bars
 from photostyle.transfer.canvas import CPU, Canvas, ImageLike, resized
 from photostyle.transfer.content_moments import (
     PIXELS,
@@ -30,8 +30,9 @@ from photostyle.transfer.content_moments import (
     joined,
 )
 from photostyle.transfer.correspondence import Correspondence, by_hand, find
-from photostyle.transfer.local_maps import EPSILON, apply_maps, contrast, fit_ratio, limited
+from photostyle.transfer.local_maps import EPSILON, contrast, fit_ratio, limited
 from photostyle.transfer.options import MATCHES, MAX_STRENGTH, TILE, WORKING_SIZE, Match, Mode
+from photostyle.transfer.photo_maps import PhotoMaps
 from photostyle.transfer.pipeline import StyleTransfer, compose, style_maps
 from photostyle.transfer.regions import RegionMasks
 from photostyle.transfer.style import AnyStyle, Style, StyleMix, learn_style, parts_of
@@ -241,9 +242,41 @@ class Stylizer:
         else:
             side = working_size if fast else max(canvas.height, canvas.width)
             transfer = _Transfer(style, strength, match, mask, numbers, only)
-            self._stylize(canvas, transfer, side, tile, progress)
+            fitting = 0.5 if canvas.ratio(side) > 1 else 0.9  # of the work
+            maps = self._stylize(
+                canvas, transfer, side, tile, lambda done: progress(fitting * done)
+            )
+            if maps:
+                maps.draw(canvas, only, lambda done: progress(fitting + (1 - fitting) * done))
         progress(1.0)
         return cast(ImageLike, canvas.result())
+
+    @torch.no_grad()
+    def fit(
+        self,
+        photo: ImageLike,
+        style: AnyStyle,
+        strength: float = 1.0,
+        *,
+        match: Match = "auto",
+        working_size: int = WORKING_SIZE,
+        mask: Mask | None = None,
+    ) -> PhotoMaps:
+        """The local maps that `apply` in the mode "fast" fits to a photo, to keep them.
+
+        They can be applied to it again, blended with those of another strength, and applied to a
+        copy of another size. All arguments are as in `apply`, but the strength is above 0.
+        """
+        check_strength(strength)
+        check_working_size(working_size)
+        check_match(match)
+        self.check_style(style)
+        canvas = Canvas(photo, device=self.device)
+        _check_mask(mask, canvas)
+        transfer = _Transfer(style, strength, match, mask, None, None)
+        maps = self._stylize(canvas, transfer, working_size, TILE, lambda _: None, always_maps=True)
+        assert maps is not None
+        return maps
 
     @staticmethod
     def choose_mode(mode: Mode, height: int, width: int) -> Literal["fast", "exact"]:
@@ -289,15 +322,19 @@ class Stylizer:
         side: int,
         tile: int,
         progress: Callable[[float], None],
-    ) -> None:
-        """The pipeline on a copy with a long side of ``side`` pixels, its maps on the photo."""
+        always_maps: bool = False,
+    ) -> PhotoMaps | None:
+        """The pipeline on a copy with a long side of ``side`` pixels: the maps for the photo.
+
+        Weights that do not refine draw their own pixels on a photo as large as the copy, and return
+        None, unless ``always_maps``.
+        """
         copy, ratio = canvas.reduced(side)
         settings = self.checkpoint.transfer
         bars = find_bars(copy) if settings.refine else Bars()
         fit_by = fit_ratio(*copy.shape[2:])
         picture = bars.picture(copy.shape[2], copy.shape[3], fit_by)
         content = picture.of(copy)
-        composed = 0.5 if ratio > 1 else 0.9  # of the work
 
         mask, labels = reduced_mask(options.mask, copy, ratio), options.labels
         mask = None if mask is None else picture.of(mask)
@@ -312,13 +349,13 @@ class Stylizer:
             nonlocal results
 
             def report(done: float) -> None:
-                progress(composed * (results + done) / len(transfers))
+                progress((results + done) / len(transfers))
 
             result = self._compose(pixels, transfer, tile, report)
             results += 1
             return result
 
-        if ratio == 1 and not settings.refine:  # the network's own pixels
+        if ratio == 1 and not settings.refine and not always_maps:
             each = (
                 weight * transfer.extrapolated(compose_here(content, transfer), content)
                 for transfer, weight in transfers
@@ -327,21 +364,16 @@ class Stylizer:
             for top, bottom in canvas.strips():
                 strip = canvas.rows(top, bottom)
                 canvas.put(top, limited(result[0, :, top:bottom], strip, options.only, top))
-            return
+            return None
         maps = style_maps(compose_here, content, transfers, EPSILON, fit_by)
         maps = maps.blend(float(contrast(content, mask)))
         shown = None
         if any(bars):
             maps = maps.padded(*picture.margins(*copy.shape[2:]))
             shown = box_mask(bars.exact_picture(canvas, ratio), canvas.height, canvas.width)
-        progress(composed)
-        apply_maps(
-            canvas,
-            maps.enlarged(ratio),
-            soft=settings.refine,
-            only=both_masks(shown, options.only),
-            progress=lambda done: progress(composed + (1 - composed) * done),
-        )
+        progress(1.0)
+        size = (canvas.height, canvas.width)
+        return PhotoMaps(maps.enlarged(ratio), *size, settings.refine, shown)
 
     def _transfer(
         self, style: Style, options: _Transfer, content: Tensor, mask: Tensor | None
