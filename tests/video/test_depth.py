@@ -66,6 +66,34 @@ def test_a_reader_gives_16_bits() -> None:
     assert np.abs(frame.pixels - expected).max() < 2
 
 
+@pytest.mark.parametrize("format", ["gbrp10le", "gbrp12le", "rgb48le", "gbrp"])
+def test_a_reader_gives_rgb_as_it_is(format: str) -> None:
+    values = np.linspace(0, 255 if format == "gbrp" else 65535, 64).round().astype("<u2")
+    picture = np.stack([values, values[::-1], values], -1)[None].repeat(8, 0)
+    read = ["-f", "rawvideo", "-pix_fmt", "rgb48le", "-s", "64x8", "-i", "-"]
+    if format == "gbrp":
+        picture, read[3] = picture.astype("u1"), "rgb24"
+    else:
+        top = {"gbrp10le": 1023, "gbrp12le": 4095, "rgb48le": 65535}[format]
+        if format != "rgb48le":  # planes of G, B and R
+            picture = (picture / 65535 * top).round().astype("<u2").transpose(2, 0, 1)[[1, 2, 0]]
+            read[3] = format
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", *read]
+    codec = "ffv1" if format != "rgb48le" else "png"
+    subprocess.run([*command, "-c:v", codec, "in.mkv"], input=picture.tobytes(), check=True)
+    frame = next(iter(Reader(probe(Source(Path("in.mkv"))), depth=16)))
+    expected = np.linspace(0, 65535, 64)
+    assert np.abs(frame.pixels[4, :, 0] - expected).max() < (130 if format == "gbrp" else 33)
+    assert frame.pixels[4, 0].tolist() == [0, 65535, 0]
+
+
+def test_odd_sizes_of_10_bits() -> None:
+    clip = lossless("in.mkv", "-vf", "scale=161:31")
+    report = stylize_clip(clip, noisy(), "out.mp4", strength=0, model="none", preset="fast")
+    assert "padded" in "".join(report.notes)
+    assert Probed("out.mp4").format == "yuv420p10le"
+
+
 @pytest.mark.parametrize(
     ("target", "codec", "format"),
     [
@@ -121,11 +149,16 @@ def test_the_depth_of_a_result() -> None:
         assert len(np.unique(next(png.decode(video=0)).to_ndarray(format="rgb48le"))) > 256
 
 
-def test_a_look_keeps_10_bits() -> None:
-    clip = lossless("in.mkv")
+def noisy() -> str:
+    """A style photo."""
     noise = np.random.default_rng(0).integers(40, 220, (32, 32, 3), np.uint8)
     Image.fromarray(noise).save("style.png")
-    stylize_clip(clip, "style.png", "out.mp4", model="none", codec="h264", crf=1)
+    return "style.png"
+
+
+def test_a_look_keeps_10_bits() -> None:
+    clip = lossless("in.mkv")
+    stylize_clip(clip, noisy(), "out.mp4", model="none", codec="h264", crf=1)
     values, _ = luma("out.mp4")
     assert len(np.unique(values)) > 256
     assert np.abs(values - RAMP).mean() > 20

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -198,6 +199,40 @@ def test_a_canvas_of_hdr_changes_nothing_by_itself(hlg: bool) -> None:
     assert inside.float().mean() > 0.1
     canvas.put(0, strip * 0.5)
     assert (canvas.rows(0, 40) - strip / 2).abs()[:, inside].max() < 0.02
+
+
+def with_dolby_vision(path: Path, profile: int, compatible: int) -> Path:
+    """The clip with Dolby Vision's configuration box (Dolby Vision in ISOBMFF, 3.2)."""
+    data = path.read_bytes()
+    flags = profile << 9 | 4 << 3 | 0b101
+    body = struct.pack(">2BHB19x", 1, 0, flags, compatible << 4)
+    box = struct.pack(">I4s", 8 + len(body), b"dvcC" if profile < 8 else b"dvvC") + body
+    start, grown = 0, bytearray(data)
+    for name in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"hvc1"):
+        while data[start + 4 : start + 8] != name:
+            start += int.from_bytes(data[start : start + 4])
+        size = int.from_bytes(data[start : start + 4])
+        grown[start : start + 4] = (size + len(box)).to_bytes(4)
+        end = start + size
+        start += {b"stsd": 16, b"hvc1": 86}.get(name, 8)
+    grown[end:end] = box
+    path.write_bytes(grown)
+    return path
+
+
+@pytest.mark.parametrize(("kind", "compatible", "base"), [("pq", 1, "HDR10"), ("hlg", 4, "HLG")])
+def test_the_base_of_dolby_vision(kind: str, compatible: int, base: str) -> None:
+    clip = with_dolby_vision(make("in.mp4", kind, greys(kind)[1]), 8, compatible)
+    assert probe(Source(clip)).hdr.dolby_vision == (8, compatible)
+    report = stylize(clip, "out.mp4", strength=0, hdr="keep")
+    assert report.notes == (f"Dolby Vision's metadata was left out; the result is {base}.",)
+    assert Probed("out.mp4").tags[1:] == TAGS[kind]
+
+
+def test_dolby_vision_without_a_base_is_refused() -> None:
+    clip = with_dolby_vision(make("in.mp4", "pq", greys("pq")[1]), 5, 0)
+    with pytest.raises(PhotostyleError, match="Dolby Vision without a base"):
+        stylize(clip, "out.mp4")
 
 
 def test_what_cannot_hold_hdr_is_refused() -> None:

@@ -136,7 +136,7 @@ def stylize_clip(
         target = folder = None
         transparent = video.has_transparency(found)
         keep_hdr = hdr == "keep" and found.is_hdr
-        bits, alpha = _depth(found, depth, keep_hdr), transparent
+        bits, alpha = _depth(found, codec, depth, keep_hdr), transparent
         if output is not None or frames_dir is None:
             target = _target(output, found, styles[0], ".mp4")
             codec, bits, alpha = _codec(target, codec, found, depth, transparent, keep_hdr)
@@ -470,11 +470,13 @@ def _columns(
                 yield before, thumbnail(frame.pixels), f"{frame.time:.1f} s"
 
 
-def _depth(clip: Clip, depth: Depth, keep_hdr: bool) -> int:
+def _depth(clip: Clip, codec: str | None, depth: Depth, keep_hdr: bool) -> int:
     """Bits per channel that a result has, if its codec holds them."""
-    if depth == "auto":
-        return 10 if keep_hdr else 8 if clip.is_hdr else min(clip.depth, 10)
-    return int(depth)
+    if depth != "auto":
+        return int(depth)
+    if clip.is_hdr and not keep_hdr and codec != "prores":
+        return 8
+    return min(clip.depth, 10)
 
 
 def _codec(
@@ -483,7 +485,7 @@ def _codec(
     """The codec for a result, its bits per channel, and whether it keeps alpha."""
     from photostyle import video
 
-    chosen = video.choose_codec(target, name, _depth(clip, depth, keep_hdr), alpha=alpha)
+    chosen = video.choose_codec(target, name, _depth(clip, name, depth, keep_hdr), alpha=alpha)
     if depth == "10" and chosen.depth < 10:
         raise PhotostyleError(f"{chosen.codec} cannot hold 10 bits per channel; use --depth 8.")
     if keep_hdr and (chosen.depth < 10 or chosen.codec == "h264"):
@@ -506,8 +508,8 @@ def _notes(
     clip: Clip, bits: int, codec: str | None = None, keep_hdr: bool = False
 ) -> Iterator[str]:
     """Notes on a result of so many bits per channel."""
-    if clip.depth > 8 and bits == 8 and not clip.is_hdr:
-        yield f"The clip has {clip.depth} bits per channel; the result has 8."
+    if clip.depth > bits and (bits > 8 or not clip.is_hdr) and (codec or bits == 8):
+        yield f"The clip has {clip.depth} bits per channel; the result has {bits}."
     if bits > 8 and codec == "h264":
         yield "Few players play h264 of 10 bits; --codec h265 or --depth 8 plays in most."
     if clip.is_hdr and not keep_hdr:

@@ -231,8 +231,8 @@ class _StreamInfo:
             return
         self.numbers.add(number)
         if kind == "Video":
-            self.has_video |= "(attached pic)" not in line
-            self.video = self.video or codec
+            if "(attached pic)" not in line:
+                self.has_video, self.video = True, self.video or codec
         else:
             (self.audio if kind == "Audio" else self.subtitles).append(codec)
 
@@ -240,7 +240,7 @@ class _StreamInfo:
 def probe(source: Source) -> Clip:
     """Decode the first frame of a source to find its properties.
 
-    Raises PhotostyleError if no frame can be decoded.
+    Raises PhotostyleError if no frame can be decoded, or if its colours cannot.
     """
     if not source.is_image_sequence:
         _check_file(source.path)
@@ -272,6 +272,11 @@ def _check_info(source: Source, info: _StreamInfo, errors: list[str]) -> None:
         raise PhotostyleError(f"{name} is a photo; use `photostyle image` for photos.")
     if info.format and not info.has_video:
         raise PhotostyleError(f"{name} has no video stream.")
+    if "s" in info.frame and HdrMetadata.of(info.light).needs_dolby_vision:
+        raise PhotostyleError(
+            f"{name} is Dolby Vision without a base of HDR10, HLG or SDR, which only its own decoders "
+            "show; convert it to HDR10 or SDR first."
+        )
     if "s" in info.frame:
         return
     if info.format and source.start is not None:

@@ -40,7 +40,8 @@ def to_rgb(
     """
     width, height = size
     from_yuv = not _RGB.match(clip.pixel_format)
-    zscale = f"zscale=w={width}:h={height}:f=bicubic:m=gbr:r=full"
+    whole = _full_chroma(clip, clip.depth, alpha=alpha) if from_yuv else "null"
+    zscale = f"{whole},zscale=w={width}:h={height}:f=bicubic:m=gbr:r=full"
     if clip.is_hdr and not keep_hdr:
         peak = max(1.01, clip.hdr.peak / WHITE)
         scale = (
@@ -48,7 +49,9 @@ def to_rgb(
             f"{zscale}:p=bt709:t=linear:npl={WHITE:g},format=gbr{'a' if alpha else ''}pf32le,"
             f"tonemap=mobius:param=0.5:desat=0:peak={peak:.6f},zscale=t=iec61966-2-1"
         )
-    elif from_yuv and (depth == 16 or clip.rgb_matrix not in _SCALE_MATRICES):
+    elif depth == 16 and not clip.pixel_format.startswith("xyz"):
+        scale = f"{_tagged(clip, clip.rgb_matrix if from_yuv else 'gbr')},{zscale}"
+    elif from_yuv and clip.rgb_matrix not in _SCALE_MATRICES:
         scale = f"{_tagged(clip, clip.rgb_matrix)},{zscale}"
     else:
         flags = "area" if size != clip.size else "bicubic"
@@ -67,7 +70,9 @@ def from_rgb(clip: Clip, pixel_format: str, depth: int) -> str:
     if depth == 16 or clip.rgb_matrix not in _SCALE_MATRICES:
         scale = (
             f"{_tagged(clip, 'gbr')},"
-            f"zscale=m={clip.rgb_matrix}:r={'full' if full_range else 'limited'}:f=bicubic"
+            f"zscale=m={clip.rgb_matrix}:r={'full' if full_range else 'limited'}:f=bicubic,"
+            f"{_full_chroma(clip, 10 if depth == 16 else 8, alpha='a' in pixel_format)},"
+            f"scale=flags=bicubic+{_EXACT}"
         )
     else:
         scale = (
@@ -75,6 +80,14 @@ def from_rgb(clip: Clip, pixel_format: str, depth: int) -> str:
             f":flags=bicubic+{_EXACT}"
         )
     return f"{scale},format={pixel_format}"
+
+
+def _full_chroma(clip: Clip, depth: int, *, alpha: bool) -> str:
+    """The filter for a clip of odd size, whose reduced chroma zscale can neither read nor write."""
+    if not any(side % 2 for side in clip.size):
+        return "null"
+    format = f"yuv{'a' if alpha else ''}444p{f'{depth}le' if depth > 8 else ''}"
+    return f"scale=flags=bicubic+{_EXACT},format={format}"
 
 
 def _tagged(clip: Clip, matrix: str) -> str:

@@ -53,6 +53,11 @@ class HdrMetadata:
         )
 
     @property
+    def needs_dolby_vision(self) -> bool:
+        """Whether frames are of Dolby Vision's own colour space, as in profile 5."""
+        return self.dolby_vision is not None and self.dolby_vision[1] == 0
+
+    @property
     def peak(self) -> float:
         """The brightest light to expect, in cd/m2; impossible values count as none."""
         for peak in (self.light and self.light[0], self.luminance and self.luminance[1]):
