@@ -17,6 +17,7 @@ from photostyle.video.clip import Clip
 
 _EXACT = "accurate_rnd+full_chroma_int+full_chroma_inp"
 _RGB = re.compile(r"(x2|[xa0])?(rgb|bgr)|gbr|pal|xyz")
+_SCALE = f"scale=flags=bicubic+{_EXACT}"
 _SCALE_MATRICES = {"bt709", "fcc", "bt470bg", "smpte170m", "smpte240m", "bt2020nc"}
 
 
@@ -40,8 +41,10 @@ def to_rgb(
     """
     width, height = size
     from_yuv = not _RGB.match(clip.pixel_format)
-    whole = _full_chroma(clip, clip.depth, alpha=alpha) if from_yuv else "null"
-    zscale = f"{whole},zscale=w={width}:h={height}:f=bicubic:m=gbr:r=full"
+    whole = _full_chroma(clip, clip.depth, alpha=alpha) if from_yuv else ""
+    zscale = (
+        f"{_SCALE + ',' + whole if whole else ''}zscale=w={width}:h={height}:f=bicubic:m=gbr:r=full"
+    )
     if clip.is_hdr and not keep_hdr:
         peak = max(1.01, clip.hdr.peak / WHITE)
         scale = (
@@ -68,11 +71,11 @@ def from_rgb(clip: Clip, pixel_format: str, depth: int) -> str:
     """The filters from planes of 8 or 16 bits per channel to a codec's pixel format."""
     full_range = clip.range == "pc" and clip.matrix != "gbr"
     if depth == 16 or clip.rgb_matrix not in _SCALE_MATRICES:
+        whole = _full_chroma(clip, 10 if depth == 16 else 8, alpha="a" in pixel_format)
         scale = (
             f"{_tagged(clip, 'gbr')},"
-            f"zscale=m={clip.rgb_matrix}:r={'full' if full_range else 'limited'}:f=bicubic,"
-            f"{_full_chroma(clip, 10 if depth == 16 else 8, alpha='a' in pixel_format)},"
-            f"scale=flags=bicubic+{_EXACT}"
+            f"zscale=m={clip.rgb_matrix}:r={'full' if full_range else 'limited'}:f=bicubic"
+            f"{',' + whole + _SCALE if whole else ''}"
         )
     else:
         scale = (
@@ -83,11 +86,13 @@ def from_rgb(clip: Clip, pixel_format: str, depth: int) -> str:
 
 
 def _full_chroma(clip: Clip, depth: int, *, alpha: bool) -> str:
-    """The filter for a clip of odd size, whose reduced chroma zscale can neither read nor write."""
+    """The format of whole chroma for a clip of odd size, whose reduced chroma zscale cannot handle.
+
+    It begins or ends a step of the scale filter; empty for an even size.
+    """
     if not any(side % 2 for side in clip.size):
-        return "null"
-    format = f"yuv{'a' if alpha else ''}444p{f'{depth}le' if depth > 8 else ''}"
-    return f"scale=flags=bicubic+{_EXACT},format={format}"
+        return ""
+    return f"format=yuv{'a' if alpha else ''}444p{f'{depth}le' if depth > 8 else ''},"
 
 
 def _tagged(clip: Clip, matrix: str) -> str:
