@@ -274,8 +274,8 @@ def _check_info(source: Source, info: _StreamInfo, errors: list[str]) -> None:
         raise PhotostyleError(f"{name} has no video stream.")
     if "s" in info.frame and HdrMetadata.of(info.light).needs_dolby_vision:
         raise PhotostyleError(
-            f"{name} is Dolby Vision without a base of HDR10, HLG or SDR, which only its own decoders "
-            "show; convert it to HDR10 or SDR first."
+            f"{name} is Dolby Vision without a base of HDR10, HLG or SDR, which only its own "
+            "decoders show; convert it to HDR10 or SDR first."
         )
     if "s" in info.frame:
         return
