@@ -21,6 +21,8 @@ except ImportError:  # Windows, where killed writers leave their files behind
     fcntl = None  # type: ignore[assignment]
 
 _TEMPORARY = re.compile(r"\.photostyle-[0-9a-f]{16}")
+_URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://.*", re.DOTALL)
+_SEPARATORS = tuple({"/", os.sep})
 
 
 def as_path(name: str | os.PathLike[str]) -> Path:
@@ -31,6 +33,8 @@ def as_path(name: str | os.PathLike[str]) -> Path:
     path = Path(name)
     if not os.fspath(name):
         raise PhotostyleError("A file name must not be empty.")
+    if isinstance(name, str) and _URL.fullmatch(name) and not path.exists():
+        raise PhotostyleError(f"{name!r} is a URL; download the file and give its name.")
     try:
         valid = b"\0" not in os.fsencode(path)
     except UnicodeEncodeError:
@@ -38,6 +42,16 @@ def as_path(name: str | os.PathLike[str]) -> Path:
     if not valid:
         raise PhotostyleError(f"{str(path)!r} is not a valid file name.")
     return path
+
+
+def output_path(name: str | os.PathLike[str], default: str | Path) -> Path:
+    """The file to write: ``name``, or the file ``default`` in it if it names a folder.
+
+    It names a folder if one exists there, or if it ends with a slash. Raises as `as_path` does.
+    """
+    path = as_path(name)
+    is_folder = os.fspath(name).endswith(_SEPARATORS) or path.is_dir()
+    return path / default if is_folder else path
 
 
 def read_bytes(path: Path) -> bytes:

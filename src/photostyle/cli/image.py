@@ -26,8 +26,8 @@ option = _options.of(stylize_photo)
     "-o",
     "--output",
     type=_options.FILE,
-    help="File to write.  [default: CONTENT-STYLE with the extension of CONTENT, in the current "
-    "folder; standard output if CONTENT is -]",
+    help="File to write, or a folder for it.  [default: CONTENT-STYLE with the extension of "
+    "CONTENT, in the current folder; standard output if CONTENT is -]",
 )
 @_options.model
 @_options.device

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from photostyle.errors import PhotostyleError
-from photostyle.files import as_path, check_target
+from photostyle.files import as_path, check_target, output_path
 from photostyle.jobs.models import load_stylizer
 from photostyle.jobs.progress import Progress, Stopwatch, silent
 from photostyle.jobs.styles import StyleInputs
@@ -300,9 +300,8 @@ def _checked(cues: Cues) -> Cues:
 
 
 def _target(output: File | None, clip: Clip, style: StyleInputs, suffix: str) -> Path:
-    if output is not None:
-        return as_path(output)
-    return Path(f"{clip.source.stem}-{style.name}{suffix}")
+    default = Path(f"{clip.source.stem}-{style.name}{suffix}")
+    return default if output is None else output_path(output, default)
 
 
 def _inputs(clip: Clip, styles: Sequence[StyleInputs]) -> list[Path]:

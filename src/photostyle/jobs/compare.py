@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from photostyle.errors import PhotostyleError
-from photostyle.files import as_path, check_target
+from photostyle.files import as_path, check_target, output_path
 from photostyle.jobs.photo import check_options
 from photostyle.jobs.progress import Progress, silent
 
@@ -58,16 +58,16 @@ def compare_photos(
     check_options("auto", quality)
     paths = [as_path(path) for path in photos]
     _check(len(paths), len(labels), columns, size)
-    first = photo.read(paths[0], still=True)
+    first = photo.read(paths[0], still=True, metadata=False)
     default = Path(f"{paths[0].stem}-compare{photo.suffix_for(first, paths[0].suffix)}")
-    target = default if output is None else as_path(output)
+    target = default if output is None else output_path(output, default)
     photo.format_of(target)
     check_target(target, overwrite=overwrite, inputs=[path for path in paths if path.exists()])
     notes: list[str] = []
 
     def read() -> Iterator[Photo]:
         for number, path in enumerate(paths):
-            found = photo.read(path, still=True) if number else first
+            found = photo.read(path, still=True, metadata=False) if number else first
             notes.extend(f"{path.name}: {note}" for note in found.notes)
             yield found
             progress("read", number + 1, len(paths))

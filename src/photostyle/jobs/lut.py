@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from photostyle.errors import PhotostyleError
-from photostyle.files import as_path, check_target
+from photostyle.files import as_path, check_target, output_path
 from photostyle.jobs.models import load_stylizer
 from photostyle.jobs.photo import Depth, check_options
 from photostyle.jobs.progress import Progress, silent
@@ -75,11 +75,12 @@ def make_lut(
     from photostyle.lut import pairs
     from photostyle.lut.fit import fit
 
-    source, target = as_path(content), as_path(output)
-    _check_lut(target, size, overwrite, [source])
+    source = as_path(content)
     progress("read")
-    photo, styles = _read(source), StyleInputs(style)
-    check_target(target, overwrite=overwrite, inputs=styles.paths)
+    styles = StyleInputs(style)
+    target = output_path(output, f"{source.stem}-{styles.name}.cube")
+    _check_lut(target, size, overwrite, [source, *styles.paths])
+    photo = _read(source)
     before, mask = photo.with_depth(8).visible()
     progress("load")
     stylizer = load_stylizer(model, device)
@@ -121,7 +122,8 @@ def fit_lut(
     from photostyle.lut.fit import Examples, fit
     from photostyle.lut.prior import load
 
-    target, found = as_path(output), _pairs(as_path(before), as_path(after))
+    target = output_path(output, f"{as_path(before).stem}-{as_path(after).stem}.cube")
+    found = _pairs(as_path(before), as_path(after))
     _check_lut(target, size, overwrite, [path for pair in found for path in pair])
     likely = load(None if prior is None else as_path(prior))
     parts, notes = [], list[str]()
@@ -156,7 +158,7 @@ def _check_lut(target: Path, size: int, overwrite: bool, inputs: Iterable[Path])
 def _read(path: Path) -> Photo:
     from photostyle import photo
 
-    return photo.read(path, still=True).in_profile(None)
+    return photo.read(path, still=True, metadata=False).in_profile(None)
 
 
 def _pairs(before: Path, after: Path) -> list[tuple[Path, Path]]:
@@ -224,7 +226,7 @@ def apply_lut(
     table = luts.read(look)
     original = photos.read(source)
     target = Path(f"{source.stem}-{look.stem}{photos.suffix_for(original, source.suffix)}")
-    target = target if output is None else as_path(output)
+    target = target if output is None else output_path(output, target)
     format = photos.format_of(target)
     photos.check_depth(format, depth)
     check_target(target, overwrite=overwrite, inputs=[look, source])

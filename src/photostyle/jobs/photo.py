@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, get_args
 
 from photostyle.errors import PhotostyleError
-from photostyle.files import as_path
+from photostyle.files import as_path, output_path
 from photostyle.jobs.animation import stylize_animation
 from photostyle.jobs.masks import Masks
 from photostyle.jobs.models import load_stylizer, model_name
@@ -99,7 +99,8 @@ def stylize_photo(
     such a photo, a folder of photos, which count as one style, a style file, or a learned style; or
     a list of these, which are mixed evenly, or by weight: [("dusk.jpg", 0.7), ("fog.style", 0.3)].
     output: a file whose extension names the format; a binary stream, which gets the format of the
-    content; or None for CONTENT-STYLE with the extension of the content in the current folder.
+    content; a folder, for CONTENT-STYLE with the extension of the content in it; or None for that
+    in the current folder.
     model: a bundled name, a weights file, or a loaded `Stylizer`, which can be reused and has its
     own device. device: as in `photostyle.load`. strength, match, mode, working_size, tile: as in
     `Stylizer.apply`. content_mask, style_mask: label maps, in which each colour is a region (see
@@ -259,6 +260,8 @@ class _Target:
 
         target = default if output is None else source_of(output)
         path, stream = (target, None) if isinstance(target, Path) else (default, target)
+        if isinstance(output, (str, os.PathLike)):
+            path = output_path(output, default)
         if stream and compare:
             raise PhotostyleError("A comparison needs an output file, not a stream.")
         compared = path.with_name(f"{path.stem}-compare{path.suffix}") if compare else None

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from photostyle.files import as_path, check_target
+from photostyle.files import as_path, check_target, output_path
 from photostyle.jobs.models import load_stylizer
 from photostyle.jobs.progress import Progress, Stopwatch, silent
-from photostyle.jobs.styles import StyleInputs
+from photostyle.jobs.styles import SUFFIX, StyleInputs
 
 if TYPE_CHECKING:
     from photostyle.jobs.models import Model
@@ -50,9 +50,10 @@ def learn_style_file(
     style: as in `stylize_photo`. The style is learned in sRGB. model, device, overwrite, progress:
     as in `stylize_photo`. Raises PhotostyleError as that does.
     """
-    watch, target = Stopwatch(progress), as_path(output)
+    watch = Stopwatch(progress)
     with watch("read"):
         styles = StyleInputs(style)
+        target = output_path(output, f"{styles.name}{SUFFIX}")
         check_target(target, overwrite=overwrite, inputs=styles.paths)
     with watch("load"):
         stylizer = load_stylizer(model, device)

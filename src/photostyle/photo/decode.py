@@ -82,6 +82,7 @@ def read(
     still: bool = False,
     color_managed: bool = True,
     salvage: bool = False,
+    metadata: bool = True,
 ) -> Photo:
     """Read a photo from a file or binary stream, in any format of Pillow, tifffile or LibRaw.
 
@@ -90,38 +91,14 @@ def read(
     is read with all its frames, or with ``still`` only the first; any other file with several
     images only with the first. With ``color_managed`` False the profile is ignored and dropped, so
     that grey and RGB values stay as they are in the file. With ``salvage`` a JPEG that is cut off
-    is read as far as it goes, with a note.
+    is read as far as it goes, with a note. With ``metadata`` False only the resolution is kept of
+    them, and no note says what is lost.
 
     Libraries may log or warn about odd files, and C libraries may write to stderr; this function
     does not silence them.
 
     Raises PhotostyleError if there is no readable photo of at most MAX_PIXELS pixels.
     """
-    photo = _read(source, still, color_managed, salvage)
-    notes = (f"{_name(source)}: {note}" for note in photo.metadata.notes)
-    return replace(photo, notes=(*photo.notes, *notes))
-
-
-def read_style(source: str | Path | BinaryIO) -> Photo:
-    """Read a photo, or the first frame of an animation, whose colours will be learned.
-
-    Raises PhotostyleError as `read` does, and if all of the photo is transparent.
-    """
-    photo = _read(source, still=True)
-    if photo.alpha is not None and not photo.alpha.any():
-        raise PhotostyleError(
-            f"{_name(source)} is fully transparent; use a photo with visible pixels as the style."
-        )
-    return photo
-
-
-def _read(
-    source: str | Path | BinaryIO,
-    still: bool,
-    color_managed: bool = True,
-    salvage: bool = False,
-) -> Photo:
-    """As `read`, without notes on the metadata."""
     name = _name(source)
     suffix = Path(source).suffix.lower() if isinstance(source, (str, Path)) else ""
     try:
@@ -144,7 +121,22 @@ def _read(
             if reason
             else f"{name} is damaged or incomplete and cannot be read."
         ) from error
-    return replace(photo, notes=tuple(f"{name}: {note}" for note in photo.notes))
+    notes = (*photo.notes, *photo.metadata.notes) if metadata else photo.notes
+    photo = photo if metadata else photo.stripped()
+    return replace(photo, notes=tuple(f"{name}: {note}" for note in notes))
+
+
+def read_style(source: str | Path | BinaryIO) -> Photo:
+    """Read a photo, or the first frame of an animation, whose colours will be learned.
+
+    Raises PhotostyleError as `read` does, and if all of the photo is transparent.
+    """
+    photo = read(source, still=True, metadata=False)
+    if photo.alpha is not None and not photo.alpha.any():
+        raise PhotostyleError(
+            f"{_name(source)} is fully transparent; use a photo with visible pixels as the style."
+        )
+    return photo
 
 
 def _is_jpeg(stream: BinaryIO) -> bool:
