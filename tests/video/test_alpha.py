@@ -13,7 +13,8 @@ from PIL import Image
 from support.clips import Probed, ffmpeg
 
 from photostyle.jobs.clip import ClipReport, stylize_clip
-from photostyle.video import Reader, Source, choose_codec, has_transparency, probe
+from photostyle.jobs.image_sequence import has_transparency
+from photostyle.video import Reader, Source, choose_codec, probe
 
 RAMP = np.broadcast_to(np.linspace(0, 255, 64), (48, 64))
 """The alpha of all clips."""

@@ -78,7 +78,7 @@ def test_progressive_frames_stay() -> None:
     )
     reader = Reader(probe(Source(Path("in.mp4"))))
     pixels = [frame.pixels for frame in reader]
-    assert not reader.interlaced
+    assert not reader.notes
     with av.open("in.mp4") as container:
         for frame, ours in zip(container.decode(video=0), pixels, strict=True):
             assert np.abs(frame.to_ndarray(format="rgb24").astype(int) - ours).mean() < 2

@@ -108,11 +108,11 @@ def stylize_clip(
     all. A KeyboardInterrupt (Ctrl-C) ends it after the frames that are done; a second one, or one
     before the first frame, is raised and leaves no file.
 
-    clip: a video file, a folder of frames, or a pattern such as frames/%04d.png. output: mp4, mov,
-    mkv, webm or gif; None for CLIP-STYLE.mp4 in the current folder, or for no video if
-    ``frames_dir`` is given. style: as in `stylize_photo`, a mix or a style file as well. cues:
-    further styles as (start in seconds of the clip, style); each fades in over ``fade`` seconds.
-    temporal: see `Temporal`. model, device: as in `stylize_photo`. strength: 0 to 1.5. match: see
+    clip: a video file, a folder of frames, or a pattern such as frames/%04d.png or frames/*.jpg.
+    output: mp4, mov, mkv, webm or gif; None for CLIP-STYLE.mp4 in the current folder, or for no
+    video if ``frames_dir`` is given. style: as in `stylize_photo`, a mix or a style file as well.
+    cues: further styles as (start in seconds of the clip, style); each fades in over ``fade``
+    seconds. temporal: see `Temporal`. model, device: as in `stylize_photo`. strength: 0 to 1.5. match: see
     `Match`. working_size: long side in pixels of the reduced copy of a frame that the network sees.
     codec: a key of `photostyle.video.CODECS`; None for the container's default. crf: constant
     quality, 0 to 63, lower is better. preset: one of PRESETS. depth: see `Depth`. hdr: see `Hdr`.
@@ -126,15 +126,16 @@ def stylize_clip(
     be used, an option is invalid, or the result cannot be written.
     """
     from photostyle import video
+    from photostyle.jobs import image_sequence
 
     _check_encoding(crf, preset)
     cues, watch = _checked(cues), Stopwatch(progress)
     with watch("read"):
-        found = video.probe(_source(clip, fps, start, end))
+        found = image_sequence.probe(_source(clip, fps, start, end))
         styles = [StyleInputs(one) for one in (style, *(later for _, later in cues))]
         inputs = _inputs(found, styles)
         target = folder = None
-        transparent = video.has_transparency(found)
+        transparent = image_sequence.has_transparency(found)
         keep_hdr = hdr == "keep" and found.is_hdr
         bits, alpha = _depth(found, codec, depth, keep_hdr), transparent
         if output is not None or frames_dir is None:
@@ -155,7 +156,7 @@ def stylize_clip(
         stylizer.canvas = _hdr_canvas(found)
     encoding = video.Encoding(codec, crf, preset, bits, alpha, keep_hdr)
     depth_read = 16 if bits > 8 else 8
-    reader = video.Reader(found, depth=depth_read, alpha=transparent, keep_hdr=keep_hdr)
+    reader = image_sequence.reader(found, depth=depth_read, alpha=transparent, keep_hdr=keep_hdr)
     with ExitStack() as outputs:
         sinks: list[Callable[[VideoFrame], None]] = []
         writer = None
@@ -185,8 +186,7 @@ def stylize_clip(
             f"{codec} in {target.suffix if target else ''} has no transparency; it was left out. "
             "Use webm, or mov with prores."
         )
-    if reader.interlaced:
-        notes.append("The clip is interlaced; its frames were deinterlaced.")
+    notes += reader.notes
     if reader.damage and not interrupted:
         notes.append(f"The clip is damaged; only {count} frames could be decoded.")
     return ClipReport(
@@ -226,7 +226,7 @@ def preview_clip(
     output: a photo file; None for CLIP-STYLE-preview.png in the current folder. Everything else is
     as in `stylize_clip`, including errors; a KeyboardInterrupt leaves no file.
     """
-    from photostyle import video
+    from photostyle.jobs import image_sequence
     from photostyle.photo import format_of
     from photostyle.photo.contact_sheet import save_columns
 
@@ -234,7 +234,7 @@ def preview_clip(
         raise PhotostyleError(f"A preview must have at least 1 frame, not {moments}.")
     cues, watch = _checked(cues), Stopwatch(progress)
     with watch("read"):
-        found = video.probe(_source(clip, fps, start, end))
+        found = image_sequence.probe(_source(clip, fps, start, end))
         styles = [StyleInputs(one) for one in (style, *(later for _, later in cues))]
         target = _target(output, found, styles[0], "-preview.png")
         format_of(target)
@@ -245,7 +245,7 @@ def preview_clip(
     )
     total = _analyze(stylizer, found, watch, progress) or moments
     with watch("stylize"):
-        frames = _counted(video.Reader(found), progress, "stylize", total)
+        frames = _counted(image_sequence.reader(found), progress, "stylize", total)
         columns = list(_columns(frames, stylizer, _moments(moments, total)))
     if not columns:
         raise PhotostyleError(f"{os.fspath(clip)!r} has no frame that can be decoded.")
@@ -362,12 +362,14 @@ def _analyze(
     alpha: bool = False,
 ) -> int | None:
     """Analyze the shots if the temporal mode needs it; return the approximate number of frames."""
-    from photostyle.video import Reader
+    from photostyle.jobs import image_sequence
 
     total = clip.frame_count
     if stylizer.temporal == "shot" and stylizer.strength > 0:
         with watch("analyze"):
-            frames = stylizer.analyze_shots(Reader(clip, stylizer.working_size, alpha=alpha))
+            frames = stylizer.analyze_shots(
+                image_sequence.reader(clip, stylizer.working_size, alpha=alpha)
+            )
             total = sum(1 for _ in _counted(frames, progress, "analyze", total))
     return total
 

@@ -83,6 +83,7 @@ def read(
     color_managed: bool = True,
     salvage: bool = False,
     metadata: bool = True,
+    white: float | None = None,
 ) -> Photo:
     """Read a photo from a file or binary stream, in any format of Pillow, tifffile or LibRaw.
 
@@ -92,7 +93,8 @@ def read(
     images only with the first. With ``color_managed`` False the profile is ignored and dropped, so
     that grey and RGB values stay as they are in the file. With ``salvage`` a JPEG that is cut off
     is read as far as it goes, with a note. With ``metadata`` False only the resolution is kept of
-    them, and no note says what is lost.
+    them, and no note says what is lost. ``white`` is the value of floats (TIFF, OpenEXR, Radiance
+    HDR, PFM) that becomes white; None is the photo's own, see `raster.to_uint16`.
 
     Libraries may log or warn about odd files, and C libraries may write to stderr; this function
     does not silence them.
@@ -104,11 +106,11 @@ def read(
     try:
         with limits.replacing_pillow_limit(), _opened(source) as stream:
             try:
-                photo = _decode(stream, suffix, still, color_managed)
+                photo = _decode(stream, suffix, still, color_managed, white)
             except DECODER_ERRORS:
                 if not (salvage and _is_jpeg(stream)):
                     raise
-                photo = _decode(_with_end(stream), suffix, still, color_managed)
+                photo = _decode(_with_end(stream), suffix, still, color_managed, white)
                 photo = replace(photo, notes=(*photo.notes, _SALVAGED_NOTE))
     except limits.TooLargeError as error:
         raise PhotostyleError(f"{name} is too large: {error}") from error
@@ -155,7 +157,9 @@ def _name(source: str | Path | BinaryIO) -> str:
     return "The photo" if file is None else repr(str(file))
 
 
-def _decode(stream: BinaryIO, suffix: str, still: bool, color_managed: bool) -> Photo:
+def _decode(
+    stream: BinaryIO, suffix: str, still: bool, color_managed: bool, white: float | None
+) -> Photo:
     start = stream.read(32)
     is_tiff = start.startswith(_TIFF_MAGIC)
     if (
@@ -164,12 +168,12 @@ def _decode(stream: BinaryIO, suffix: str, still: bool, color_managed: bool) -> 
         or (is_tiff and high_bit_depth.is_dng(stream))
     ):
         return _decode_raw(stream)
-    if is_tiff and (photo := _decode_high_bit_depth_tiff(stream, color_managed)):
+    if is_tiff and (photo := _decode_high_bit_depth_tiff(stream, color_managed, white)):
         return photo
     if start.startswith(psd.MAGIC):
         return _decode_psd(stream, color_managed)
     if linear_light.is_linear_light(start):
-        return _decode_linear_light(stream)
+        return _decode_linear_light(stream, white)
     return _decode_with_pillow(stream, start, still, color_managed)
 
 
@@ -276,8 +280,8 @@ def _decode_raw(stream: BinaryIO) -> Photo:
     return _to_photo(high_bit_depth.read_raw(stream), upright, metadata, "RAW", [])
 
 
-def _decode_linear_light(stream: BinaryIO) -> Photo:
-    values, format, notes = linear_light.read(stream)
+def _decode_linear_light(stream: BinaryIO, white: float | None) -> Photo:
+    values, format, notes = linear_light.read(stream, white)
     return _to_photo(values, 1, Metadata(), format, notes)
 
 
@@ -290,8 +294,10 @@ def _decode_psd(stream: BinaryIO, color_managed: bool) -> Photo:
     return _to_photo(values, orientation, metadata, "PSD", notes)
 
 
-def _decode_high_bit_depth_tiff(stream: BinaryIO, color_managed: bool) -> Photo | None:
-    found = high_bit_depth.read_tiff(stream)
+def _decode_high_bit_depth_tiff(
+    stream: BinaryIO, color_managed: bool, white: float | None
+) -> Photo | None:
+    found = high_bit_depth.read_tiff(stream, white)
     if not found:
         return None
     values, multipage = found

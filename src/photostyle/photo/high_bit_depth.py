@@ -52,11 +52,11 @@ def is_dng(stream: BinaryIO) -> bool:
     return False
 
 
-def read_tiff(stream: BinaryIO) -> tuple[Raster, bool] | None:
+def read_tiff(stream: BinaryIO, white: float | None = None) -> tuple[Raster, bool] | None:
     """The first image of a TIFF file; None for palettes, JPEG and fax, which Pillow reads.
 
-    Returns it with whether the file contains more images. Raises one of DECODER_ERRORS for damaged
-    files.
+    Returns it with whether the file contains more images. white: as in `raster.to_uint16`. Raises
+    one of DECODER_ERRORS for damaged files.
     """
     from tifffile import TiffFile
 
@@ -77,7 +77,7 @@ def read_tiff(stream: BinaryIO) -> tuple[Raster, bool] | None:
         if bits > 8:
             raise
         return None  # Pillow reads some files whose tags are wrong
-    values, alpha = _normalized(values, colors, page)
+    values, alpha = _normalized(values, colors, page, white)
     profile = color.LAB if space == "Lab " else page.tags.valueof("InterColorProfile")
     return raster.from_array(values, profile, space, alpha), tiff.pages.is_multipage
 
@@ -183,7 +183,7 @@ def read_raw(stream: BinaryIO) -> Raster:
     return raster.from_array(pixels, color.SRGB)
 
 
-def _normalized(values: Pixels, colors: int, page: Any) -> tuple[Pixels, bool]:
+def _normalized(values: Pixels, colors: int, page: Any, white: float | None) -> tuple[Pixels, bool]:
     """Values (H, W, channels), where 0 is black, and whether the last channel is alpha.
 
     They are uint8 if the file has at most 8 bits, otherwise uint16. Lab is encoded as in
@@ -206,7 +206,9 @@ def _normalized(values: Pixels, colors: int, page: Any) -> tuple[Pixels, bool]:
             values, bits = values.clip(min=0).astype(f"u{values.itemsize}"), bits - 1
         deep = bits > 8
         values = (
-            raster.to_uint16(values, bits, alpha=alpha) if deep else raster.to_uint8(values, bits)
+            raster.to_uint16(values, bits, alpha=alpha, white=white)
+            if deep
+            else raster.to_uint8(values, bits)
         )
     if page.photometric == _WHITE_IS_ZERO:
         white = np.iinfo(values.dtype).max

@@ -42,8 +42,8 @@ def is_linear_light(start: bytes) -> bool:
     return start.startswith((*_RADIANCE, _EXR)) or bool(re.match(rb"(PF|Pf)\s+\d", start))
 
 
-def read(stream: BinaryIO) -> LinearPhoto:
-    """Read a file. The white is that of `raster.to_uint16`, the curve and profile that of sRGB.
+def read(stream: BinaryIO, white: float | None = None) -> LinearPhoto:
+    """Read a file. Curve and profile are those of sRGB, None for white that of `raster.to_uint16`.
 
     Other primaries than those of sRGB become a profile with the curve of sRGB. Raises ValueError or
     RuntimeError if the file is damaged, PhotostyleError if OpenEXR is not installed or the file
@@ -60,7 +60,8 @@ def read(stream: BinaryIO) -> LinearPhoto:
     else:
         format, alpha, primaries = "PFM", False, None
         light = _read_pfm(stream, start)
-    white = raster.white_of(light[..., :-1] if alpha else light)
+    if white is None:
+        white = raster.white_of(light[..., :-1] if alpha else light)
     pixels = _displayed(light, white, alpha)
     if (light[..., :-1] if alpha else light).max(initial=0) > white:
         notes.append(_MAPPED_NOTE)

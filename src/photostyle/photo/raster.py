@@ -121,19 +121,22 @@ def to_uint8(values: npt.NDArray[Any], bits: int) -> Pixels:
     return np.asarray(scaled[values.astype(np.uint8)])
 
 
-def to_uint16(values: npt.NDArray[Any], bits: int = 16, *, alpha: bool = False) -> Pixels:
+def to_uint16(
+    values: npt.NDArray[Any], bits: int = 16, *, alpha: bool = False, white: float | None = None
+) -> Pixels:
     """Integers of ``bits`` bits, or floats, (H, W) or (H, W, channels), scaled to uint16.
 
-    The white of floats is 1.0 or, if more than 1 % of the pixels are brighter, the value that 99 %
-    of them do not exceed. Brighter values become white, NaN becomes black. alpha: whether the last
-    channel is alpha, which is opaque at 1.0.
+    The white of floats is ``white``. If that is None, it is 1.0 or, if more than 1 % of the pixels
+    are brighter, the value that 99 % of them do not exceed. Brighter values become white, NaN
+    becomes black. alpha: whether the last channel is alpha, which is opaque at 1.0.
     """
     if values.dtype == np.uint16 and bits == 16:
         return values
     is_float = values.dtype.kind == "f"
     colors = values[..., :-1] if alpha else values
-    white = white_of(colors) if is_float else max(2**bits - 1, int(values.max(initial=0)))
-    scale = np.full(values.shape[2:], 65535 / white)
+    if not is_float:
+        white = max(2**bits - 1, int(values.max(initial=0)))
+    scale = np.full(values.shape[2:], 65535 / (white or white_of(colors)))
     if alpha and is_float:
         scale[-1] = 65535
     result = np.empty(values.shape, np.uint16)

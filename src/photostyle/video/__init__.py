@@ -12,7 +12,7 @@ from __future__ import annotations
 from photostyle.video.clip import Clip, Source, probe
 from photostyle.video.containers import CODECS, CONTAINERS, choose_codec
 from photostyle.video.encoder import Encoding, VideoEncoder
-from photostyle.video.reader import Reader, VideoFrame, has_transparency
+from photostyle.video.reader import Reader, VideoFrame
 from photostyle.video.writer import Writer, open_writer
 
 __all__ = [
@@ -26,7 +26,6 @@ __all__ = [
     "VideoFrame",
     "Writer",
     "choose_codec",
-    "has_transparency",
     "open_writer",
     "probe",
 ]

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import glob
-import os
 import re
-from collections import Counter
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
 from photostyle.errors import PhotostyleError
+from photostyle.video import sequence
 from photostyle.video.ffmpeg import FFmpeg, Log, file_url
 from photostyle.video.mastering import HdrMetadata
-
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".exr", ".dpx"}
-"""Suffixes of the images in a folder of frames."""
 
 _PHOTO_FORMATS = re.compile(r"(image2|\w+_pipe)\b")
 _MATRICES = {
@@ -34,7 +29,7 @@ _NO_TAG = {"unknown", "unspecified", "reserved", ""}
 class Source:
     """A video file or an image sequence.
 
-    path: a file, a folder of images, or a pattern such as frames/%04d.png. rate: frames per second
+    path: a file, a folder of images, or a pattern; see `sequence.frames`. rate: frames per second
     of an image sequence; None is 24. start, end: limits of the part to read, in seconds.
     """
 
@@ -45,26 +40,19 @@ class Source:
 
     @property
     def is_image_sequence(self) -> bool:
-        # pathlib raises for names that are too long.
-        found = os.path.exists(self.path)  # noqa: PTH110
-        return os.path.isdir(self.path) or (not found and "%" in self.path.name)  # noqa: PTH112
+        """Whether the path is a folder or a pattern."""
+        return sequence.is_sequence(self.path)
 
     @property
     def stem(self) -> str:
         """The name of the file or folder without extension, for naming results."""
-        return self.path.parent.resolve().name if self._is_pattern else self.path.resolve().stem
+        is_pattern = self.is_image_sequence and not self.path.is_dir()
+        return self.path.parent.resolve().name if is_pattern else self.path.resolve().stem
 
     @property
     def arguments(self) -> list[str]:
-        """ffmpeg's arguments for this input; raises PhotostyleError for a folder without images."""
-        part = [*self._range, "-i"]
-        if not self.is_image_sequence:
-            return [*part, file_url(self.path)]
-        rate = ["-f", "image2", "-framerate", str(self.rate or 24)]
-        if self._is_pattern:
-            return [*rate, *part, str(self.path.absolute())]
-        pattern = f"{glob.escape(str(self.path.absolute()))}/*{self._suffix}"
-        return [*rate, "-pattern_type", "glob", *part, pattern]
+        """ffmpeg's arguments for this input, a file."""
+        return [*self._range, "-i", file_url(self.path)]
 
     @property
     def whole(self) -> Source:
@@ -73,36 +61,19 @@ class Source:
 
     @property
     def files(self) -> list[Path]:
-        """The video file, or all images in the folder or matching the pattern."""
-        if not self.is_image_sequence:
-            return [self.path]
-        if self._is_pattern:
-            name = re.sub(r"%\d*d", "*", glob.escape(self.path.name))
-            return list(self.path.parent.glob(name))
-        return list(self.path.glob(f"*{self._suffix}"))
+        """The video file, or the frames of an image sequence; raises as `sequence.frames` does."""
+        return sequence.frames(self.path) if self.is_image_sequence else [self.path]
 
     @property
-    def _suffix(self) -> str:
-        """The most frequent suffix of the images in the folder; raises as `arguments` does."""
-        try:
-            suffixes = Counter(
-                file.suffix for file in self.path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES
-            )
-        except OSError as error:
-            raise _unreadable(self.path, error) from error
-        if not suffixes:
-            raise PhotostyleError(f"The folder {str(self.path)!r} has no frames.")
-        return min(suffixes, key=lambda name: (-suffixes[name], name))
+    def frame_rate(self) -> Fraction:
+        """Frames per second of an image sequence."""
+        return self.rate or Fraction(24)
 
     @property
     def _range(self) -> list[str]:
         """ffmpeg's arguments for start and end."""
         start = [] if self.start is None else ["-ss", f"{self.start:.6f}"]
         return start + ([] if self.end is None else ["-to", f"{self.end:.6f}"])
-
-    @property
-    def _is_pattern(self) -> bool:
-        return self.is_image_sequence and not self.path.is_dir()
 
 
 def all_streams(number: int) -> list[str]:
@@ -238,12 +209,11 @@ class _StreamInfo:
 
 
 def probe(source: Source) -> Clip:
-    """Decode the first frame of a source to find its properties.
+    """Decode the first frame of a video file to find its properties.
 
     Raises PhotostyleError if no frame can be decoded, or if its colours cannot.
     """
-    if not source.is_image_sequence:
-        _check_file(source.path)
+    _check_file(source.path)
     info, errors = _first_frame(source)
     if info.format in _INEXACT and source.start is not None:
         info, errors = _first_frame(source.whole)
@@ -268,8 +238,11 @@ def _first_frame(source: Source) -> tuple[_StreamInfo, list[str]]:
 
 def _check_info(source: Source, info: _StreamInfo, errors: list[str]) -> None:
     name = repr(str(source.path))
-    if not source.is_image_sequence and _PHOTO_FORMATS.match(info.format):
-        raise PhotostyleError(f"{name} is a photo; use `photostyle image` for photos.")
+    if _PHOTO_FORMATS.match(info.format):
+        raise PhotostyleError(
+            f"{name} is a photo; use `photostyle image` for photos. An image sequence is a folder, "
+            "or a pattern in quotes such as 'frames/*.png'."
+        )
     if info.format and not info.has_video:
         raise PhotostyleError(f"{name} has no video stream.")
     if "s" in info.frame and HdrMetadata.of(info.light).needs_dolby_vision:

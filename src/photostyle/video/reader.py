@@ -66,7 +66,7 @@ class Reader:
     long_side: long side in pixels to which larger frames are reduced. depth: bits per channel of
     the pixels, 8 or 16. alpha: whether frames get the clip's alpha. keep_hdr: whether the values of
     HDR stay, which otherwise become SDR in BT.709. damage: ffmpeg's error
-    messages, complete after the last frame. interlaced: whether a frame so far was interlaced.
+    messages, complete after the last frame.
     """
 
     def __init__(
@@ -84,7 +84,12 @@ class Reader:
             scale = long_side / max(clip.size)
             self.width, self.height = (max(1, round(length * scale)) for length in clip.size)
         self.damage: list[str] = []
-        self.interlaced = False
+        self._interlaced = False
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences on what was changed in the frames so far."""
+        return ["The clip is interlaced; its frames were deinterlaced."] * self._interlaced
 
     def __iter__(self) -> Iterator[VideoFrame]:
         log: Log = SimpleQueue()
@@ -128,7 +133,7 @@ class Reader:
             *source.arguments,
             *("-map", "0:V:0", "-vf", filters, "-fps_mode", "passthrough"),
             *("-f", "rawvideo", "pipe:1"),
-            *([] if self.clip.source.is_image_sequence else all_streams(0)),
+            *all_streams(0),
         ]
 
     def _decode(self, stream: IO[bytes], decoded: Channel[Pixels]) -> None:
@@ -149,21 +154,13 @@ class Reader:
         tick, duration = 0, 0
         for number, planes in enumerate(decoded):
             next_tick, next_duration, interlaced = _next_frame(log)
-            self.interlaced |= interlaced
+            self._interlaced |= interlaced
             # If a time is missing or does not advance, use the tick after the previous one.
             tick = max(next_tick, tick + 1) if number else next_tick
             duration = next_duration if next_duration > 0 else duration
             pixels = planes[:3].transpose(1, 2, 0)
             alpha = planes[ALPHA] if self.alpha else None
             yield VideoFrame(number, pixels, tick, duration, self.clip.time_base, alpha)
-
-
-def has_transparency(clip: Clip) -> bool:
-    """Whether a pixel of a clip is not opaque."""
-    if not clip.has_alpha:
-        return False
-    frames = Reader(clip, alpha=True)
-    return any(frame.alpha is not None and frame.alpha.min() < 255 for frame in frames)
 
 
 def _next_frame(log: Log) -> tuple[int, int, bool]:
