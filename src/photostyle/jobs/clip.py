@@ -112,8 +112,8 @@ def stylize_clip(
     output: mp4, mov, mkv, webm or gif; None for CLIP-STYLE.mp4 in the current folder, or for no
     video if ``frames_dir`` is given. style: as in `stylize_photo`, a mix or a style file as well.
     cues: further styles as (start in seconds of the clip, style); each fades in over ``fade``
-    seconds. temporal: see `Temporal`. model, device: as in `stylize_photo`. strength: 0 to 1.5. match: see
-    `Match`. working_size: long side in pixels of the reduced copy of a frame that the network sees.
+    seconds. temporal: see `Temporal`. model, device: as in `stylize_photo`. strength: 0 to 1.5.
+    match: see `Match`. working_size: long side in pixels of the reduced copy of a frame that the network sees.
     codec: a key of `photostyle.video.CODECS`; None for the container's default. crf: constant
     quality, 0 to 63, lower is better. preset: one of PRESETS. depth: see `Depth`. hdr: see `Hdr`.
     start, end: limits of the part to stylize, in seconds. fps: frame rate of an image sequence;
