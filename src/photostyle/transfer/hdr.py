@@ -49,6 +49,8 @@ _KNEE = 0.5
 
 _DARK = 1e-9
 
+_MAX = 65_535
+
 
 @dataclass(frozen=True)
 class HdrSpace:
@@ -60,35 +62,36 @@ class HdrSpace:
     hlg: bool
     peak: float
 
-    def to_sdr(self, values: Tensor) -> Tensor:
-        """Values (3, ...) of HDR, 0..1, as values of SDR, 0..1."""
-        return self._shown(self._light(values))
+    def light(self, values: Tensor) -> Tensor:
+        """Linear light in BT.2020, relative to WHITE, of values (3, ...) in 0..1, with 16 bits."""
+        light = self._curve.to(values)[(values * _MAX).round_().long()]
+        return light.mul_(_luminance(light) ** (HLG_GAMMA - 1)) if self.hlg else light
 
-    def from_sdr(self, sdr: Tensor, before: Tensor) -> Tensor:
-        """Values (3, ...) of SDR as those of HDR; ``before``: those of HDR that they came from."""
-        light = self._light(before)
-        change = self._expanded_light(sdr).sub_(self._expanded_light(self._shown(light)))
-        return self._values(light.add_(_product(_FROM_BT709, change)).clamp_(0))
-
-    def _shown(self, light: Tensor) -> Tensor:
-        """Linear light in BT.2020 as values of SDR."""
+    def to_sdr(self, light: Tensor) -> Tensor:
+        """Values of SDR, 0..1, of `light`."""
         light = _product(_TO_BT709, light).clamp_(0)
         return _to_srgb(light.mul_(_factor(self._compressed, light)).clamp_(0, 1))
+
+    def from_sdr(self, sdr: Tensor, shown: Tensor, light: Tensor) -> Tensor:
+        """Values of HDR of values of SDR (3, ...), which were ``shown`` of the light before."""
+        change = self._expanded_light(sdr).sub_(self._expanded_light(shown))
+        return self._values(light.add(_product(_FROM_BT709, change)).clamp_(0))
 
     def _expanded_light(self, sdr: Tensor) -> Tensor:
         """Values of SDR as linear light in BT.709."""
         light = _from_srgb(sdr)
         return light.mul_(_factor(self._expanded, light))
 
-    def _light(self, values: Tensor) -> Tensor:
-        """Linear light in BT.2020, relative to WHITE."""
-        if not self.hlg:
-            return torch.as_tensor(pq_to_light(values) / WHITE)
-        scene = hlg_to_scene(values)
-        return torch.as_tensor(scene * _luminance(scene) ** (HLG_GAMMA - 1) * (HLG_PEAK / WHITE))
+    @cached_property
+    def _curve(self) -> Tensor:
+        """Light of each value of 16 bits, of HLG before the luminance is raised to its gamma."""
+        values = torch.linspace(0, 1, _MAX + 1, dtype=torch.float64)
+        if self.hlg:
+            return torch.as_tensor(hlg_to_scene(values) * (HLG_PEAK / WHITE) ** (1 / HLG_GAMMA))
+        return torch.as_tensor(pq_to_light(values) / WHITE)
 
     def _values(self, light: Tensor) -> Tensor:
-        """The inverse of `_light`."""
+        """The inverse of `light`."""
         if not self.hlg:
             return torch.as_tensor(light_to_pq((light * WHITE).clamp_(max=10_000)))
         light = light * (WHITE / HLG_PEAK)
@@ -123,13 +126,19 @@ class HdrCanvas(Canvas):
     def __init__(self, photo: npt.NDArray[Any], space: HdrSpace, **options: Any) -> None:
         super().__init__(photo, **options)
         self._space = space
+        self._read = (-1, torch.empty(0), torch.empty(0))
 
     def rows(self, top: int, bottom: int, left: int = 0, right: int | None = None) -> Tensor:
-        return self._space.to_sdr(super().rows(top, bottom, left, right))
+        light = self._space.light(super().rows(top, bottom, left, right))
+        shown = self._space.to_sdr(light)
+        self._read = (top, light, shown)
+        return shown.clone()
 
     def put(self, top: int, strip: Tensor) -> None:
-        before = super().rows(top, top + strip.shape[1])
-        super().put(top, self._space.from_sdr(strip, before))
+        if self._read[0] != top or self._read[1].shape != strip.shape:
+            self.rows(top, top + strip.shape[1])
+        _, light, shown = self._read
+        super().put(top, self._space.from_sdr(strip, shown, light))
 
 
 def _factor(curve: Callable[[Tensor], Tensor], light: Tensor) -> Tensor:
