@@ -108,7 +108,7 @@ class Desk:
         if is_out_of_memory(error):
             return "There is not enough memory; use a smaller photo."
         if not isinstance(error, PhotostyleError):
-            return f"Unexpected {type(error).__name__}; this is a bug in photostyle."
+            return f"Unexpected {type(error).__name__}; the terminal shows where it happened."
         folder = rf"[^'\"]*{re.escape(self.folder.name)}[\\/]+([0-9a-f]{{16,}}[\\/]+)?"
         return re.sub(folder, "", str(error))
 
@@ -125,7 +125,8 @@ def build(stylizer: Stylizer, folder: Path) -> gr.Blocks:
             try:
                 return handler(*arguments)
             except Exception as error:
-                raise gr.Error(desk.sentence(error), print_exception=False) from None
+                known = isinstance(error, PhotostyleError)
+                raise gr.Error(desk.sentence(error), print_exception=not known) from error
 
         return call  # type: ignore[return-value]
 
@@ -134,7 +135,7 @@ def build(stylizer: Stylizer, folder: Path) -> gr.Blocks:
         photo_file: str | None, style_file: str | None, match: Match, strength: float, known: Any
     ) -> Any:
         if not (photo_file and style_file):
-            return known, None, None, "Drop a photo and a style."
+            return None, None, None, "Drop a photo and a style."
         opened = desk.opened(photo_file, style_file, known)
         look = opened.look
         look.fit(match, [1.0])
