@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageFont
 
 from photostyle.photo.encode import write
 from photostyle.photo.photo import Photo
@@ -34,11 +34,13 @@ def side_by_side(
     """
     remaining = iter(photos)
     first_label, first = next(remaining)
-    box = _box(first.size, size)
+    box = _scaled(first.size, 1 if size is None else size / max(first.size))
 
     def fitted(photo: Photo) -> Image.Image:
         still = photo.still().on_white().in_profile(first.profile).with_depth(8)
-        return ImageOps.contain(Image.fromarray(still.pixels), box)
+        image = Image.fromarray(still.pixels)
+        scale = min(box[0] / image.width, box[1] / image.height)
+        return image.resize(_scaled(image.size, scale), Image.Resampling.BICUBIC)
 
     images = [(first_label, fitted(first)), *((label, fitted(photo)) for label, photo in remaining)]
     columns = columns or len(images)
@@ -59,12 +61,9 @@ def side_by_side(
     return Photo(pixels, profile=profile, original=first.original, format=first.format)
 
 
-def _box(size: tuple[int, int], side: int | None) -> tuple[int, int]:
-    """A size scaled to a long side of ``side`` pixels; None leaves it."""
-    if side is None:
-        return size
-    width, height = (max(1, round(length * side / max(size))) for length in size)
-    return width, height
+def _scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:
+    """A size, scaled, of at least one pixel."""
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 def _label(text: str, width: int, size: int) -> Image.Image:
