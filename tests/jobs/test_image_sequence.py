@@ -64,11 +64,11 @@ def test_frames_come_in_the_order_of_their_numbers(names: tuple[str, ...], path:
     assert levels(path) == [10 * number for number in range(1, len(names) + 1)]
 
 
-@pytest.mark.parametrize("folder", ["a b", "100%", "%04d", "[a]*", "*", "-y", "\u00e9:x"])
-def test_folders_may_have_any_name(folder: str) -> None:
-    names = [f"{folder}/{number}.jpg" for number in (9, 10, 11)]
+@pytest.mark.parametrize("name", ["a b", "100%", "%04d", "[a]*", "*", "-y", "\u00e9:x"])
+def test_folders_may_have_any_name(name: str) -> None:
+    names = [f"{name}/{number}.jpg" for number in (9, 10, 11)]
     save(*names)
-    for path in (folder, f"{folder}/%d.jpg", f"{folder}/*.jpg"):
+    for path in (name, f"{name}/%d.jpg", f"{name}/*.jpg"):
         assert levels(path) == [10, 20, 30]
 
 
