@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+import pyvips
 import skimage.util
 import tifffile
 from imagecodecs import jpegxl_encode
@@ -219,3 +220,22 @@ def test_lab_of_floats_and_of_integers_with_a_sign(alpha: bool) -> None:
 def test_lab_of_another_depth_is_refused() -> None:
     with pytest.raises(PhotostyleError):
         photo.read(tiff(np.zeros((H, W, 3), np.uint32), photometric="cielab"))
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("top", [255, 65535])
+def test_palettes(bits: int, top: int) -> None:
+    """With colours of 16 bits, or of 8 as old programs write them."""
+    rng = np.random.default_rng(0)
+    colors = rng.integers(0, top, (3, 2**bits), endpoint=True).astype(np.uint16)
+    indices = rng.integers(0, 2**bits, (20, 30)).astype(f"u{bits // 8}")
+    stream = BytesIO()
+    tifffile.imwrite(stream, indices, photometric="palette", colormap=colors)
+    read = photo.read(stream)
+    expected = colors.T[indices] / top
+    assert read.depth == bits
+    assert np.abs(read.pixels / (2**bits - 1) - expected).max() < (0.005 if bits == 8 else 1e-6)
+    if (bits, top) == (16, 255):  # libvips calls 8 bits 16
+        return
+    vips = pyvips.Image.new_from_buffer(stream.getvalue(), "").numpy()
+    assert np.abs(vips / (257 if vips.dtype == np.uint16 else 1) - expected * 255).max() < 1.01

@@ -22,7 +22,7 @@ from photostyle.photo.raster import Raster
 _MAX_TILE_SIDE = 1 << 14
 
 # Values of TIFF tags.
-_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _SEPARATED, _CIELAB, _ICCLAB = 0, 1, 2, 5, 8, 9
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _SEPARATED, _CIELAB, _ICCLAB = 0, 1, 2, 3, 5, 8, 9
 _SEPARATE_PLANES = 2
 _ASSOCIATED, _UNASSOCIATED = 1, 2  # premultiplied and straight alpha
 
@@ -35,11 +35,12 @@ _SPACES = {
     _WHITE_IS_ZERO: ("GRAY", 1),
     _BLACK_IS_ZERO: ("GRAY", 1),
     _RGB: ("RGB ", 3),
+    _PALETTE: ("RGB ", 1),
     _SEPARATED: ("CMYK", 4),
     _CIELAB: ("Lab ", 3),
     _ICCLAB: ("Lab ", 3),
 }
-"""Colour space and number of its channels by photometric interpretation."""
+"""Colour space and number of stored channels, without alpha, by photometric interpretation."""
 
 
 def is_dng(stream: BinaryIO) -> bool:
@@ -53,7 +54,7 @@ def is_dng(stream: BinaryIO) -> bool:
 
 
 def read_tiff(stream: BinaryIO, white: float | None = None) -> tuple[Raster, bool] | None:
-    """The first image of a TIFF file; None for palettes, JPEG and fax, which Pillow reads.
+    """The first image of a TIFF file; None for JPEG and fax, which Pillow reads.
 
     Returns it with whether the file contains more images. white: as in `raster.to_uint16`. Raises
     one of DECODER_ERRORS for damaged files.
@@ -199,7 +200,9 @@ def _normalized(values: Pixels, colors: int, page: Any, white: float | None) -> 
     if page.bitspersample == 24 and values.dtype.kind == "u":
         values = _in_byte_order(values, page.parent.byteorder)
     bits = index(page.bitspersample)
-    if page.photometric in (_CIELAB, _ICCLAB):
+    if page.photometric == _PALETTE:
+        values = _in_colors(values, page)
+    elif page.photometric in (_CIELAB, _ICCLAB):
         values = _lab(values, page.photometric, bits)
     else:
         if values.dtype.kind == "i":  # as in scikit-image the greatest is white, negative is black
@@ -216,6 +219,22 @@ def _normalized(values: Pixels, colors: int, page: Any, white: float | None) -> 
     if alpha and kind == _ASSOCIATED:
         values = _unpremultiplied(values)
     return values, alpha
+
+
+def _in_colors(values: Pixels, page: Any) -> Pixels:
+    """Indices, and alpha, (H, W, 1 or 2) as RGB and alpha, in as many bits as an index has.
+
+    The colours of a palette have 16 bits; some programs write 8, as libtiff assumes of a palette
+    without higher values.
+    """
+    colors = np.asarray(page.colormap, np.uint16)  # (3, colours)
+    if index(page.bitspersample) > 8:
+        colors = colors if colors.max() > 255 else colors * np.uint16(257)
+    else:
+        colors = (colors >> 8 if colors.max() > 255 else colors).astype(np.uint8)
+        values = values.astype(np.uint8)
+    indices = values[..., 0].clip(max=colors.shape[1] - 1)
+    return np.concatenate([colors.T[indices], values[..., 1:]], axis=-1)
 
 
 def _in_byte_order(values: Pixels, order: str) -> Pixels:
