@@ -131,15 +131,15 @@ def develop(light: Array, seed: int, grain: float, vignette: float) -> Image.Ima
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[-1 : 1 : H * 1j, -1 : 1 : W * 1j].astype(np.float32)
     light = light * (1 - vignette * (x**2 + 0.6 * y**2))[..., None]
-    bright = Image.fromarray(np.uint8((light.clip(0, 2) / 2) ** 0.5 * 255))
+    bright = Image.fromarray(((light.clip(0, 2) / 2) ** 0.5 * 255).astype(np.uint8))
     glow = np.asarray(bright.filter(ImageFilter.GaussianBlur(18 * SCALE)), np.float32) / 255
     light = 0.93 * light + 0.07 * 2 * glow**2
     toned = (light * (2.51 * light + 0.03)) / (light * (2.43 * light + 0.59) + 0.14)
-    image = Image.fromarray(np.uint8(toned.clip(0, 1) ** (1 / 2.2) * 255 + 0.5))
+    image = Image.fromarray((toned.clip(0, 1) ** (1 / 2.2) * 255 + 0.5).astype(np.uint8))
     image = image.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC)
     pixels = np.asarray(image, np.float32)
     speck = rng.standard_normal((HEIGHT, WIDTH, 1)) + 0.4 * rng.standard_normal((HEIGHT, WIDTH, 3))
-    return Image.fromarray(np.uint8((pixels + grain * speck).clip(0, 255)))
+    return Image.fromarray((pixels + grain * speck).clip(0, 255).astype(np.uint8))
 
 
 def lake() -> Image.Image:
