@@ -126,7 +126,8 @@ def test_a_transparent_clip_is_written() -> None:
 
 
 def test_gif_keeps_transparency() -> None:
-    stylize(make("png.mov"), "out.gif")
+    report = stylize(make("png.mov"), "out.gif")
+    assert "opaque or transparent" in "".join(report.notes)
     alpha = np.asarray(Image.open("out.gif").convert("RGBA"))[..., 3]
     assert alpha[0, 0] == 0
     assert alpha[0, -1] == 255

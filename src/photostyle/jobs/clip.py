@@ -181,6 +181,10 @@ def stylize_clip(
     count = writer.count if writer else count
     notes = [*_notes(found, bits, codec, keep_hdr), *_of_styles(styles)]
     notes += writer.notes if writer else []
+    if alpha and codec == "gif":
+        notes.append(
+            "In a GIF a pixel is opaque or transparent; what is between became one of both."
+        )
     if transparent and not alpha:
         notes.append(
             f"{codec} in {target.suffix if target else ''} has no transparency; it was left out. "
