@@ -243,6 +243,8 @@ def at_most(seconds: int) -> Iterator[None]:
 def main(count: int, seed: int, keep: Path | None) -> int:
     found: Counter[tuple[str, str]] = Counter()
     failures = slowest = 0.0
+    if keep:
+        keep.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
         trial = Trial(Path(name))
         for number, (file, data) in enumerate(trial.mutated(count, seed)):

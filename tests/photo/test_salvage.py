@@ -33,6 +33,17 @@ def test_a_jpeg_that_is_cut_off_is_read_as_far_as_it_goes(progressive: bool) -> 
     assert photo.read(BytesIO(whole), salvage=True).notes == ()
 
 
+def test_a_progressive_jpeg_may_be_cut_off_anywhere_after_its_first_scan() -> None:
+    """Also within the tables between two scans."""
+    whole = saved(Image.fromarray(scene()), "JPEG", progressive=True).getvalue()
+    second = whole.index(b"\xff\xda", whole.index(b"\xff\xda") + 2)
+    complete = photo.read(BytesIO(whole)).pixels.astype(int)
+    for length in range(second, len(whole) - 2):
+        read = photo.read(BytesIO(whole[:length]), salvage=True)
+        assert np.abs(read.pixels - complete).mean() < 10  # grey is further off
+    assert np.abs(128 - complete).mean() > 40
+
+
 def test_what_holds_no_photo_is_refused_all_the_same() -> None:
     whole = saved(Image.fromarray(scene()), "JPEG").getvalue()
     for data in (whole[:3], whole[:100], b"text", saved(Image.new("L", (9, 9)), "PNG").read(40)):

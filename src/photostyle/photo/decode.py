@@ -63,6 +63,8 @@ _RAW_MAGIC = (
     (4, b"ftypcrx "),
 )
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+# Of a segment; neither zeros, restarts nor fill bytes in the data of a scan, nor the end.
+_JPEG_MARKER = re.compile(rb"\xff[\xc0-\xcf\xda-\xfe]")
 _PNG_16_BIT = re.compile(rb"\x89PNG\r\n\x1a\n.{16}\x10", re.DOTALL)
 
 _BLOCK = 1 << 26
@@ -147,9 +149,19 @@ def _is_jpeg(stream: BinaryIO) -> bool:
 
 
 def _with_end(stream: BinaryIO) -> BinaryIO:
-    """A JPEG that is cut off, with a marker of its end, at which libjpeg fills the rest."""
+    """A JPEG that is cut off, with a marker of its end, at which libjpeg fills the rest.
+
+    A segment that is cut off, as of tables between the scans of a progressive photo, is left out.
+    """
     stream.seek(0)
-    return BytesIO(stream.read() + b"\xff\xd9")
+    data = stream.read()
+    end = 2
+    while marker := _JPEG_MARKER.search(data, end):
+        end = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2], "big")
+        if end > len(data) or marker.end() + 2 > len(data):
+            data = data[: marker.start()]
+            break
+    return BytesIO(data + b"\xff\xd9")
 
 
 def _name(source: str | Path | BinaryIO) -> str:
