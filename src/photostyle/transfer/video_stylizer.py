@@ -11,17 +11,19 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from photostyle.errors import PhotostyleError
 from photostyle.transfer.bars import Bars, both_masks, box_mask, find_bars
 from photostyle.transfer.canvas import Canvas
 from photostyle.transfer.content_moments import ContentMoments, RunningMoments, ShotMoments
-from photostyle.transfer.local_maps import LocalAffineMaps, apply_maps, contrast, fit_ratio
+from photostyle.transfer.cuts import CutDetector, with_cuts
+from photostyle.transfer.light import Light, dimmed, in_full_light
+from photostyle.transfer.local_maps import LocalAffineMaps, apply_maps, contrast, fit, fit_ratio
 from photostyle.transfer.options import TEMPORALS, VIDEO_WORKING_SIZE, Match, Temporal
 from photostyle.transfer.pipeline import StyleTransfer, compose, match_style, style_maps
 from photostyle.transfer.regions import Box
+from photostyle.transfer.steady_maps import Anchors, Keyframe, between, key_of
 from photostyle.transfer.style import AnyStyle, Style
 from photostyle.transfer.stylizer import (
     Labels,
@@ -49,14 +51,8 @@ SAMPLE = 1 << 12
 PACE = 0.1
 """Fraction of each frame in the running statistics of "smooth"."""
 
-CUT_CHANGE, CUT_COLORS, CUT_LIKENESS = 0.08, 0.3, 0.9
-"""What makes a cut: the least mean difference between two frames at a few pixels, in 0..1, the
-least Hellinger distance between the histograms of their colours, and the largest correlation of
-their pixels: a fade, a flash and a lamp change what is there."""
-
-
-EVEN = 1e-5
-"""Variance of a few pixels of a frame, in 0..1, under which it shows no pattern."""
+CHANGE = 0.05
+"""Mean change of a frame since the last that the network saw, in 0..1, after which it looks."""
 
 
 class Frame(Protocol):
@@ -177,7 +173,8 @@ class VideoStylizer:
         self._styles = [stylizer.parts(cue.style, match) for cue in timeline.cues]
         self._transfers: dict[tuple[int, int, int], StyleTransfer] = {}
         self._pictures: defaultdict[int, _Picture] = defaultdict(_Picture)
-        self._cut_detector = _CutDetector()
+        self._cut_detector, self._light = CutDetector(), Light()
+        self._shot_anchors: dict[tuple[int, int, int], Anchors] = {}
         self._labels: Tensor | None = None
         self._shot = 0
 
@@ -187,22 +184,20 @@ class VideoStylizer:
 
         frames: all frames of the clip; they may be smaller than those of `run`. Yields them back.
         """
-        detector, sample = _CutDetector(), _Sample()
-        first = last = 0.0
-        for frame in frames:
-            canvas = self._canvas(frame)
-            small, ratio = canvas.reduced(self.working_size)
-            if detector.is_cut(small):
+        sample, first, last = _Sample(), 0.0, 0.0
+        for frame, small, ratio, is_cut in with_cuts(map(self._reduced, frames)):
+            if is_cut:
                 self._pool(sample, first, last)
                 self.cuts.append(frame.number)
                 sample = _Sample()
             self._pictures[len(self.cuts)].add(small)
+            self._light.add(small, len(self.cuts))
             if not len(sample):
                 first = frame.time
             last = frame.time
-            sample.add(small, reduced_mask(self.masks.of(frame), small, ratio))
+            sample.add(frame.number, small, reduced_mask(self.masks.of(frame), small, ratio))
             if self._labels is None and self.masks.labels is not None:
-                self._labels = checked_labels(self.masks.labels, canvas)
+                self._labels = checked_labels(self.masks.labels, self._canvas(frame))
             yield frame
         if len(sample):
             self._pool(sample, first, last)
@@ -217,19 +212,25 @@ class VideoStylizer:
         if self.strength == 0:
             yield from frames
             return
-        waiting: list[AnyFrame] = []
-        before: LocalAffineMaps | None = None
+        waiting: list[tuple[AnyFrame, Tensor]] = []
+        before: Keyframe | None = None
         last: AnyFrame | None = None
         for frame in frames:
             if last and self._starts_shot_or_style(last, frame):
                 if waiting:
                     yield from self._interpolate(waiting, before)
                 waiting, before = [], None
-            waiting.append(frame)
-            if before is None or len(waiting) == self.step or self._fades(last or frame, frame):
-                maps = self._maps(frame)
-                yield from self._interpolate(waiting, before, maps)
-                before, waiting = maps, []
+            key = self._key(frame)
+            waiting.append((frame, key))
+            if (
+                before is None
+                or len(waiting) == self.step
+                or self._fades(last or frame, frame)
+                or float((key - before.key).abs().mean()) > CHANGE
+            ):
+                keyframe = Keyframe(key, self._maps(frame))
+                yield from self._interpolate(waiting, before, keyframe)
+                before, waiting = keyframe, []
             last = frame
         if waiting:
             yield from self._interpolate(waiting, before)
@@ -251,22 +252,54 @@ class VideoStylizer:
     @torch.inference_mode()
     def _interpolate(
         self,
-        frames: list[AnyFrame],
-        before: LocalAffineMaps | None,
-        after: LocalAffineMaps | None = None,
+        frames: list[tuple[AnyFrame, Tensor]],
+        before: Keyframe | None,
+        after: Keyframe | None = None,
     ) -> Iterator[AnyFrame]:
-        """Apply maps from ``before`` (of the frame before) to ``after`` (of the last of frames)."""
-        after = after or self._maps(frames[-1])
+        """Apply maps from ``before`` (of the frame before) to ``after`` (of the last of frames).
+
+        frames: with their keys, see `key_of`.
+        """
+        after = after or Keyframe(frames[-1][1], self._maps(frames[-1][0]))
         soft, picture = self.stylizer.checkpoint.transfer.refine, self._pictures[self._shot]
-        for number, frame in enumerate(frames, 1):
-            maps = before.lerp(after, number / len(frames)) if before else after
+        for number, (frame, key) in enumerate(frames, 1):
+            maps = after.maps
+            if before is not None and number < len(frames):
+                maps = between(before, after, number / len(frames), key)
+            anchors = self._anchors(frame)
+            maps = anchors.steadied(maps, key) if anchors else maps
             if not frame.pixels.flags.writeable:
                 raise PhotostyleError("Frames are stylized in place; their pixels are read-only.")
             canvas = self._canvas(frame)
             box, shown = picture.within(canvas)
-            maps = maps.blend(self._contrast(frame, box))
+            light = self._light.of(frame.number)
+            maps = dimmed(maps, light).blend(self._contrast(frame, box))
             apply_maps(canvas, maps, soft, both_masks(shown, self.masks.only))
             yield frame
+
+    def _anchors(self, frame: Frame) -> Anchors | None:
+        """Those of the shot and the styles of a frame; None if it was not analyzed."""
+        found = [
+            (self._shot_anchors.get((self._shot, cue, part)), weight * share)
+            for cue, weight in self.timeline.at(frame.time)
+            for part, (_, share) in enumerate(self._styles[cue])
+        ]
+        known = [(anchors, weight) for anchors, weight in found if anchors]
+        if not known:
+            return None
+        maps = torch.stack([weight * anchors.maps.float() for anchors, weight in known]).sum(0)
+        return Anchors(known[0][0].keys, maps)
+
+    def _key(self, frame: Frame) -> Tensor:
+        """See `key_of`; by a sample of the pixels of a frame."""
+        step = max(1, max(frame.pixels.shape[:2]) // self.working_size)
+        pixels = self.canvas(frame.pixels[::step, ::step], device=self.stylizer.device)
+        whole = in_full_light(pixels.rows(0, pixels.height), self._light.of(frame.number))
+        return key_of(whole[None])[0]
+
+    def _reduced(self, frame: AnyFrame) -> tuple[AnyFrame, Tensor, int]:
+        """A frame with the copy that the network sees, and its ratio."""
+        return (frame, *self._canvas(frame).reduced(self.working_size))
 
     @torch.inference_mode()
     def _maps(self, frame: Frame) -> LocalAffineMaps:
@@ -279,6 +312,7 @@ class VideoStylizer:
                 self._shot += 1
                 self._transfers.clear()
             self._pictures[self._shot].add(small)
+        small = in_full_light(small, self._light.of(frame.number))
         size = small.shape[2:]
         box = self._pictures[self._shot].bars.picture(size[0], size[1], fit_ratio(*size))
         small = box.of(small)
@@ -318,16 +352,28 @@ class VideoStylizer:
 
     def _pool(self, sample: _Sample, first: float, last: float) -> None:
         """Take the statistics of a shot, from first to last second, for each style in it."""
-        frames = sample.frames()
+        frames = sample.frames(self._light)
         size = frames.shape[2:]
         bars = self._pictures[len(self.cuts)].bars
-        frames, weights = self.stylizer.on_device(bars.crop(frames)), sample.weights()
-        weights = None if weights is None else bars.crop(weights)
+        ratio = fit_ratio(*size)
+        box = bars.picture(size[0], size[1], ratio)
+        whole, weights = frames, sample.weights()
+        frames = self.stylizer.on_device(box.of(frames))
+        weights = None if weights is None else box.of(weights)
         for cue in self.timeline.between(first, last):
             for part, (style, _) in enumerate(self._styles[cue]):
                 transfer = self._new_transfer(style, ShotMoments(weights), frames, bars)
-                match_style(self._compose, frames, transfer, VIDEO_EPSILON, fit_ratio(*size))
-                self._transfers[len(self.cuts), cue, part] = transfer
+                pairs = match_style(self._compose, frames, transfer, VIDEO_EPSILON, ratio)
+                windows = transfer.windows(VIDEO_EPSILON)
+                maps = [
+                    LocalAffineMaps(fit(content[None], result[None], *windows), ratio).padded(
+                        *box.margins(*size)
+                    )
+                    for content, result in zip(*pairs, strict=True)
+                ]
+                key = len(self.cuts), cue, part
+                self._transfers[key] = transfer
+                self._shot_anchors[key] = Anchors.of(self.stylizer.on_device(whole), maps)
 
     def _new_transfer(
         self, style: Style, content: ContentMoments, frames: Tensor, bars: Bars | None = None
@@ -345,44 +391,47 @@ class VideoStylizer:
         return self.canvas(frame.pixels, in_place=True, device=self.stylizer.device)
 
     def _contrast(self, frame: Frame, box: Box) -> float:
-        """The contrast of the picture of a frame, by a sample of its pixels."""
+        """The contrast of the picture of a frame in full light, by a sample of its pixels."""
         step = max(1, math.isqrt((box.bottom - box.top) * (box.right - box.left) // SAMPLE))
         part = slice(box.top, box.bottom, step), slice(box.left, box.right, step)
         mask = self.masks.of(frame)
         pixels = self.canvas(frame.pixels[part]).rows(0, len(frame.pixels[part]))[None]
-        return float(
-            contrast(pixels, reduced_mask(None if mask is None else mask[part], pixels, 1))
-        )
+        mask = None if mask is None else mask[part]
+        weights = reduced_mask(mask, pixels, 1)
+        return float(contrast(in_full_light(pixels, self._light.of(frame.number)), weights))
 
 
 class _Sample:
     """Up to POOLED frames, evenly spread over those that were added."""
 
     def __init__(self) -> None:
-        self._kept: list[tuple[Tensor, Tensor | None]] = []
+        self._kept: list[tuple[int, Tensor, Tensor | None]] = []
         self._step, self._added = 1, 0
 
     def __len__(self) -> int:
         return self._added
 
-    def add(self, small: Tensor, weights: Tensor | None) -> None:
-        """A frame (1, 3, h, w), and the weights of its pixels (1, 1, h, w)."""
+    def add(self, number: int, small: Tensor, weights: Tensor | None) -> None:
+        """A frame (1, 3, h, w) of a number, and the weights of its pixels (1, 1, h, w)."""
         if self._added % self._step == 0:
-            self._kept.append(((small * 255).round().byte(), weights))
+            self._kept.append((number, (small * 255).round().byte(), weights))
         self._added += 1
         if len(self._kept) > POOLED:
             self._kept, self._step = self._kept[::2], 2 * self._step
 
-    def frames(self) -> Tensor:
-        """(K, 3, h, w), 0..1."""
-        return torch.cat([small for small, _ in self._kept]).float() / 255
+    def frames(self, light: Light) -> Tensor:
+        """In full light: (K, 3, h, w), 0..1."""
+        kept = (
+            in_full_light(small.float() / 255, light.of(number)) for number, small, _ in self._kept
+        )
+        return torch.cat(list(kept))
 
     def weights(self) -> Tensor | None:
         """(K, 1, h, w), 0..1; None if all pixels count."""
-        if all(weights is None for _, weights in self._kept):
+        if all(weights is None for _, _, weights in self._kept):
             return None
-        whole = torch.ones_like(self._kept[0][0][:, :1], dtype=torch.float32)
-        return torch.cat([whole if weights is None else weights for _, weights in self._kept])
+        whole = torch.ones_like(self._kept[0][1][:, :1], dtype=torch.float32)
+        return torch.cat([whole if weights is None else weights for _, _, weights in self._kept])
 
 
 class _Picture:
@@ -414,39 +463,3 @@ class _Picture:
         if box != self._box:
             self._box, self._mask = box, box_mask(box, canvas.height, canvas.width)
         return box, self._mask
-
-
-class _CutDetector:
-    """Detects cuts between shots.
-
-    A cut changes the picture and its colours at once; motion changes one more than the other, and
-    light changes neither pattern. Even frames, as between two fades, have no pattern to compare.
-    """
-
-    def __init__(self) -> None:
-        self._before: tuple[Tensor, npt.NDArray[np.float64]] | None = None
-        self._pattern: Tensor | None = None
-
-    def is_cut(self, small: Tensor) -> bool:
-        """Whether the frame (1, 3, h, w) starts another shot than the frame before."""
-        now = F.adaptive_avg_pool2d(small, (9, 16)), _histogram(small)
-        before, self._before = self._before, now
-        pattern = now[0] - now[0].mean((2, 3), keepdim=True)
-        likeness = 1.0
-        if float(pattern.square().mean()) > EVEN:
-            pattern = pattern / pattern.norm()
-            if self._pattern is not None:
-                likeness = float((pattern * self._pattern).sum())
-            self._pattern = pattern
-        if before is None:
-            return False
-        change = float((now[0] - before[0]).abs().mean())
-        distance = float(np.sqrt(max(0.0, 1 - np.sqrt(now[1] * before[1]).sum())))
-        return change > CUT_CHANGE and distance > CUT_COLORS and likeness < CUT_LIKENESS
-
-
-def _histogram(small: Tensor) -> npt.NDArray[np.float64]:
-    """The histogram of RGB (1, 3, h, w) in 6 x 6 x 6 bins; it adds up to 1."""
-    steps = (small[0] * 5.999).long().clamp_(0, 5)
-    counts = torch.bincount((36 * steps[0] + 6 * steps[1] + steps[2]).flatten(), minlength=216)
-    return counts.double().cpu().numpy() / small[0, 0].numel()
