@@ -17,13 +17,14 @@ import photostyle
 from photostyle.bench.scene import scene
 from photostyle.transfer import regions
 from photostyle.transfer.canvas import CPU
+from photostyle.transfer.cuts import CutDetector, Step
+from photostyle.transfer.light import Light
 from photostyle.transfer.pipeline import StyleTransfer
 from photostyle.transfer.stylizer import Stylizer
 from photostyle.transfer.video_stylizer import (
     StyleCue,
     StyleTimeline,
     VideoStylizer,
-    _CutDetector,
 )
 from photostyle.video import VideoFrame
 
@@ -90,7 +91,8 @@ def frames(count: int) -> Iterator[VideoFrame]:
 def test_every_tensor_of_a_clip_is_on_the_right_device(
     temporal: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_CutDetector, "is_cut", lambda _, small: small.device.type != "cuda")
+    monkeypatch.setattr(CutDetector, "step", lambda _, small: Step(0, small.device.type != "cuda"))
+    monkeypatch.setattr(Light, "add", lambda *_: None)
     monkeypatch.setattr(Tensor, "__bool__", lambda _: True)
     with on_gpu() as stylizer:
         style = stylizer.learn(torch.empty(3, 200, 170, device="cuda"))

@@ -226,7 +226,7 @@ class VideoStylizer:
                 before is None
                 or len(waiting) == self.step
                 or self._fades(last or frame, frame)
-                or float((key - before.key).abs().mean()) > CHANGE
+                or bool((key - before.key).abs().mean() > CHANGE)
             ):
                 keyframe = Keyframe(key, self._maps(frame))
                 yield from self._interpolate(waiting, before, keyframe)
