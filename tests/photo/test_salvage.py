@@ -41,7 +41,7 @@ def test_a_progressive_jpeg_may_be_cut_off_anywhere_after_its_first_scan() -> No
     for length in range(second, len(whole) - 2):
         read = photo.read(BytesIO(whole[:length]), salvage=True)
         assert np.abs(read.pixels - complete).mean() < 10  # grey is further off
-    assert np.abs(128 - complete).mean() > 40
+    assert np.abs(128 - complete).mean() > 30
 
 
 def test_what_holds_no_photo_is_refused_all_the_same() -> None:
