@@ -17,6 +17,12 @@ from photostyle.video.ffmpeg import FFmpeg
 from photostyle.video.reader import PLANES, Pixels, VideoFrame
 from photostyle.video.threads import Channel, Worker
 
+GIF_TICK = Fraction(1, 100)
+"""Seconds of GIF's unit of time."""
+
+GIF_DELAY = 2
+"""The least time of a frame in that unit; players show shorter ones for ten."""
+
 WAITING = 3
 """Maximum number of frames that wait to be encoded."""
 
@@ -47,13 +53,16 @@ class Encoding:
 class VideoEncoder:
     """Encodes frames into a video without sound.
 
-    output: ffmpeg's arguments for the file. count: number of frames encoded. start, end: those of
+    output: ffmpeg's arguments for the file. count: number of frames encoded. dropped: number of
+    those that were left out, because GIF has no time for them. start, end: those of
     the first and the last added frame, in seconds.
     """
 
     def __init__(self, clip: Clip, codec: Codec, encoding: Encoding, output: Sequence[str]) -> None:
         clip = clip if encoding.keep_hdr else clip.sdr
-        self.count = 0
+        self.count = self.dropped = 0
+        self._shortest = GIF_DELAY * GIF_TICK if codec.encoder == "gif" else Fraction(0)
+        self._next_time: Fraction | None = None
         self.start = self.end = Fraction(0)
         self._clip, self._encoding = clip, encoding
         self._frames: Channel[VideoFrame] = Channel(WAITING)
@@ -65,11 +74,23 @@ class VideoEncoder:
 
         Raises PhotostyleError if ffmpeg has failed on an earlier one.
         """
+        if self._shortest and not self._has_time(frame):
+            self.dropped += 1
+            return
         if not self._frames.put(frame):
             raise self._failure()
         if not frame.number:
             self.start = max(frame.tick * frame.time_base, Fraction(0))
         self.end = (frame.tick + frame.duration) * frame.time_base
+
+    def _has_time(self, frame: VideoFrame) -> bool:
+        """Whether GIF can show a frame, from the tick that is nearest to its time on."""
+        time = round(frame.tick * frame.time_base / GIF_TICK) * GIF_TICK
+        end = (frame.tick + frame.duration) * frame.time_base
+        if self._next_time is not None and (time < self._next_time or time >= end):
+            return False
+        self._next_time = time + self._shortest
+        return True
 
     def finish(self) -> None:
         """Complete the file; raises PhotostyleError if ffmpeg fails."""
@@ -91,7 +112,8 @@ class VideoEncoder:
             clip = self._clip
             stream.write(matroska.header(*clip.size, clip.rate, channels, depth, clip.hdr))
             for frame in self._frames:
-                time, duration = frame.tick * frame.time_base, frame.duration * frame.time_base
+                time = frame.tick * frame.time_base
+                duration = max(frame.duration * frame.time_base, self._shortest)
                 planes = [frame.pixels[..., channel] for channel in PLANES]
                 if self._encoding.alpha:
                     planes.append(_alpha(frame))
@@ -133,11 +155,11 @@ def padding(clip: Clip, codec: Codec) -> tuple[int, int]:
 
 
 def _arguments(clip: Clip, codec: Codec, encoding: Encoding) -> list[str]:
-    time_base = ["-enc_time_base", f"{clip.time_base.numerator}/{clip.time_base.denominator}"]
+    time_base = GIF_TICK if codec.encoder == "gif" else clip.time_base
     return [
         *("-y", "-f", "matroska", "-i", "pipe:0", "-map", "0:v:0"),
         *("-vf", _filters(clip, codec, encoding), "-fps_mode", "passthrough"),
-        *([] if codec.encoder == "gif" else time_base),
+        *("-enc_time_base", f"{time_base.numerator}/{time_base.denominator}"),
         *("-c:v", codec.encoder),
         *([codec.crf, str(encoding.crf)] if codec.crf else []),
         *(["-preset", encoding.preset] if codec.presets else []),
@@ -148,7 +170,8 @@ def _arguments(clip: Clip, codec: Codec, encoding: Encoding) -> list[str]:
 def _filters(clip: Clip, codec: Codec, encoding: Encoding) -> str:
     """ffmpeg's filters from RGB frames to the encoder's input."""
     if codec.encoder == "gif":
-        return "split[a][b];[a]palettegen=stats_mode=single[p];[b][p]paletteuse=new=1"
+        palette = "split[a][b];[a]palettegen=stats_mode=single[p];[b][p]paletteuse=new=1"
+        return f"settb={GIF_TICK},{palette}"
     filters = [f"settb={clip.time_base.numerator}/{clip.time_base.denominator}"]
     right, bottom = padding(clip, codec)
     if right or bottom:
@@ -158,6 +181,16 @@ def _filters(clip: Clip, codec: Codec, encoding: Encoding) -> str:
     filters.append(
         conversion.from_rgb(clip, codec.format(encoding.depth, encoding.alpha), encoding.raw_depth)
     )
-    if clip.aspect:
-        filters.append(f"setsar={clip.aspect.numerator}/{clip.aspect.denominator}:max=100000")
+    aspect = _aspect(clip, right, bottom)
+    if aspect:
+        filters.append(f"setsar={aspect.numerator}/{aspect.denominator}:max=100000")
     return ",".join([*filters, conversion.color_tags(clip)])
+
+
+def _aspect(clip: Clip, right: int, bottom: int) -> Fraction | None:
+    """The aspect of pixels after padding, which doubles a width or height of one pixel."""
+    width, height = clip.size
+    twice_as_wide, twice_as_high = right and width == 1, bottom and height == 1
+    if twice_as_wide or twice_as_high:
+        return (clip.aspect or 1) * Fraction(1 + bool(twice_as_high), 1 + bool(twice_as_wide))
+    return clip.aspect

@@ -70,6 +70,10 @@ def open_writer(
         except BaseException:
             encoder.stop()
             raise
+        if encoder.dropped:
+            writer.notes.append(
+                f"GIF shows at most 50 frames per second; {encoder.dropped} frames were left out."
+            )
         streams: list[str] = []
         if container.muxer != "gif":
             # ffmpeg shifts every input to begin at 0, but the picture has a start of its own.
