@@ -220,3 +220,8 @@ def test_an_animation_named_by_numbers() -> None:
     assert read.animation is not None
     assert np.array_equal(read.animation.frames[1].pixels, scene(seed=2))
     assert photo.color.are_equivalent(read.original, profile("Display P3"))
+
+
+def test_the_narrow_range_of_video_in_png_is_noted() -> None:
+    (note,) = photo.read(png(scene(), (b"cICP", bytes((1, 13, 0, 0))))).notes
+    assert "narrow range" in note

@@ -40,6 +40,7 @@ PQ, HLG = 16, 18
 """Code points of the transfer functions of HDR, BT.2100."""
 
 _HDR_NOTE = "HDR was mapped to the range of SDR, in Display P3."
+_NARROW_NOTE = "The values have the narrow range of video, which was taken for the full range."
 _UNKNOWN_NOTE = "The colour space is unknown; the values were taken for sRGB."
 
 
@@ -73,15 +74,18 @@ def read(image: Image.Image, stream: BinaryIO) -> tuple[ColorSpace | None, list[
     None if there are no numbers, or if the file has an ICC profile that precedes them. The
     position of the stream stays.
     """
-    numbers, position = None, stream.tell()
+    numbers, notes, position = None, list[str](), stream.tell()
     has_profile = bool(image.info.get("icc_profile"))
     if image.format == "PNG":
-        numbers = _cicp(stream)
+        if cicp := _cicp(stream):
+            numbers, is_full = cicp[:2], cicp[3]
+            notes = [] if is_full else [_NARROW_NOTE]
     elif image.format in ("AVIF", "HEIF") and not has_profile:
         numbers = _nclx(stream)
     stream.seek(position)
     if numbers:
-        return _by_code_points(*numbers)
+        space, more = _by_code_points(*numbers)
+        return space, notes + more
     named = image.format == "PNG" and not has_profile and "srgb" not in image.info
     return _by_gamma(image) if named else None, []
 
@@ -95,10 +99,11 @@ def _by_code_points(primaries: int, transfer: int) -> tuple[ColorSpace | None, l
     return space, [_HDR_NOTE] if space.is_hdr else []
 
 
-def _cicp(stream: BinaryIO) -> tuple[int, int] | None:
+def _cicp(stream: BinaryIO) -> tuple[int, int, int, int] | None:
+    """Primaries, transfer function, matrix, and whether the range is full."""
     for kind, content in png.chunks(stream, pixels=False):
         if kind == b"cICP" and len(content) == 4:
-            return content[0], content[1]
+            return content[0], content[1], content[2], content[3]
     return None
 
 
