@@ -15,7 +15,7 @@ import photostyle
 from photostyle import PhotostyleError
 from photostyle.model.moments import Moments
 from photostyle.transfer.content_moments import joined
-from photostyle.transfer.options import TEMPORALS, Match, Temporal
+from photostyle.transfer.options import TEMPORALS, Across, Match, Temporal
 from photostyle.transfer.style import Style, StyleMix
 from photostyle.transfer.tone_curves import ToneHistogram
 from photostyle.transfer.video_stylizer import FrameMasks, StyleCue, StyleTimeline, VideoStylizer
@@ -326,3 +326,24 @@ def test_a_shot_has_the_statistics_of_the_visible_pixels_of_all_its_frames(
         list(video.analyze_shots(frames_of(joint, joint)))
         results.append(next(video.run(frames_of(joint, joint))).pixels)
     assert difference(*results) < 2
+
+
+def test_one_grade_across_cuts(photonas: photostyle.Stylizer) -> None:
+    """The same wall keeps its colour when the picture beside it changes after a cut."""
+    wall = scene(160, 96).copy()
+    wide, close = wall.copy(), wall.copy()
+    wide[:, 80:] = scene(160, 96, seed=4, evening=True)[::-1, 80:] // 3
+    close[:, 80:] = 255 - wide[:, 80:]
+    style = photonas.learn(scene(120, 80)[..., ::-1].copy())
+    timeline = StyleTimeline([StyleCue(0, style)])
+    steps = {}
+    grades: tuple[Across, ...] = ("shots", "clip")
+    for across in grades:
+        video = VideoStylizer(photonas, timeline, across=across)
+        assert len(list(video.analyze_shots(frames_of(*[wide] * 3, *[close] * 3)))) == 6
+        assert video.cuts == [3]
+        result = [f.pixels[:, :60] for f in video.run(frames_of(*[wide] * 3, *[close] * 3))]
+        steps[across] = np.abs(result[3].mean((0, 1)) - result[2].mean((0, 1))).max()
+    assert steps["clip"] < 0.5 * steps["shots"]
+    with pytest.raises(photostyle.PhotostyleError, match="temporal mode"):
+        VideoStylizer(photonas, timeline, temporal="frame", across="clip")

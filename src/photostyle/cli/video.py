@@ -15,7 +15,7 @@ from photostyle.allocator import keep_freed_memory
 from photostyle.cli import _options, _progress
 from photostyle.jobs.clip import PRESETS, Depth, Hdr, preview_clip, stylize_clip
 from photostyle.openmp import limit_spinning
-from photostyle.transfer.options import TEMPORALS
+from photostyle.transfer.options import ACROSS, TEMPORALS
 
 option = _options.of(stylize_clip)
 
@@ -86,6 +86,11 @@ TIMECODE = Timecode()
     type=click.Choice(TEMPORALS),
     help="Compute the clip's statistics over each whole shot (shot), as a running mean over "
     "frames (smooth), or for each frame separately (frame).",
+)
+@option(
+    "--across",
+    type=click.Choice(ACROSS),
+    help="Grade each shot by its own statistics (shots), or all shots by those of the clip (clip).",
 )
 @_options.model
 @_options.device

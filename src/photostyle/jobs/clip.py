@@ -17,7 +17,7 @@ from photostyle.files import as_path, check_target, output_path
 from photostyle.jobs.models import load_stylizer
 from photostyle.jobs.progress import Progress, Stopwatch, silent
 from photostyle.jobs.styles import StyleInputs
-from photostyle.transfer.options import VIDEO_WORKING_SIZE, Match, Temporal
+from photostyle.transfer.options import VIDEO_WORKING_SIZE, Across, Match, Temporal
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -83,6 +83,7 @@ def stylize_clip(
     cues: Cues = (),
     fade: float = 1.0,
     temporal: Temporal = "shot",
+    across: Across = "shots",
     model: Model = "photonas",
     device: str = "auto",
     strength: float = 1.0,
@@ -112,8 +113,8 @@ def stylize_clip(
     output: mp4, mov, mkv, webm or gif; None for CLIP-STYLE.mp4 in the current folder, or for no
     video if ``frames_dir`` is given. style: as in `stylize_photo`, a mix or a style file as well.
     cues: further styles as (start in seconds of the clip, style); each fades in over ``fade``
-    seconds. temporal: see `Temporal`. model, device: as in `stylize_photo`. strength: 0 to 1.5.
-    match: see `Match`. working_size: long side in pixels of the reduced copy of a frame that the
+    seconds. temporal: see `Temporal`. across: see `Across`. model, device: as in `stylize_photo`. strength: 0
+    to 1.5. match: see `Match`. working_size: long side in pixels of the reduced copy of a frame that the
     network sees. codec: a key of `photostyle.video.CODECS`; None for the container's default. crf:
     constant quality, 0 to 63, lower is better. preset: one of PRESETS. depth: see `Depth`. hdr: see
     `Hdr`. start, end: limits of the part to stylize, in seconds. fps: frame rate of an image
@@ -149,7 +150,18 @@ def stylize_clip(
         if frames_dir is not None:
             folder = _FrameFolder.check(as_path(frames_dir), inputs, overwrite)
     stylizer = _load_and_learn(
-        styles, cues, fade, temporal, model, device, strength, match, working_size, start, watch
+        styles,
+        cues,
+        fade,
+        temporal,
+        across,
+        model,
+        device,
+        strength,
+        match,
+        working_size,
+        start,
+        watch,
     )
     total = _analyze(stylizer, found, watch, progress, alpha=transparent)
     if keep_hdr:
@@ -214,6 +226,7 @@ def preview_clip(
     cues: Cues = (),
     fade: float = 1.0,
     temporal: Temporal = "shot",
+    across: Across = "shots",
     model: Model = "photonas",
     device: str = "auto",
     strength: float = 1.0,
@@ -245,7 +258,18 @@ def preview_clip(
         inputs = _inputs(found, styles)
         check_target(target, overwrite=overwrite, inputs=inputs)
     stylizer = _load_and_learn(
-        styles, cues, fade, temporal, model, device, strength, match, working_size, start, watch
+        styles,
+        cues,
+        fade,
+        temporal,
+        across,
+        model,
+        device,
+        strength,
+        match,
+        working_size,
+        start,
+        watch,
     )
     total = _analyze(stylizer, found, watch, progress) or moments
     with watch("stylize"):
@@ -324,6 +348,7 @@ def _load_and_learn(
     cues: Cues,
     fade: float,
     temporal: Temporal,
+    across: Across,
     model: Model,
     device: str,
     strength: float,
@@ -351,6 +376,7 @@ def _load_and_learn(
         stylizer,
         timeline,
         temporal=temporal,
+        across=across,
         strength=strength,
         match=match,
         working_size=working_size,

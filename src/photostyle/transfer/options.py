@@ -32,6 +32,11 @@ frame separately."""
 
 TEMPORALS = get_args(Temporal)
 
+Across = Literal["shots", "clip"]
+"""Whether each shot has statistics of its own, or all shots of a clip have the same."""
+
+ACROSS = get_args(Across)
+
 VIDEO_WORKING_SIZE = 288
 """Long side of the copy of a frame that the network sees, in pixels."""
 

@@ -20,7 +20,14 @@ from photostyle.transfer.content_moments import ContentMoments, RunningMoments, 
 from photostyle.transfer.cuts import CutDetector, with_cuts
 from photostyle.transfer.light import Light, dimmed, in_full_light
 from photostyle.transfer.local_maps import LocalAffineMaps, apply_maps, contrast, fit, fit_ratio
-from photostyle.transfer.options import TEMPORALS, VIDEO_WORKING_SIZE, Match, Temporal
+from photostyle.transfer.options import (
+    ACROSS,
+    TEMPORALS,
+    VIDEO_WORKING_SIZE,
+    Across,
+    Match,
+    Temporal,
+)
 from photostyle.transfer.pipeline import StyleTransfer, compose, match_style, style_maps
 from photostyle.transfer.regions import Box
 from photostyle.transfer.steady_maps import Anchors, Keyframe, between, key_of
@@ -140,6 +147,7 @@ class VideoStylizer:
     """Gives the styles of a timeline to the frames of a clip, one after the other.
 
     match: see `Match`. temporal: see `Temporal`; "shot" needs `analyze_shots` before `run`.
+    across: see `Across`; "clip" needs the temporal mode "shot".
     working_size: long side of the copy of a frame that the network sees, in pixels. step: in a
     shot the network sees every so many frames. masks: for "shot", of all frames. canvas: what
     makes the `Canvas` of a frame, from its arguments; it may be set. Raises
@@ -152,6 +160,7 @@ class VideoStylizer:
         timeline: StyleTimeline,
         *,
         temporal: Temporal = "shot",
+        across: Across = "shots",
         match: Match = "auto",
         strength: float = 1.0,
         working_size: int = VIDEO_WORKING_SIZE,
@@ -160,6 +169,10 @@ class VideoStylizer:
     ) -> None:
         if temporal not in TEMPORALS:
             raise PhotostyleError(f"Unknown temporal mode {temporal!r}; use shot, smooth or frame.")
+        if across not in ACROSS:
+            raise PhotostyleError(f"Unknown grade across cuts {across!r}; use shots or clip.")
+        if across == "clip" and temporal != "shot":
+            raise PhotostyleError('One grade across cuts needs the temporal mode "shot".')
         check_match(match)
         check_strength(strength)
         check_working_size(working_size)
@@ -168,6 +181,7 @@ class VideoStylizer:
         self.stylizer, self.timeline, self.temporal = stylizer, timeline, temporal
         self.canvas: Callable[..., Canvas] = Canvas
         self.match, self.strength, self.working_size = match, strength, working_size
+        self.across = across
         self.step, self.masks = step if temporal == "shot" else 1, masks or FrameMasks()
         self.cuts: list[int] = []
         self._styles = [stylizer.parts(cue.style, match) for cue in timeline.cues]
@@ -187,10 +201,11 @@ class VideoStylizer:
         sample, first, last = _Sample(), 0.0, 0.0
         for frame, small, ratio, is_cut in with_cuts(map(self._reduced, frames)):
             if is_cut:
-                self._pool(sample, first, last)
+                if self.across == "shots":
+                    self._pool(sample, first, last)
+                    sample = _Sample()
                 self.cuts.append(frame.number)
-                sample = _Sample()
-            self._pictures[len(self.cuts)].add(small)
+            self._pictures[self._group(frame.number)].add(small)
             self._light.add(small, len(self.cuts))
             if not len(sample):
                 first = frame.time
@@ -244,6 +259,10 @@ class VideoStylizer:
         """Whether a shot or a style starts with ``frame``."""
         cues = (self.timeline.at(one.time)[-1][0] for one in (before, frame))
         return frame.number in self.cuts or len(set(cues)) > 1
+
+    def _group(self, number: int) -> int:
+        """The number of the shot of a frame; 0 for all if they share their statistics."""
+        return 0 if self.across == "clip" else sum(cut <= number for cut in self.cuts)
 
     def _fades(self, *frames: Frame) -> bool:
         """Whether two styles are blended in one of the frames."""
@@ -306,7 +325,7 @@ class VideoStylizer:
         """The maps from a frame to its stylized self."""
         small, ratio = self._canvas(frame).reduced(self.working_size)
         if self.temporal == "shot":
-            self._shot = sum(cut <= frame.number for cut in self.cuts)
+            self._shot = self._group(frame.number)
         else:
             if self._cut_detector.is_cut(small):
                 self._shot += 1
@@ -354,7 +373,8 @@ class VideoStylizer:
         """Take the statistics of a shot, from first to last second, for each style in it."""
         frames = sample.frames(self._light)
         size = frames.shape[2:]
-        bars = self._pictures[len(self.cuts)].bars
+        group = 0 if self.across == "clip" else len(self.cuts)
+        bars = self._pictures[group].bars
         ratio = fit_ratio(*size)
         box = bars.picture(size[0], size[1], ratio)
         whole, weights = frames, sample.weights()
@@ -371,7 +391,7 @@ class VideoStylizer:
                     )
                     for content, result in zip(*pairs, strict=True)
                 ]
-                key = len(self.cuts), cue, part
+                key = group, cue, part
                 self._transfers[key] = transfer
                 self._shot_anchors[key] = Anchors.of(self.stylizer.on_device(whole), maps)
 
