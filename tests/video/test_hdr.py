@@ -201,6 +201,23 @@ def test_a_canvas_of_hdr_changes_nothing_by_itself(hlg: bool) -> None:
     assert (canvas.rows(0, 40) - strip / 2).abs()[:, inside].max() < 0.02
 
 
+def test_colors_beyond_sdr_follow_the_look() -> None:
+    """Grey instead of a green outside BT.709, and half of the light of 5,000 cd/m2."""
+    light = np.array([[0.0, 100, 0], [5000, 5000, 5000]])
+    values = (pq(light)[None] * 65535).round().astype(np.uint16)
+    canvas = HdrCanvas(values, HdrSpace(False, 1000.0), in_place=True)
+    shown = canvas.rows(0, 1)
+    shown[:, 0, 0] = 0.5
+    shown[:, 0, 1] = 0.7
+    canvas.put(0, shown)
+    result = np.asarray(canvas.result())[0] / 65535
+    assert np.ptp(result, axis=1).max() < 0.002
+    assert result[0, 0] == pytest.approx(
+        pq(np.array(203 * ((0.5 + 0.055) / 1.055) ** 2.4)), abs=0.002
+    )
+    assert result[1, 0] < pq(np.array(600.0))
+
+
 def with_dolby_vision(path: Path, profile: int, compatible: int) -> Path:
     """The clip with Dolby Vision's configuration box (Dolby Vision in ISOBMFF, 3.2)."""
     data = path.read_bytes()

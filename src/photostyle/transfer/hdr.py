@@ -2,7 +2,7 @@
 
 The network and the maps see light up to half of SDR's white as it is, and above it compressed by a
 Moebius curve of the largest of R, G and B (as in ffmpeg's filter tonemap), in BT.709 and by the
-curve of sRGB. The inverse leads back; light and colours that SDR does not hold are added again.
+curve of sRGB. The inverse leads back; light and colours beyond SDR follow what SDR holds.
 """
 
 from __future__ import annotations
@@ -73,8 +73,16 @@ class HdrSpace:
         return _to_srgb(light.mul_(_factor(self._compressed, light)).clamp_(0, 1))
 
     def from_sdr(self, sdr: Tensor, shown: Tensor, light: Tensor) -> Tensor:
-        """Values of HDR of values of SDR (3, ...), which were ``shown`` of the light before."""
-        change = self._expanded_light(sdr).sub_(self._expanded_light(shown))
+        """Values of HDR of values of SDR (3, ...), which were ``shown`` of the light before.
+
+        Light over the peak keeps its ratio to the peak. Colours outside BT.709 become as much paler
+        as the largest channel comes nearer to the smallest.
+        """
+        after, before = self._expanded_light(sdr), self._expanded_light(shown)
+        bt709 = _product(_TO_BT709, light)
+        inside = bt709.clamp(0)
+        change = (after - before) * _ratio(inside.amax(0), before.amax(0))
+        change += (bt709 - inside) * (_ratio(_spread(after), _spread(before)).clamp_(max=1) - 1)
         return self._values(light.add(_product(_FROM_BT709, change)).clamp_(0))
 
     def _expanded_light(self, sdr: Tensor) -> Tensor:
@@ -145,6 +153,15 @@ def _factor(curve: Callable[[Tensor], Tensor], light: Tensor) -> Tensor:
     """The factor (1, ...) by which a curve changes the largest channel of light (3, ...)."""
     largest = light.amax(0, keepdim=True).clamp_(_DARK)
     return curve(largest) / largest
+
+
+def _spread(colors: Tensor) -> Tensor:
+    return colors.amax(0) - colors.amin(0)
+
+
+def _ratio(a: Tensor, b: Tensor) -> Tensor:
+    """a / b; 1 where b is nothing."""
+    return torch.where(b > _DARK, a / b.clamp(_DARK), 1.0)
 
 
 def _product(matrix: Tensor, colors: Tensor) -> Tensor:

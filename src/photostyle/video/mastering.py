@@ -49,7 +49,7 @@ class HdrMetadata:
             (float(luminance[1]), float(luminance[2])) if luminance else None,
             (int(light[1]), int(light[2])) if light else None,
             (int(dolby[1]), int(dolby[2])) if dolby else None,
-            "SMPTE2094-40" in text,
+            "HDR10+" in text or "2094-40" in text,
         )
 
     @property
