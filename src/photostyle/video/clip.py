@@ -96,7 +96,8 @@ class Clip:
     primaries, transfer, range: colour tags in ffmpeg's names. Unknown values are None. audio,
     subtitles: the codec of each stream. decoder: ffmpeg's name of the decoder that reads alpha, if
     it is not the default one. hdr: what is said of the light of HDR. inexact: whether a start can
-    only be reached by decoding all frames before it.
+    only be reached by decoding all frames before it. has_keys: whether there is metadata under
+    names of Apple or Android. attachments: number of attached files, without cover art.
     """
 
     source: Source
@@ -115,6 +116,8 @@ class Clip:
     decoder: str | None = None
     hdr: HdrMetadata = field(default_factory=HdrMetadata)
     inexact: bool = False
+    has_keys: bool = False
+    attachments: int = 0
 
     @property
     def is_hdr(self) -> bool:
@@ -177,10 +180,16 @@ class _StreamInfo:
     frame: dict[str, str] = field(default_factory=dict)
     light: list[str] = field(default_factory=list)
     numbers: set[int] = field(default_factory=set)
+    has_keys: bool = False
+    attachments: int = 0
 
     def parse(self, line: str) -> None:
         if "side data - " in line or "DOVI conf" in line:
             self.light.append(line)
+        elif re.match(r" {4}com\.[\w.-]+ *: ", line):
+            self.has_keys = True
+        elif not self.frame and re.match(r" +Stream #0:\d+\S*: Attachment: ", line):
+            self.attachments += 1
         elif found := re.search(r"Input #0, (.+), from '", line):
             self.format = found[1]
         elif found := re.search(r"Duration: (\d+):(\d+):([\d.]+)", line):
@@ -284,6 +293,8 @@ def _clip(source: Source, info: _StreamInfo) -> Clip:
         decoder=info.decoder,
         hdr=HdrMetadata.of(info.light),
         inexact=info.format in _INEXACT and source.start is not None,
+        has_keys=info.has_keys,
+        attachments=info.attachments,
     )
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from photostyle.files import new_file, scratch_file
-from photostyle.video import tracks
+from photostyle.video import metadata, tracks
 from photostyle.video.clip import Clip, all_streams
 from photostyle.video.containers import Container, codec_of, container_of
 from photostyle.video.encoder import Encoding, VideoEncoder, encoding_error, padding
@@ -79,7 +79,7 @@ def open_writer(
             # ffmpeg shifts every input to begin at 0, but the picture has a start of its own.
             video = ["-itsoffset", f"{float(encoder.start):.6f}", *video]
             end = float(encoder.end) if writer.cut_short else None
-            streams = _other_streams(clip, kept, end)
+            streams = _other_streams(clip, container, kept, end, alpha=encoding.alpha)
         output = [*container.options, *muxer, file_url(Path(final.name))]
         unused = all_streams(1) if streams else []
         if errors := run(["-y", *video, *streams, "-c:v", "copy", *output, *unused]):
@@ -93,11 +93,18 @@ def _muxer_arguments(clip: Clip, container: Container) -> list[str]:
     return muxer
 
 
-def _other_streams(clip: Clip, kept: Sequence[tracks.Encoded], end: float | None) -> list[str]:
+def _other_streams(
+    clip: Clip,
+    container: Container,
+    kept: Sequence[tracks.Encoded],
+    end: float | None,
+    *,
+    alpha: bool,
+) -> list[str]:
     """ffmpeg's arguments that add tracks, chapters and metadata of the clip, up to ``end``."""
     if clip.source.is_image_sequence:
         return []
     limit = [] if end is None else ["-t", f"{end:.6f}"]
     others = tracks.arguments(kept, 1, from_zero=clip.inexact)
-    copied = ["-map", "0:v:0", "-map_metadata", "1", *others]
+    copied = ["-map", "0:v:0", *others, *metadata.arguments(clip, container, kept, alpha=alpha)]
     return [*clip.source.arguments, *copied, *limit]
