@@ -17,11 +17,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def copy(source: Path, target: str, start: float | None = None) -> None:
+def copy(source: Path, target: str, start: float | None = None) -> list[str]:
     clip = probe(Source(source, start=start))
     with open_writer(Path(target), clip) as writer:
         for frame in Reader(clip):
             writer.add(frame)
+    return writer.notes
 
 
 KEYS = {
@@ -80,8 +81,18 @@ def test_attachments_and_titles_of_matroska() -> None:
     Path("font.ttf").write_bytes(b"a font")
     options = ["-attach", "font.ttf", "-metadata:s:t", "mimetype=font/ttf"]
     options += ["-metadata:s:v", "title=Main camera", "-metadata:s:v", "BPS=7"]
-    copy(make("in.mkv", *options, size="64x48", frames=3), "out.mkv")
+    source = make("in.mkv", *options, size="64x48", frames=3)
+    assert copy(source, "out.mp4") == ["Attached files were left out: only mkv holds them."]
+    assert copy(source, "out.mkv") == []
     with av.open("out.mkv") as container:
         assert container.streams.video[0].metadata["title"] == "Main camera"
         assert "BPS" not in container.streams.video[0].metadata
         assert container.streams[1].metadata["filename"] == "font.ttf"
+
+
+def test_cover_art_that_a_container_refuses_is_left_out() -> None:
+    Image.new("RGB", (20, 10), "red").save("cover.webp")
+    attached = ["-attach", "cover.webp", "-metadata:s:t", "mimetype=image/webp"]
+    notes = copy(make("in.mkv", *attached, size="64x48", frames=3), "out.mp4")
+    assert [note for note in notes if "left out" in note]
+    assert len(av.open("out.mp4").streams) == 1

@@ -113,14 +113,14 @@ def stylize_clip(
     output: mp4, mov, mkv, webm or gif; None for CLIP-STYLE.mp4 in the current folder, or for no
     video if ``frames_dir`` is given. style: as in `stylize_photo`, a mix or a style file as well.
     cues: further styles as (start in seconds of the clip, style); each fades in over ``fade``
-    seconds. temporal: see `Temporal`. across: see `Across`. model, device: as in `stylize_photo`. strength: 0
-    to 1.5. match: see `Match`. working_size: long side in pixels of the reduced copy of a frame
-    that the network sees. codec: a key of `photostyle.video.CODECS`; None for the container's
-    default. crf: constant quality, 0 to 63, lower is better. preset: one of PRESETS. depth: see
-    `Depth`. hdr: see `Hdr`. start, end: limits of the part to stylize, in seconds. fps: frame rate
-    of an image sequence; None is 24. frames_dir: a folder for PNG files 000001.png, 000002.png and
-    so on. strict: fail if the clip is damaged instead of ending where it cannot be decoded.
-    overwrite: replace existing files, but never an input.
+    seconds. temporal: see `Temporal`. across: see `Across`. model, device: as in `stylize_photo`.
+    strength: 0 to 1.5. match: see `Match`. working_size: long side in pixels of the reduced copy of
+    a frame that the network sees. codec: a key of `photostyle.video.CODECS`; None for the
+    container's default. crf: constant quality, 0 to 63, lower is better. preset: one of PRESETS.
+    depth: see `Depth`. hdr: see `Hdr`. start, end: limits of the part to stylize, in seconds. fps:
+    frame rate of an image sequence; None is 24. frames_dir: a folder for PNG files 000001.png,
+    000002.png and so on. strict: fail if the clip is damaged instead of ending where it cannot be
+    decoded. overwrite: replace existing files, but never an input.
     progress: a `Progress`, called with the phases of `ClipReport`.
 
     Raises PhotostyleError if the clip or a photo cannot be read, the model or the device cannot

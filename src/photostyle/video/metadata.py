@@ -15,7 +15,7 @@ _OF_ENCODING = ("encoder", "BPS", "DURATION", "NUMBER_OF_FRAMES", "NUMBER_OF_BYT
 def arguments(
     clip: Clip, container: Container, kept: Sequence[Encoded], *, alpha: bool
 ) -> list[str]:
-    """ffmpeg's arguments for texts and dates of the file and its tracks, cover art, attachments.
+    """ffmpeg's arguments for texts and dates of the file and its tracks.
 
     Input 0 is the picture, input 1 the clip. alpha: whether the picture has it.
     """
@@ -33,12 +33,18 @@ def arguments(
         words += ["-metadata:s:v:0", f"{name}="]
     if alpha:
         words += ["-metadata:s:v:0", "alpha_mode=1"]
+    if clip.has_keys and container.muxer in ("mp4", "mov"):
+        words += ["-movflags", "+use_metadata_tags"]
+    return words
+
+
+def files(clip: Clip, container: Container) -> list[str]:
+    """ffmpeg's arguments that add cover art and attached files; input 1 is the clip."""
+    words: list[str] = []
     if container.muxer in ("mp4", "mov", "matroska"):
         words += ["-map", "1:v?", "-map", "-1:V"]
     if container.muxer == "matroska":
         words += ["-map", "1:t?", "-c:t", "copy"]
         for number in range(clip.attachments):
             words += [f"-map_metadata:s:t:{number}", f"1:s:t:{number}"]
-    if clip.has_keys and container.muxer in ("mp4", "mov"):
-        words += ["-movflags", "+use_metadata_tags"]
     return words

@@ -60,6 +60,8 @@ def open_writer(
         encoder = VideoEncoder(clip, codec, encoding, [*muxer, silent_url])
         writer = Writer(encoder)
         writer.notes += notes
+        if clip.attachments and container.muxer != "matroska":
+            writer.notes.append("Attached files were left out: only mkv holds them.")
         if any(padding(clip, codec)):
             writer.notes.append(
                 "This codec needs even dimensions; the frames were padded by one pixel."
@@ -82,8 +84,12 @@ def open_writer(
             streams = _other_streams(clip, container, kept, end, alpha=encoding.alpha)
         output = [*container.options, *muxer, file_url(Path(final.name))]
         unused = all_streams(1) if streams else []
+        files = metadata.files(clip, container) if streams else []
+        if not run(["-y", *video, *streams, *files, "-c:v", "copy", *output, *unused]):
+            return
         if errors := run(["-y", *video, *streams, "-c:v", "copy", *output, *unused]):
             raise encoding_error(errors)
+        writer.notes.append("Cover art or attached files were left out: they cannot be copied.")
 
 
 def _muxer_arguments(clip: Clip, container: Container) -> list[str]:
