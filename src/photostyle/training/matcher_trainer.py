@@ -308,9 +308,7 @@ class MatcherTrainer:
         Raises PhotostyleError if the gradient is NaN or infinite.
         """
         rng = np.random.default_rng([self.recipe.seed, self.step])
-        mode = self.sampler.random_mode(rng)
-        pairs = self.sampler.pairs(rng, self.recipe.batch, mode)
-        terms = loss_terms(self.matcher, self.teacher, pairs)
+        terms = self._terms(rng)
         self.optimizer.zero_grad()
         torch.stack(list(terms.values())).sum().backward()
         if not torch.isfinite(nn.utils.clip_grad_norm_(self.matcher.parameters(), 1.0)):
@@ -320,7 +318,21 @@ class MatcherTrainer:
         self.optimizer.step()
         self.average.update_parameters(self.matcher)
         self.step += 1
-        return {f"{mode} {name}": float(term.detach()) for name, term in terms.items()}
+        return {name: float(term.detach()) for name, term in terms.items()}
+
+    def _terms(self, rng: np.random.Generator) -> dict[str, Tensor]:
+        """The weighted terms of the loss of a step, with the mode in their names.
+
+        A step of the scene alone mixes the modes, and pairs of all shapes.
+        """
+        batch, sampler = self.recipe.batch, self.sampler
+        if self.teacher:
+            mode = sampler.random_mode(rng)
+            terms = loss_terms(self.matcher, self.teacher, sampler.pairs(rng, batch, mode))
+            return {f"{mode} {name}": term for name, term in terms.items()}
+        pairs = [sampler.pairs(rng, 1, sampler.random_mode(rng)) for _ in range(batch)]
+        each = [loss_terms(self.matcher, None, pair)["scene"] for pair in pairs]
+        return {"scene": torch.stack(each).mean()}
 
     def train(self, progress: Progress, seconds: float) -> None:
         """Take all remaining steps and write a checkpoint every ``seconds`` and at the end.

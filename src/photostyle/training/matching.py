@@ -22,7 +22,8 @@ from torch import Tensor
 from photostyle.evaluation import grades
 from photostyle.evaluation.graded_pairs import OPPOSITE
 from photostyle.lut import Lut
-from photostyle.model.matcher import Matcher
+from photostyle.model.matcher import ANALYSIS_SIZE, Matcher
+from photostyle.model.network import STRIDE
 from photostyle.training.data import Photos
 
 Numbers = npt.NDArray[np.int64]
@@ -99,6 +100,13 @@ class PhotoStore:
 
 def _random_shape(rng: np.random.Generator) -> tuple[int, int]:
     return _SHAPES[rng.integers(len(_SHAPES))]
+
+
+def _true_shape(rng: np.random.Generator, box: Numbers) -> tuple[int, int]:
+    """The height and width of a box, enlarged or reduced to a random long side."""
+    lengths = box[2:] * (rng.uniform(0.6, 1) * ANALYSIS_SIZE / box[2:].max())
+    height, width = np.maximum(2, (lengths / STRIDE).round()).astype(int) * STRIDE
+    return int(height), int(width)
 
 
 def random_boxes(rng: np.random.Generator, sizes: Numbers) -> Numbers:
@@ -259,7 +267,11 @@ class PairSampler:
         return modes[rng.choice(len(modes), p=CHANCES)]
 
     def pairs(self, rng: np.random.Generator, count: int, mode: Mode) -> Pairs:
-        """Random pairs of a mode; both photos of a pair are flipped or neither."""
+        """Random pairs of a mode; both photos of a pair are flipped or neither.
+
+        All contents of a batch have one shape, and so have all styles. A single pair keeps the
+        shapes of its crops, in sizes up to those in which photos are compared.
+        """
         plain, style_plain = self._crops(rng, count, mode)
         grade = self.grades.draw(rng, count, 0.5)
         before = self.grades.before(rng, grade)
@@ -294,7 +306,8 @@ class PairSampler:
         flip = torch.from_numpy(rng.uniform(size=count) < 0.5).view(-1, 1, 1, 1)
 
         def crops(numbers: Numbers, boxes: Numbers) -> Tensor:
-            upright = photos.crops(numbers, boxes, _random_shape(rng))
+            shape = _random_shape(rng) if count > 1 else _true_shape(rng, boxes[0])
+            upright = photos.crops(numbers, boxes, shape)
             return torch.where(flip.to(upright.device), upright.flip(3), upright)
 
         return crops(numbers, content), crops(others, style)
