@@ -77,7 +77,7 @@ class ClipReport:
 
 def stylize_clip(
     clip: File,
-    style: Styles,
+    style: Styles | StyleInputs,
     output: File | None = None,
     *,
     cues: Cues = (),
@@ -133,7 +133,7 @@ def stylize_clip(
     cues, watch = _checked(cues), Stopwatch(progress)
     with watch("read"):
         found = image_sequence.probe(_source(clip, fps, start, end))
-        styles = [StyleInputs(one) for one in (style, *(later for _, later in cues))]
+        styles = [StyleInputs.of(one) for one in (style, *(later for _, later in cues))]
         inputs = _inputs(found, styles)
         target = folder = None
         transparent = image_sequence.has_transparency(found)

@@ -62,7 +62,7 @@ class PhotoReport:
 
 def stylize_photo(
     content: File,
-    style: Styles,
+    style: Styles | StyleInputs,
     output: File | None = None,
     *,
     model: Model = "photonas",
@@ -131,7 +131,7 @@ def stylize_photo(
     ]
     with watch("read"):
         content_photo = photo.read(source, still=still, salvage=salvage)
-        styles = StyleInputs(style)
+        styles = StyleInputs.of(style)
         target = _Target.choose(output, default_output(content_photo, source, styles.name), compare)
         photo.check_depth(target.format, depth)
         inputs = [path for path in (source, *mask_sources) if isinstance(path, Path)]

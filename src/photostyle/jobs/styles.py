@@ -75,6 +75,11 @@ class StyleInputs:
     are negative or all 0; TypeError for something else.
     """
 
+    @classmethod
+    def of(cls, styles: Styles | StyleInputs) -> StyleInputs:
+        """``styles`` itself if they are read already."""
+        return styles if isinstance(styles, StyleInputs) else cls(styles)
+
     def __init__(self, styles: Styles) -> None:
         listed = styles if isinstance(styles, (list, tuple)) else [styles]
         if not listed:
@@ -86,6 +91,7 @@ class StyleInputs:
         self.notes = [] if pairs[0][1] is None else list(_weight_notes(self._weights, shares))
         names = []
         self._inputs: list[_Input] = []
+        self._learned: dict[tuple[str, bytes | None], AnyStyle] = {}
         for one, _ in pairs:
             if hasattr(one, "digest"):
                 self._inputs.append(_Learned(one))
@@ -115,10 +121,20 @@ class StyleInputs:
         """The style, or the mix of all styles.
 
         profile: RGB profile in which photos are learned; None is sRGB. labels: of the only photo.
-        progress: called with the numbers of files of a folder that are done and in all. Raises
-        PhotostyleError as `Stylizer.check_style` does, for a damaged style file, and for a folder
-        without photos.
+        progress: called with the numbers of files of a folder that are done and in all. Without
+        labels, what was learned for a profile is kept for the next call. Raises PhotostyleError as
+        `Stylizer.check_style` does, for a damaged style file, and for a folder without photos.
         """
+        if labels is not None:
+            return self._learn(stylizer, profile, labels, progress)
+        key = stylizer.checkpoint.digest, profile
+        if key not in self._learned:
+            self._learned[key] = self._learn(stylizer, profile, labels, progress)
+        return self._learned[key]
+
+    def _learn(
+        self, stylizer: Stylizer, profile: bytes | None, labels: Labels | None, progress: Counted
+    ) -> AnyStyle:
         from photostyle.transfer.style import StyleMix
 
         styles = []

@@ -26,7 +26,7 @@
 from __future__ import annotations
 
 from photostyle.photo.contact_sheet import side_by_side
-from photostyle.photo.decode import read, read_style
+from photostyle.photo.decode import has_photo_suffix, read, read_style
 from photostyle.photo.encode import encode, write
 from photostyle.photo.formats import check_depth, format_of, suffix_for, unsupported_features
 from photostyle.photo.limits import MAX_PIXELS
@@ -40,6 +40,7 @@ __all__ = [
     "check_depth",
     "encode",
     "format_of",
+    "has_photo_suffix",
     "read",
     "read_style",
     "side_by_side",

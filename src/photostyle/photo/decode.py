@@ -52,6 +52,7 @@ _RAW_SUFFIXES = re.compile(
     r"\.(3fr|arw|cr2|cr3|crw|dcr|dng|erf|fff|iiq|kdc|mef|mos|mrw|nef|nrw|orf|pef|raf|raw|rw2|rwl"
     r"|sr2|srf|srw|x3f)"
 )
+_LIGHT_SUFFIXES = {".exr", ".hdr", ".pfm", ".pic", ".rgbe"}
 # Raw files recognized by their content, if the name does not help: offset and bytes.
 _RAW_MAGIC = (
     (0, b"FUJIFILMCCD-RAW"),
@@ -76,6 +77,13 @@ _ANIMATIONS = ("GIF", "PNG", "WEBP", "AVIF", "FLI")
 _HDR_NOTE = "HDR was mapped to the range of SDR by its colour profile, and read as sRGB."
 _SRGB_NOTE = "Converting back to its colour profile would change colours, so it was read as sRGB."
 _SALVAGED_NOTE = "The file is cut off; what is missing of the photo is grey or coarse."
+
+
+def has_photo_suffix(path: Path) -> bool:
+    """Whether a file has the extension of a format that can be read."""
+    suffix = path.suffix.lower()
+    known = Image.EXTENSION.get(suffix) in READABLE or suffix in _LIGHT_SUFFIXES
+    return known or bool(_RAW_SUFFIXES.fullmatch(suffix))
 
 
 def read(

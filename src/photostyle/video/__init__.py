@@ -9,13 +9,14 @@ background.
 
 from __future__ import annotations
 
-from photostyle.video.clip import Clip, Source, probe
+from photostyle.video.clip import CLIP_SUFFIXES, Clip, Source, probe
 from photostyle.video.containers import CODECS, CONTAINERS, choose_codec
 from photostyle.video.encoder import Encoding, VideoEncoder
 from photostyle.video.reader import Reader, VideoFrame
 from photostyle.video.writer import Writer, open_writer
 
 __all__ = [
+    "CLIP_SUFFIXES",
     "CODECS",
     "CONTAINERS",
     "Clip",

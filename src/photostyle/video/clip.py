@@ -12,6 +12,12 @@ from photostyle.video import sequence
 from photostyle.video.ffmpeg import FFmpeg, Log, file_url
 from photostyle.video.mastering import HdrMetadata
 
+CLIP_SUFFIXES = {
+    *(".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts"),
+    *(".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv"),
+}
+"""Extensions that files of clips usually have."""
+
 _PHOTO_FORMATS = re.compile(r"(image2|\w+_pipe)\b")
 _MATRICES = {
     *("bt709", "fcc", "bt470bg", "smpte170m", "smpte240m", "ycgco", "bt2020nc", "bt2020c"),
