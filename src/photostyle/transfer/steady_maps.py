@@ -17,6 +17,9 @@ GRID = 36
 ALIKE = 0.03
 """Distance of colours, on 0..1, up to which a block counts as what it was in another frame."""
 
+OWN = 0.25
+"""Weight of a frame's own maps beside those of another frame that shows the same at a place."""
+
 STILL = 0.02
 """Distance of colours, on 0..1, up to which a block counts as still between two frames."""
 
@@ -55,8 +58,8 @@ class Anchors:
         where all moves, the maps stay as they are.
         """
         weights = _alike(self.keys, key)
-        mean = (weights * self.maps).sum(0) / (1 + weights.sum(0))
-        rest = 1 / (1 + weights.sum(0))
+        total = OWN + weights.sum(0)
+        mean, rest = (weights * self.maps).sum(0) / total, OWN / total
         own = F.adaptive_avg_pool2d(maps.maps, (key.shape[1], key.shape[2]))
         step = F.interpolate((mean + (rest - 1) * own)[None], maps.maps.shape[1:], mode="bilinear")
         return LocalAffineMaps(maps.maps + step[0], maps.ratio)
