@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -25,8 +27,14 @@ _MATRICES = {
 }
 _ALPHA = re.compile(r"yuva|gbrap|rgba|bgra|argb|abgr|ya\d|ayuv|vuya|uyva|pal8")
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
-_INEXACT = {"mpegts", "mpeg"}
-"""Formats in which ffmpeg seeks to about a time, perhaps behind the key frame that it needs."""
+_SEEK_BACK = (0.0, 10.0, 60.0)
+"""Seconds before the start of a part to which to seek, until its first frame can be decoded."""
+
+_FINE = 10_000
+"""Ticks per second that hold any start of a part within a tenth of a millisecond."""
+
+_TOLERANCE = 0.0005
+"""Seconds: a frame that begins this much before a limit of the part counts as beginning there."""
 
 _NO_TAG = {"unknown", "unspecified", "reserved", ""}
 
@@ -58,12 +66,7 @@ class Source:
     @property
     def arguments(self) -> list[str]:
         """ffmpeg's arguments for this input, a file."""
-        return [*self._range, "-i", file_url(self.path)]
-
-    @property
-    def whole(self) -> Source:
-        """All of the source."""
-        return replace(self, start=None, end=None)
+        return ["-i", file_url(self.path)]
 
     @property
     def files(self) -> list[Path]:
@@ -76,21 +79,9 @@ class Source:
         return self.rate or Fraction(24)
 
     @property
-    def _range(self) -> list[str]:
-        """ffmpeg's arguments for start and end."""
-        start = [] if self.start is None else ["-ss", f"{self.start:.6f}"]
-        return start + ([] if self.end is None else ["-to", f"{self.end:.6f}"])
-
-
-def all_streams(number: int) -> list[str]:
-    """ffmpeg's arguments that use, but do not write, all pictures and sounds of an input.
-
-    In some formats ffmpeg's time 0 is the start of the first stream that it uses. So that it is the
-    same for pictures and sounds, each process that reads them has to use all of them.
-    """
-    streams = (f"{number}:V:0", f"{number}:a?", f"{number}:s?")
-    maps = [word for stream in streams for word in ("-map", stream)]
-    return [*maps, "-c", "copy", "-frames", "0", "-f", "null", "-"]
+    def length(self) -> float | None:
+        """Seconds from the start of the part to its end; None if it has no end."""
+        return None if self.end is None else self.end - (self.start or 0)
 
 
 @dataclass(frozen=True)
@@ -101,9 +92,11 @@ class Clip:
     frames per second. duration: seconds. aspect: width of a pixel divided by its height. matrix,
     primaries, transfer, range: colour tags in ffmpeg's names. Unknown values are None. audio,
     subtitles: the codec of each stream. decoder: ffmpeg's name of the decoder that reads alpha, if
-    it is not the default one. hdr: what is said of the light of HDR. inexact: whether a start can
-    only be reached by decoding all frames before it. has_keys: whether there is metadata under
-    names of Apple or Android. attachments: number of attached files, without cover art.
+    it is not the default one. hdr: what is said of the light of HDR. has_keys: whether there is
+    metadata under names of Apple or Android. attachments: number of attached files, without cover
+    art. origin: the time in the file that becomes 0, in seconds: the start of the file or of the
+    part. delay: seconds to add to the times that ffmpeg gives to frames. seek: where ffmpeg has to
+    begin to reach the part, in seconds from the start of the file; None is the beginning.
     """
 
     source: Source
@@ -121,9 +114,32 @@ class Clip:
     subtitles: tuple[str, ...] = ()
     decoder: str | None = None
     hdr: HdrMetadata = field(default_factory=HdrMetadata)
-    inexact: bool = False
     has_keys: bool = False
     attachments: int = 0
+    origin: Fraction = Fraction(0)
+    delay: Fraction = Fraction(0)
+    seek: float | None = None
+
+    @property
+    def arguments(self) -> list[str]:
+        """ffmpeg's arguments to decode the frames, with the times of the file; see `timing`."""
+        seek = [] if self.seek is None else ["-noaccurate_seek", "-ss", f"{self.seek:.6f}"]
+        return ["-copyts", *seek, *self.source.arguments]
+
+    @property
+    def timing(self) -> str:
+        """ffmpeg's filters that take the part from decoded frames, in ticks from 0."""
+        ticks = round((self.delay - self.origin) / self.time_base)
+        base = f"settb={self.time_base.numerator}/{self.time_base.denominator}"
+        return f"{base},setpts=PTS{ticks:+d}{self._trim}"
+
+    @property
+    def _trim(self) -> str:
+        if self.source.start is None and self.source.end is None:
+            return ""
+        start = "" if self.source.start is None else f"start={-_TOLERANCE}:"
+        end = "" if self.source.length is None else f"end={self.source.length - _TOLERANCE:.6f}"
+        return f",trim={start}{end}".removesuffix(":")
 
     @property
     def is_hdr(self) -> bool:
@@ -177,6 +193,7 @@ class _StreamInfo:
     """Facts about the input and its first frame, parsed from ffmpeg's log."""
 
     format: str = ""
+    start: Fraction = Fraction(0)
     duration: float | None = None
     has_video: bool = False
     video: str = ""
@@ -201,6 +218,7 @@ class _StreamInfo:
         elif found := re.search(r"Duration: (\d+):(\d+):([\d.]+)", line):
             hours, minutes, seconds = found.groups()
             self.duration = int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+            self._parse_start(line)
         elif not self.frame and (
             found := re.search(r"^ +Stream #0:(\d+)\S*: (Video|Audio|Subtitle): (\w+)", line)
         ):
@@ -210,6 +228,10 @@ class _StreamInfo:
         elif found := re.search(r"config in (.+)|showinfo.*?\] (?!config out)(.+)", line):
             for name, value in re.findall(r"(\w+):\s*([^\s,]+)", found[1] or found[2]):
                 self.frame.setdefault(name, value)
+
+    def _parse_start(self, line: str) -> None:
+        if found := re.search(r"start: (-?[\d.]+)", line):
+            self.start = Fraction(found[1])
 
     def _add_stream(self, number: int, kind: str, codec: str, line: str) -> None:
         """Add a stream, which is listed once for each programme that it is part of."""
@@ -229,26 +251,79 @@ def probe(source: Source) -> Clip:
     Raises PhotostyleError if no frame can be decoded, or if its colours cannot.
     """
     _check_file(source.path)
-    info, errors = _first_frame(source)
-    if info.format in _INEXACT and source.start is not None:
-        info, errors = _first_frame(source.whole)
+    info = _StreamInfo()
+    errors = _show_frames(["-copyts", *source.arguments], "null", info.parse)
     _check_info(source, info, errors)
-    return _clip(source, info)
+    clip = _clip(source, info)
+    if info.format == "avi":
+        clip = replace(clip, delay=_display_delay(source, info))
+    return clip if source.start is None else _reached(clip)
 
 
-def _first_frame(source: Source) -> tuple[_StreamInfo, list[str]]:
-    """Facts about a source and its first frame, and ffmpeg's error messages."""
-    info, log = _StreamInfo(), Log()
-    arguments = [
-        *source.arguments,
-        *("-map", "0:V:0", "-vf", "showinfo=checksum=0", "-fps_mode", "passthrough"),
-        *("-frames:v", "1", "-f", "null", "-"),
-    ]
-    with FFmpeg(arguments, log=log) as process:
+def _show_frames(arguments: list[str], filters: str, read: Callable[[str], None]) -> list[str]:
+    """Decode until a frame passes the filters; return ffmpeg's error messages.
+
+    read: takes the lines of the log, which describes frames before and after the filters.
+    """
+    log, show = Log(), "showinfo=checksum=0"
+    output = ["-fps_mode", "passthrough", "-frames:v", "1", "-f", "null", "-"]
+    filters = f"{show},{filters},{show}"
+    with FFmpeg([*arguments, "-map", "0:V:0", "-vf", filters, *output], log=log) as process:
         for line in iter(log.get, None):
-            info.parse(line)
+            read(line)
         process.wait()
-    return info, process.errors
+    return process.errors
+
+
+def _reached(clip: Clip) -> Clip:
+    """The clip with the place to seek to for its part.
+
+    ffmpeg seeks to about a time, in some files behind the key frame that the part needs. Raises
+    PhotostyleError if the part has no frame.
+    """
+    start = clip.source.start or 0.0
+    for back in _SEEK_BACK:
+        if start > back:
+            sought = replace(clip, seek=start - back)
+            if all(_frames_at(sought)):
+                return sought
+    if not _frames_at(clip)[1]:
+        name, end = repr(str(clip.source.path)), clip.source.end
+        until = "" if end is None else f" and before {end:g} seconds"
+        raise PhotostyleError(f"{name} has no frame after {start:g} seconds{until}.")
+    return clip
+
+
+def _frames_at(clip: Clip) -> tuple[bool, bool]:
+    """Whether the first decoded frame comes no later than the part, and whether that has frames."""
+    times: dict[str, float] = {}
+
+    def read(line: str) -> None:
+        if found := re.search(r"Parsed_(showinfo_\d+) .*\bn: .* pts_time:(-?[\d.]+)", line):
+            times.setdefault(found[1], float(found[2]))
+
+    _show_frames(clip.arguments, clip.timing, read)
+    first = times.pop("showinfo_0", math.inf) + float(clip.delay - clip.origin)
+    return first <= _TOLERANCE, bool(times)
+
+
+def _display_delay(source: Source, info: _StreamInfo) -> Fraction:
+    """Seconds to add to the times that ffmpeg gives to the frames of an AVI file.
+
+    AVI has times of decoding only. If frames are not decoded in the order in which they are shown,
+    each is shown one frame after its time; ffmpeg is late by all frames that the decoder holds.
+    """
+    listed = ["-map", "0:V:0", "-c", "copy", "-frames:v", "30", "-f", "framecrc", "-"]
+    arguments = ["-copyts", "-fflags", "+genpts", *source.arguments, *listed]
+    with FFmpeg(arguments, stdout=True) as process:
+        assert process.stdout
+        rows = [line.split(b",") for line in process.stdout if line[:1].isdigit()]
+        process.wait()
+    shown = [int(row[2]) for row in rows if abs(int(row[2])) < 1 << 62]  # others are unknown
+    decoded = info.frame.get("pts", "")
+    if not shown or not decoded.lstrip("-").isdigit():
+        return Fraction(0)
+    return (min(shown) - int(decoded)) * Fraction(info.frame["time_base"])
 
 
 def _check_info(source: Source, info: _StreamInfo, errors: list[str]) -> None:
@@ -267,8 +342,6 @@ def _check_info(source: Source, info: _StreamInfo, errors: list[str]) -> None:
         )
     if "s" in info.frame:
         return
-    if info.format and source.start is not None:
-        raise PhotostyleError(f"{name} has no frame after {source.start:g} seconds.")
     reason = errors[-1] if errors else "it has no frames"
     if "Cannot allocate memory" in reason:  # for sizes that only a damaged file can have
         reason = "it is damaged"
@@ -282,10 +355,13 @@ def _clip(source: Source, info: _StreamInfo) -> Clip:
     if duration is not None:
         duration = max(0.0, min(duration, source.end or duration) - (source.start or 0))
     tags = {name: value for name, value in frame.items() if value not in _NO_TAG}
+    time_base, origin = Fraction(frame["time_base"]), info.start + Fraction(source.start or 0)
+    if origin % time_base:
+        time_base /= math.ceil(time_base * _FINE)
     return Clip(
         source,
         size=(int(width), int(height)),
-        time_base=Fraction(frame["time_base"]),
+        time_base=time_base,
         rate=_fraction(frame.get("frame_rate", "")),
         duration=duration,
         pixel_format=frame.get("fmt", ""),
@@ -298,9 +374,9 @@ def _clip(source: Source, info: _StreamInfo) -> Clip:
         subtitles=tuple(info.subtitles),
         decoder=info.decoder,
         hdr=HdrMetadata.of(info.light),
-        inexact=info.format in _INEXACT and source.start is not None,
         has_keys=info.has_keys,
         attachments=info.attachments,
+        origin=round(origin / time_base) * time_base,
     )
 
 

@@ -54,8 +54,8 @@ class VideoEncoder:
     """Encodes frames into a video without sound.
 
     output: ffmpeg's arguments for the file. count: number of frames encoded. dropped: number of
-    those that were left out, because GIF has no time for them. start, end: those of
-    the first and the last added frame, in seconds.
+    those that were left out, because GIF has no time for them. shift: seconds added to the times of
+    all frames, so that none is below 0. end: end of the last added frame, in seconds.
     """
 
     def __init__(self, clip: Clip, codec: Codec, encoding: Encoding, output: Sequence[str]) -> None:
@@ -63,7 +63,7 @@ class VideoEncoder:
         self.count = self.dropped = 0
         self._shortest = GIF_DELAY * GIF_TICK if codec.encoder == "gif" else Fraction(0)
         self._next_time: Fraction | None = None
-        self.start = self.end = Fraction(0)
+        self.shift = self.end = Fraction(0)
         self._clip, self._encoding = clip, encoding
         self._frames: Channel[VideoFrame] = Channel(WAITING)
         self._process = FFmpeg([*_arguments(clip, codec, encoding), *output], stdin=True)
@@ -77,10 +77,10 @@ class VideoEncoder:
         if self._shortest and not self._has_time(frame):
             self.dropped += 1
             return
+        if not frame.number:
+            self.shift = max(-frame.tick * frame.time_base, Fraction(0))
         if not self._frames.put(frame):
             raise self._failure()
-        if not frame.number:
-            self.start = max(frame.tick * frame.time_base, Fraction(0))
         self.end = (frame.tick + frame.duration) * frame.time_base
 
     def _has_time(self, frame: VideoFrame) -> bool:
@@ -118,7 +118,7 @@ class VideoEncoder:
                 if self._encoding.alpha:
                     planes.append(_alpha(frame))
                 length = sum(plane.nbytes for plane in planes)
-                stream.write(matroska.cluster(max(time, Fraction(0)), duration, length))
+                stream.write(matroska.cluster(time + self.shift, duration, length))
                 for plane in planes:
                     stream.write(np.ascontiguousarray(plane).data)
                 self.count += 1
@@ -157,7 +157,7 @@ def padding(clip: Clip, codec: Codec) -> tuple[int, int]:
 def _arguments(clip: Clip, codec: Codec, encoding: Encoding) -> list[str]:
     time_base = GIF_TICK if codec.encoder == "gif" else clip.time_base
     return [
-        *("-y", "-f", "matroska", "-i", "pipe:0", "-map", "0:v:0"),
+        *("-y", "-copyts", "-f", "matroska", "-i", "pipe:0", "-map", "0:v:0"),
         *("-vf", _filters(clip, codec, encoding), "-fps_mode", "passthrough"),
         *("-enc_time_base", f"{time_base.numerator}/{time_base.denominator}"),
         *("-c:v", codec.encoder),

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from photostyle.errors import PhotostyleError
 from photostyle.video import conversion
-from photostyle.video.clip import Clip, all_streams
+from photostyle.video.clip import Clip
 from photostyle.video.ffmpeg import FFmpeg, Log
 from photostyle.video.threads import Channel, Worker
 
@@ -121,19 +121,13 @@ class Reader:
         )
         # Of raw frames the muxer expects increasing times, which those of the clip need not have.
         steady = "settb=1,setpts=N"
-        filters = f"showinfo=checksum=0,{conversion.deinterlaced(self.clip)},{rgb},{steady}"
-        source = self.clip.source
-        if self.clip.inexact:
-            start, end = source.start or 0, "" if source.end is None else f":end={source.end:.6f}"
-            filters = f"trim=start={start:.6f}{end},setpts=PTS-{start:.6f}/TB,{filters}"
-            source = source.whole
+        filters = f"{self.clip.timing},showinfo=checksum=0,{conversion.deinterlaced(self.clip)}"
         decoder = self.clip.decoder if self.alpha else None
         return [
             *(["-c:v", decoder] if decoder else []),
-            *source.arguments,
-            *("-map", "0:V:0", "-vf", filters, "-fps_mode", "passthrough"),
+            *self.clip.arguments,
+            *("-map", "0:V:0", "-vf", f"{filters},{rgb},{steady}", "-fps_mode", "passthrough"),
             *("-f", "rawvideo", "pipe:1"),
-            *all_streams(0),
         ]
 
     def _decode(self, stream: IO[bytes], decoded: Channel[Pixels]) -> None:
@@ -155,7 +149,9 @@ class Reader:
         for number, planes in enumerate(decoded):
             next_tick, next_duration, interlaced = _next_frame(log)
             self._interlaced |= interlaced
-            # If a time is missing or does not advance, use the tick after the previous one.
+            if next_tick is None:
+                next_tick = tick + duration if number else 0
+            # If a time does not advance, use the tick after the previous one.
             tick = max(next_tick, tick + 1) if number else next_tick
             duration = next_duration if next_duration > 0 else duration
             pixels = planes[:3].transpose(1, 2, 0)
@@ -163,12 +159,12 @@ class Reader:
             yield VideoFrame(number, pixels, tick, duration, self.clip.time_base, alpha)
 
 
-def _next_frame(log: Log) -> tuple[int, int, bool]:
-    """Tick (-1 if unknown) and duration of the next frame in the log; whether it is interlaced."""
+def _next_frame(log: Log) -> tuple[int | None, int, bool]:
+    """Tick (None: unknown) and duration of the next frame in the log; whether it is interlaced."""
     try:
         while (line := log.get(timeout=60)) is not None:
             if found := _FRAME.search(line):
-                tick = -1 if found[1] == "NOPTS" else int(found[1])
+                tick = None if found[1] == "NOPTS" else int(found[1])
                 return tick, int(found[2]), found[3] in ("T", "B")
     except Empty:
         pass

@@ -32,24 +32,47 @@ class Encoded(NamedTuple):
 
 
 COPY = ("c", "copy")
-_FROM_ZERO = ("bsf", r"noise=drop=lt(pts*tb\,0)")
+
+_AHEAD = 10
+"""Seconds by which tracks may lie behind the pictures of the same time in a file."""
+
+_PRIMING = 0.15
+"""Maximum seconds of a track before time 0 that a decoder needs but does not play."""
 
 
-def arguments(tracks: Sequence[Encoded], number: int, *, from_zero: bool = False) -> list[str]:
-    """ffmpeg's arguments that write tracks of the input of a number.
+def input_arguments(clip: Clip) -> list[str]:
+    """ffmpeg's arguments that read the tracks of a clip, with times from the clip's origin."""
+    ahead = (clip.seek or 0) - _AHEAD
+    seek = ["-noaccurate_seek", "-ss", f"{ahead:.6f}"] if ahead > 0 else []
+    return ["-itsoffset", f"{-float(clip.origin):.6f}", *seek, *clip.source.arguments]
 
-    from_zero: whether to drop sound before time 0, where ffmpeg does not.
-    """
+
+def arguments(
+    clip: Clip, container: Container, tracks: Sequence[Encoded], number: int
+) -> list[str]:
+    """ffmpeg's arguments that write tracks of the input of a number, from the clip's time 0 on."""
     words: list[str] = []
     kept = {"a": 0, "s": 0}
     for track, options in tracks:
         words += ["-map", f"{number}:{track.kind}:{track.number}"]
-        if from_zero and track.kind == "a" and options == COPY:
-            options += _FROM_ZERO
+        if first := _first(clip, container):
+            options += ("bsf", rf"noise=drop=lt(pts*tb\,{first})")
+        if track.kind == "a" and options[:2] != COPY:
+            # Gaps become silence. Without a first time ffmpeg counts the length from the seek on.
+            begin = ",atrim=start=0" if clip.source.start is not None else ""
+            options += ("filter", f"aresample=async=1:min_hard_comp=0.004{begin}")
         for name, value in zip(options[::2], options[1::2], strict=True):
             words += [f"-{name}:{track.kind}:{kept[track.kind]}", value]
         kept[track.kind] += 1
     return words
+
+
+def _first(clip: Clip, container: Container) -> float | None:
+    """Time in seconds before which packets are left out; None for no limit."""
+    if clip.source.start is not None:
+        return -0.0005
+    # What comes before time 0 is there for the decoder; edit lists of mp4 and mov hide it.
+    return None if container.muxer in ("mp4", "mov") else -_PRIMING
 
 
 def choose(clip: Clip, container: Container, scratch: Path) -> tuple[list[Encoded], list[str]]:
@@ -80,7 +103,8 @@ def choose(clip: Clip, container: Container, scratch: Path) -> tuple[list[Encode
 def _works(clip: Clip, container: Container, tracks: Sequence[Encoded], scratch: Path) -> bool:
     """Whether the beginning of tracks can be written."""
     output = ["-t", str(TRIED), "-f", container.muxer, file_url(scratch)]
-    return not run(["-y", *clip.source.arguments, *arguments(tracks, 0), *output])
+    source = ["-y", "-copyts", *input_arguments(clip)]
+    return not run([*source, *arguments(clip, container, tracks, 0), *output])
 
 
 def _candidates(track: Track, container: Container) -> Iterator[tuple[str, ...]]:

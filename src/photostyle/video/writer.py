@@ -8,7 +8,7 @@ from pathlib import Path
 
 from photostyle.files import new_file, scratch_file
 from photostyle.video import metadata, tracks
-from photostyle.video.clip import Clip, all_streams
+from photostyle.video.clip import Clip
 from photostyle.video.containers import Container, codec_of, container_of
 from photostyle.video.encoder import Encoding, VideoEncoder, encoding_error, padding
 from photostyle.video.ffmpeg import file_url, run
@@ -78,16 +78,15 @@ def open_writer(
             )
         streams: list[str] = []
         if container.muxer != "gif":
-            # ffmpeg shifts every input to begin at 0, but the picture has a start of its own.
-            video = ["-itsoffset", f"{float(encoder.start):.6f}", *video]
-            end = float(encoder.end) if writer.cut_short else None
+            video = ["-itsoffset", f"{-float(encoder.shift):.6f}", *video]
+            end = float(encoder.end) if writer.cut_short else clip.source.length
             streams = _other_streams(clip, container, kept, end, alpha=encoding.alpha)
         output = [*container.options, *muxer, file_url(Path(final.name))]
-        unused = all_streams(1) if streams else []
         files = metadata.files(clip, container) if streams else []
-        if not run(["-y", *video, *streams, *files, "-c:v", "copy", *output, *unused]):
+        inputs = ["-y", "-copyts", *video, *streams]
+        if not run([*inputs, *files, "-c:v", "copy", *output]):
             return
-        if errors := run(["-y", *video, *streams, "-c:v", "copy", *output, *unused]):
+        if errors := run([*inputs, "-c:v", "copy", *output]):
             raise encoding_error(errors)
         writer.notes.append("Cover art or attached files were left out: they cannot be copied.")
 
@@ -111,6 +110,6 @@ def _other_streams(
     if clip.source.is_image_sequence:
         return []
     limit = [] if end is None else ["-t", f"{end:.6f}"]
-    others = tracks.arguments(kept, 1, from_zero=clip.inexact)
+    others = tracks.arguments(clip, container, kept, 1)
     copied = ["-map", "0:v:0", *others, *metadata.arguments(clip, container, kept, alpha=alpha)]
-    return [*clip.source.arguments, *copied, *limit]
+    return [*tracks.input_arguments(clip), *copied, *limit]

@@ -1,0 +1,115 @@
+"""Sound beside the picture: containers and offsets, read back with PyAV."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import pytest
+from support.clips import ffmpeg
+
+from photostyle.video import Encoding, Reader, Source, open_writer, probe
+
+PICTURE = "-f lavfi -i testsrc2=size=64x48:rate=25:duration=2"
+TONE = "-f lavfi -i sine=440:duration=2:sample_rate=44100"
+B_FRAMES = "-c:v libx264 -preset veryfast -bf 3 -pix_fmt yuv420p"
+AAC = f"{B_FRAMES} -c:a aac"
+GAP = "-vf select='lt(t,0.4)+gt(t,1.2)' -fps_mode vfr"
+
+CLIPS = {
+    "priming.mkv": f"{PICTURE} {TONE} {AAC}",
+    "priming.mp4": f"{PICTURE} {TONE} {AAC}",
+    "delayed.mp4": f"{PICTURE} {TONE} {AAC} -use_editlist 0 "
+    "-movflags +frag_keyframe+empty_moov+delay_moov",
+    "b-frames.avi": f"{PICTURE} {TONE} {B_FRAMES} -c:a mp3",
+    "late.mp4": f"-itsoffset 0.5 {PICTURE} {TONE} {AAC}",
+    "later.mkv": f"-itsoffset 3 {PICTURE} -f lavfi -i sine=440:duration=5 {AAC}",
+    "late sound.mkv": f"{PICTURE} -itsoffset 0.7 {TONE} {AAC}",
+    "one group.ts": f"{PICTURE} {TONE} {B_FRAMES} -g 250 -c:a mp2",
+    "gap.mkv": f"{PICTURE} {TONE} {GAP} {AAC}",
+}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def start_of(path: str) -> float:
+    """The time in a file at which players begin, in seconds."""
+    with av.open(path) as container:
+        return (container.start_time or 0) / av.time_base
+
+
+def times(path: str, zero: float) -> tuple[list[float], list[float]]:
+    """Start times of frames and of sound packets, in seconds from a time in the file."""
+    with av.open(path) as container:
+        # PyAV gives B-frames of AVI in the right order with times in the order of decoding.
+        frames = sorted(float(frame.time or 0) - zero for frame in container.decode(video=0))
+    with av.open(path) as container:
+        packets = [packet for packet in container.demux(audio=0) if packet.pts is not None]
+    return frames, [float((packet.pts or 0) * packet.time_base) - zero for packet in packets]
+
+
+def copy(source: Source, target: str) -> None:
+    clip = probe(source)
+    with open_writer(Path(target), clip, Encoding(None, 40, "ultrafast")) as writer:
+        reader = Reader(clip)
+        for frame in reader:
+            writer.add(frame)
+    assert not reader.damage
+
+
+def in_part(found: list[float], start: float | None, end: float | None) -> list[float]:
+    """Times from the start of a part on."""
+    return [
+        time - (start or 0)
+        for time in found
+        if (start is None or time > start - 0.0005) and (end is None or time < end - 0.0005)
+    ]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize(("start", "end"), [(None, None), (0.53, 1.71)])
+@pytest.mark.parametrize("name", CLIPS)
+def test_frames_and_sound_keep_their_times(
+    name: str, start: float | None, end: float | None, suffix: str
+) -> None:
+    if name.startswith("later") and start:
+        start, end = 3.53, 4.71
+    ffmpeg(*CLIPS[name].split(), name)
+    copy(Source(Path(name), start=start, end=end), f"out{suffix}")
+    expected, found = times(name, start_of(name)), times(f"out{suffix}", 0)
+    frames, packets = (in_part(one, start, end) for one in expected)
+    assert found[0] == pytest.approx(frames, abs=1e-3)
+    # Where sound is copied, a packet at the end of the part may have been kept or not.
+    assert abs(len(packets) - len(found[1])) <= 1
+    shared = min(len(packets), len(found[1]))
+    assert shared > 10
+    first = 1 if found[1][0] < packets[0] - 0.01 else 0
+    # ffmpeg shifts the sound of AVI by whole blocks of 26 ms only.
+    limit = 14e-3 if name.endswith("avi") and start else 5e-3
+    assert found[1][first:shared] == pytest.approx(packets[: shared - first], abs=limit)
+
+
+def test_sound_that_is_encoded_again_has_no_gaps_and_stays_in_place() -> None:
+    rough = f"{PICTURE} -f lavfi -i sine=440:duration=2:sample_rate=22050"
+    ffmpeg(*rough.split(), "-c:v", "flv", "-c:a", "pcm_s16le", "in.flv")
+    copy(Source(Path("in.flv"), start=0.5, end=1.5), "out.mp4")
+    with av.open("out.mp4") as container:
+        sound = list(container.decode(audio=0))
+    starts = [float(frame.time or 0) for frame in sound]
+    lengths = [frame.samples / frame.sample_rate for frame in sound]
+    assert starts[0] == pytest.approx(0, abs=0.05)
+    assert starts[-1] + lengths[-1] == pytest.approx(1, abs=0.05)
+    for (a, b), length in zip(pairwise(starts), lengths, strict=False):
+        assert b - a == pytest.approx(length, abs=5e-3)
+
+
+def test_no_frame_in_a_part_is_said_before_the_work() -> None:
+    ffmpeg(*CLIPS["gap.mkv"].split(), "in.mkv")
+    from photostyle import PhotostyleError
+
+    with pytest.raises(PhotostyleError, match=r"no frame after 0\.5 seconds and before 1 seconds"):
+        probe(Source(Path("in.mkv"), start=0.5, end=1.0))
