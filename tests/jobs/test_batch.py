@@ -129,8 +129,9 @@ def test_a_folder_of_styles_is_matched_by_name() -> None:
 def test_a_grid_has_every_style_and_a_contact_sheet() -> None:
     photo(Path("looks/fog.png"), 21)
     photo(Path("looks/noon.png"), 22)
-    outcome = run("photos", "dusk.png", "looks", "-o", "results", "--grid")
+    outcome = run("photos", "dusk.png", "looks", "-o", "results", "--grid", "--report", "all.html")
     assert outcome.exit_code == 0, outcome.output
+    assert Path("all.html").read_text().count('class="slider"') == 9
     assert outcome.stdout.strip() == f"results/{SHEET}"
     assert names("results") == sorted(
         [

@@ -58,6 +58,7 @@ option = _options.of(stylize_folder)
     is_flag=True,
     help="Skip what an earlier batch has made of the same files with the same settings.",
 )
+@option("--report", type=_options.FILE, help="Also write a page (.html) to look at the photos.")
 @_options.force
 @click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each file.")
 def batch(contents: str, style: list[Any], as_json: bool, **options: Any) -> None:

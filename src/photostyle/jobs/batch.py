@@ -24,6 +24,7 @@ from photostyle.jobs.clip import ClipReport, stylize_clip
 from photostyle.jobs.models import load_stylizer
 from photostyle.jobs.photo import PhotoReport, ProfileChoice, check_options, stylize_photo
 from photostyle.jobs.progress import Progress, silent
+from photostyle.jobs.report import Result, check_page, shown, side, write_page
 from photostyle.jobs.styles import StyleInputs
 from photostyle.openmp import limit_spinning
 from photostyle.transfer.options import Match, Mode, Temporal
@@ -60,11 +61,16 @@ class FileReport:
 
 @dataclass(frozen=True)
 class BatchReport:
-    """What became of a batch. sheet: the contact sheet of a grid. notes: sentences on all of it."""
+    """What became of a batch.
+
+    sheet: the contact sheet of a grid. page: the report to look at, if any. notes: sentences on all
+    of it.
+    """
 
     folder: Path
     files: tuple[FileReport, ...]
     sheet: Path | None
+    page: Path | None
     notes: tuple[str, ...]
 
     @property
@@ -111,6 +117,7 @@ def stylize_folder(
     crf: int = 18,
     jobs: int | None = None,
     resume: bool = False,
+    report: File | None = None,
     overwrite: bool = False,
     progress: Progress = silent,
     each: Callable[[FileReport], None] = lambda _: None,
@@ -127,13 +134,17 @@ def stylize_folder(
     `stylize_photo`; temporal, codec, crf: as in `stylize_clip`. jobs: number of processes, None for
     one per core as far as the memory allows, and one for a GPU. resume: skip what an earlier batch
     has made of the same contents and styles with the same settings, and replace what it has left.
-    overwrite: replace existing files. progress: a `Progress`, called with the number of files that
-    are done. each: called with the report on each file.
+    report: also write a page to look at the photos (see `photostyle.jobs.report`). overwrite:
+    replace existing files. progress: a `Progress`, called with the number of files that are done.
+    each: called with the report on each file.
 
     Raises PhotostyleError as `photostyle.jobs.batch_plan.plan` does, if an option is invalid or the
     model cannot be loaded, or if the folder of results cannot be made.
     """
     check_options("auto", quality, profile, match)
+    page = None if report is None else as_path(report)
+    if page:
+        check_page(page, overwrite=overwrite)
     source = as_path(contents)
     styles = [style] if isinstance(style, (str, tuple)) else list(style)
     folder = as_path(output) if output is not None else _default_folder(source, styles)
@@ -156,7 +167,7 @@ def stylize_folder(
     journal = _Journal(folder, settings)
     reports: list[FileReport] = []
 
-    def report(one: FileReport) -> None:
+    def add(one: FileReport) -> None:
         reports.append(one)
         each(one)
         progress("stylize", len(reports), len(planned.tasks))
@@ -165,14 +176,23 @@ def stylize_folder(
     waiting = []
     for task in planned.tasks:
         if resume and journal.is_done(task):
-            report(_report(task, "skipped"))
+            add(_report(task, "skipped"))
         else:
             waiting.append((task, overwrite or (resume and journal.is_ours(task))))
     for one in _run(waiting, settings, count, journal):
-        report(one)
+        add(one)
     reports.sort(key=lambda one: one.output)
     sheet = _write_sheet(planned, folder) if planned.columns else None
-    return BatchReport(folder, tuple(reports), sheet, tuple(_notes(planned)))
+    if page:
+        photos = {str(task.output) for task in planned.tasks if task.kind == "photo"}
+        made = [one for one in reports if one.status != "failed" and one.output in photos]
+        title = f"{source.resolve().name}: {len(made)} photos"
+        known = {**settings.photo, "model": Path(model).stem}
+        shown_settings = {
+            name: value for name, value in known.items() if value not in (None, False)
+        }
+        write_page(_results(made), page, title=title, settings=shown_settings, overwrite=overwrite)
+    return BatchReport(folder, tuple(reports), sheet, page, tuple(_notes(planned)))
 
 
 def _default_folder(contents: Path, styles: Sequence[Entry]) -> Path:
@@ -423,10 +443,23 @@ def _work(task: Task, may_replace: bool) -> FileReport:
     return _worker.work(task, may_replace)
 
 
+def _results(made: Sequence[FileReport]) -> Iterator[Result]:
+    """What a page shows of photos, which are read one by one."""
+    from photostyle import photo
+
+    size = side(len(made))
+    for one in made:
+        before, after = (
+            shown(photo.read(Path(name), still=True, metadata=False), size)
+            for name in (one.content, one.output)
+        )
+        seconds = {} if one.status == "skipped" else {"seconds": one.seconds}
+        yield Result(Path(one.output).name, before, after, figures=seconds, notes=one.notes)
+
+
 def _write_sheet(planned: Plan, folder: Path) -> Path | None:
     """Write the contact sheet of a grid: a row for each photo, which begins with the photo."""
     from photostyle import photo
-    from photostyle.jobs.report import shown
     from photostyle.photo.contact_sheet import HEIGHT, save_sheet, thumbnail
 
     def small(path: Path) -> Any:
