@@ -27,13 +27,16 @@ from photostyle.version import __version__
 
 if TYPE_CHECKING:
     from photostyle.errors import PhotostyleError
+    from photostyle.jobs.batch import BatchReport, FileReport, stylize_folder
     from photostyle.jobs.clip import ClipReport, preview_clip, stylize_clip
     from photostyle.jobs.photo import PhotoReport, stylize_photo
     from photostyle.transfer.style import Style
     from photostyle.transfer.stylizer import Stylizer, load
 
 __all__ = [
+    "BatchReport",
     "ClipReport",
+    "FileReport",
     "PhotoReport",
     "PhotostyleError",
     "Style",
@@ -42,12 +45,15 @@ __all__ = [
     "load",
     "preview_clip",
     "stylize_clip",
+    "stylize_folder",
     "stylize_photo",
 ]
 
 # Imported when first used: importing torch takes seconds, and `--help` needs none of it.
 _MODULES = {
+    "BatchReport": "photostyle.jobs.batch",
     "ClipReport": "photostyle.jobs.clip",
+    "FileReport": "photostyle.jobs.batch",
     "PhotoReport": "photostyle.jobs.photo",
     "PhotostyleError": "photostyle.errors",
     "Style": "photostyle.transfer.style",
@@ -55,6 +61,7 @@ _MODULES = {
     "load": "photostyle.transfer.stylizer",
     "preview_clip": "photostyle.jobs.clip",
     "stylize_clip": "photostyle.jobs.clip",
+    "stylize_folder": "photostyle.jobs.batch",
     "stylize_photo": "photostyle.jobs.photo",
 }
 
