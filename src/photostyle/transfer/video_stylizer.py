@@ -58,7 +58,7 @@ SAMPLE = 1 << 12
 PACE = 0.1
 """Fraction of each frame in the running statistics of "smooth"."""
 
-CHANGE = 0.05
+CHANGE = 0.08
 """Mean change of a frame since the last that the network saw, in 0..1, after which it looks."""
 
 
