@@ -107,6 +107,35 @@ def test_sound_that_is_encoded_again_has_no_gaps_and_stays_in_place() -> None:
         assert b - a == pytest.approx(length, abs=5e-3)
 
 
+def test_a_clip_that_changes_its_size_keeps_all_frames() -> None:
+    picture = "-f lavfi -i testsrc2=rate=25:duration=0.4:size="
+    ffmpeg(*f"{picture}64x48".split(), *B_FRAMES.split(), "-muxdelay", "0", "a.ts")
+    ffmpeg(*f"{picture}96x64".split(), *B_FRAMES.split(), "-output_ts_offset", "0.4", "b.ts")
+    Path("in.ts").write_bytes(Path("a.ts").read_bytes() + Path("b.ts").read_bytes())
+    clip = probe(Source(Path("in.ts")))
+    reader = Reader(clip)
+    frames = list(reader)
+    assert len(frames) == 20
+    assert not reader.damage
+    assert all(frame.pixels.shape == (48, 64, 3) for frame in frames)
+    assert all(a.tick < b.tick for a, b in pairwise(frames))
+
+
+def test_jittering_times_are_no_damage() -> None:
+    jitter = "setpts='PTS+0.012*mod(N*7,5)/5/TB'"
+    ffmpeg(*PICTURE.split(), "-vf", jitter, "-fps_mode", "passthrough", "-bf", "0", "in.mkv")
+    copy(Source(Path("in.mkv")), "out.mkv")
+    with av.open("in.mkv") as before, av.open("out.mkv") as after:
+        pairs = zip(before.decode(video=0), after.decode(video=0), strict=True)
+        assert all(abs(float(a.time or 0) - float(b.time or 0)) < 1e-3 for a, b in pairs)
+
+
+def test_encoded_sound_begins_where_it_began() -> None:
+    ffmpeg(*PICTURE.split(), *"-itsoffset 0.3".split(), *TONE.split(), "-c:a", "wavpack", "in.mkv")
+    copy(Source(Path("in.mkv")), "out.mp4")
+    assert times("out.mp4", 0)[1][0] == pytest.approx(0.3, abs=5e-3)
+
+
 def test_no_frame_in_a_part_is_said_before_the_work() -> None:
     ffmpeg(*CLIPS["gap.mkv"].split(), "in.mkv")
     from photostyle import PhotostyleError

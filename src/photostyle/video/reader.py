@@ -121,10 +121,15 @@ class Reader:
         )
         # Of raw frames the muxer expects increasing times, which those of the clip need not have.
         steady = "settb=1,setpts=N"
-        filters = f"{self.clip.timing},showinfo=checksum=0,{conversion.deinterlaced(self.clip)}"
+        # For clips that change their size. The filter refuses some tags, which are set again later.
+        untagged = "setparams=colorspace=unknown:color_primaries=unknown:color_trc=unknown"
+        same_size = f"{untagged},scale={self.clip.size[0]}:{self.clip.size[1]}"
+        shown = f"{self.clip.timing},{same_size},showinfo=checksum=0"
+        filters = f"{shown},{conversion.deinterlaced(self.clip)}"
         decoder = self.clip.decoder if self.alpha else None
         return [
             *(["-c:v", decoder] if decoder else []),
+            *("-reinit_filter", "0"),
             *self.clip.arguments,
             *("-map", "0:V:0", "-vf", f"{filters},{rgb},{steady}", "-fps_mode", "passthrough"),
             *("-f", "rawvideo", "pipe:1"),

@@ -55,16 +55,28 @@ def arguments(
     kept = {"a": 0, "s": 0}
     for track, options in tracks:
         words += ["-map", f"{number}:{track.kind}:{track.number}"]
+        dropped = []
         if first := _first(clip, container):
-            options += ("bsf", rf"noise=drop=lt(pts*tb\,{first})")
+            dropped.append(rf"lt(pts*tb\,{first})")
+        if options[:2] == ("c", "aac"):
+            # It only primes the decoder, and not all players skip it.
+            dropped.append(r"eq(n\,0)")
+        if dropped:
+            options += ("bsf", f"noise=drop={'+'.join(dropped)}")
         if track.kind == "a" and options[:2] != COPY:
-            # Gaps become silence. Without a first time ffmpeg counts the length from the seek on.
-            begin = ",atrim=start=0" if clip.source.start is not None else ""
-            options += ("filter", f"aresample=async=1:min_hard_comp=0.004{begin}")
+            options += ("filter", ",".join(_filters(clip)))
         for name, value in zip(options[::2], options[1::2], strict=True):
             words += [f"-{name}:{track.kind}:{kept[track.kind]}", value]
         kept[track.kind] += 1
     return words
+
+
+def _filters(clip: Clip) -> Iterator[str]:
+    """ffmpeg's filters of sound that is encoded again: gaps become silence."""
+    yield "aresample=async=1:min_hard_comp=0.004"
+    yield "aformat=sample_rates=32000|44100|48000|88200|96000"
+    if clip.source.start is not None:
+        yield "atrim=start=0"  # else ffmpeg counts the length from where it seeks to
 
 
 def _first(clip: Clip, container: Container) -> float | None:
