@@ -131,7 +131,7 @@ def test_jittering_times_are_no_damage() -> None:
 
 
 def test_encoded_sound_begins_where_it_began() -> None:
-    ffmpeg(*PICTURE.split(), *"-itsoffset 0.3".split(), *TONE.split(), "-c:a", "wavpack", "in.mkv")
+    ffmpeg(*PICTURE.split(), "-itsoffset", "0.3", *TONE.split(), "-c:a", "wavpack", "in.mkv")
     copy(Source(Path("in.mkv")), "out.mp4")
     assert times("out.mp4", 0)[1][0] == pytest.approx(0.3, abs=5e-3)
 
