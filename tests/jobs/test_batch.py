@@ -95,6 +95,31 @@ def test_resume_makes_what_is_missing_or_has_changed() -> None:
     assert {line["status"] for line in lines(changed)} == {"done"}
 
 
+def test_resume_survives_a_line_that_was_cut_off() -> None:
+    arguments = "photos", "dusk.png", "-o", "results", "--json"
+    assert run(*arguments).exit_code == 0
+    journal = Path("results", JOURNAL)
+    journal.write_bytes(journal.read_bytes()[:-30])
+    assert [one["status"] for one in lines(run(*arguments, "--resume"))].count("done") == 1
+    assert {one["status"] for one in lines(run(*arguments, "--resume"))} == {"skipped"}
+
+
+def test_a_content_that_changes_during_the_work_is_not_done() -> None:
+    def changed(*words: Any, **options: Any) -> Any:
+        made = stylize_photo(*words, **options)
+        photo(Path("photos/b.png"), 40)
+        return made
+
+    arguments = "photos", "dusk.png", "-o", "results", "--json"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batch, "stylize_photo", changed)
+        assert run(*arguments).exit_code == 0
+    status = {
+        Path(one["content"]).name: one["status"] for one in lines(run(*arguments, "--resume"))
+    }
+    assert status["b.png"] == "done"
+
+
 def test_resume_replaces_no_file_of_others() -> None:
     Path("results").mkdir()
     Path("results/a.png").write_bytes(b"mine")
@@ -142,7 +167,12 @@ def test_a_grid_has_every_style_and_a_contact_sheet() -> None:
         + [SHEET]
     )
     with Image.open(f"results/{SHEET}") as sheet:
+        whole = sheet.size
         assert sheet.width > 3.5 * sheet.height / 3
+    Path("looks/fog.png").write_bytes(b"no photo")
+    assert run("photos", "dusk.png", "looks", "-o", "others", "--grid").exit_code == 1
+    with Image.open(f"others/{SHEET}") as sheet:
+        assert sheet.size == whole
 
 
 @pytest.mark.parametrize(
@@ -160,6 +190,12 @@ def test_plans_that_are_refused(files: list[str], styles: list[Any], message: st
         Path("some", name).touch()
     with pytest.raises(PhotostyleError, match=message):
         plan(Path("some"), styles, Path("results"), grid=isinstance(styles[0], tuple))
+
+
+def test_image_says_where_folders_go() -> None:
+    outcome = CliRunner().invoke(cli, ["image", "photos", "dusk.png"])
+    assert outcome.exit_code == 1
+    assert "'photos' is a folder; `photostyle batch` stylizes folders." in outcome.stderr
 
 
 def test_no_folder_and_no_model() -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from photostyle.errors import PhotostyleError, is_out_of_memory
-from photostyle.files import as_path, read_bytes
+from photostyle.files import as_path
 from photostyle.jobs.batch_plan import Entry, Plan, Task, plan
 from photostyle.jobs.clip import ClipReport, stylize_clip
 from photostyle.jobs.models import load_stylizer
@@ -241,6 +241,7 @@ class _Journal:
         self._folder, self._path, self._settings = folder, folder / JOURNAL, settings.key
         self._done: dict[str, str] = {}
         self._known: set[str] = set()
+        self._keys: dict[str, str] = {}
         self._style_digest = cache(_digest)  # the same for many contents
         for line in self._lines():
             with suppress(ValueError, KeyError, TypeError):
@@ -263,10 +264,16 @@ class _Journal:
         return self._name(task) in self._known
 
     def start(self, task: Task) -> None:
-        self._append({"output": self._name(task)})
+        """Note that an output will be written, and what it is made of before the work."""
+        name = self._name(task)
+        with suppress(PhotostyleError):  # the task will say what is wrong
+            self._keys[name] = self._key(task)
+        self._append({"output": name})
 
     def finish(self, task: Task) -> None:
-        self._append({"output": self._name(task), "key": self._key(task)})
+        name = self._name(task)
+        if name in self._keys:
+            self._append({"output": name, "key": self._keys.pop(name)})
 
     def _name(self, task: Task) -> str:
         return os.fsencode(task.output.relative_to(self._folder)).decode(errors="backslashreplace")
@@ -290,8 +297,9 @@ class _Journal:
 
     def _append(self, entry: Mapping[str, str]) -> None:
         try:
+            # It starts on a line of its own, also after one that a kill has cut off.
             with self._path.open("a") as file:
-                file.write(json.dumps(entry) + "\n")
+                file.write("\n" + json.dumps(entry) + "\n")
         except OSError as error:
             raise PhotostyleError(
                 f"{str(self._path)!r} cannot be written: {error.strerror or error}."
@@ -303,7 +311,17 @@ def _style_files(path: Path) -> list[Path]:
 
 
 def _digest(path: Path) -> str:
-    return hashlib.sha256(read_bytes(path)).hexdigest()
+    """SHA-256 of a file, which may be larger than the memory."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        raise PhotostyleError(
+            f"{str(path)!r} cannot be read: {error.strerror or error}."
+        ) from error
+    return digest.hexdigest()
 
 
 Waiting = list[tuple[Task, bool]]
@@ -458,7 +476,12 @@ def _results(made: Sequence[FileReport]) -> Iterator[Result]:
 
 
 def _write_sheet(planned: Plan, folder: Path) -> Path | None:
-    """Write the contact sheet of a grid: a row for each photo, which begins with the photo."""
+    """Write the contact sheet of a grid: a row for each photo, which begins with the photo.
+
+    Results that failed are white.
+    """
+    import numpy as np
+
     from photostyle import photo
     from photostyle.photo.contact_sheet import HEIGHT, save_sheet, thumbnail
 
@@ -469,11 +492,13 @@ def _write_sheet(planned: Plan, folder: Path) -> Path | None:
     width = len(planned.columns)
     for first in range(0, len(planned.tasks), width):
         tasks = planned.tasks[first : first + width]
-        made = [task.output for task in tasks if task.kind == "photo" and task.output.is_file()]
-        if not made:
+        if not any(task.kind == "photo" and task.output.is_file() for task in tasks):
             continue
         with suppress(PhotostyleError):  # what cannot be read has failed already
-            rows.append([small(path) for path in (tasks[0].content, *made)])
+            first_cell = small(tasks[0].content)
+            blank = np.full_like(first_cell, 255)
+            cells = [small(t.output) if t.output.is_file() else blank for t in tasks]
+            rows.append([first_cell, *cells])
             captions.append(f"{tasks[0].content.name}: {', '.join(planned.columns)}")
     if not rows:
         return None

@@ -126,6 +126,8 @@ def stylize_photo(
     from photostyle import photo
 
     watch, source = Stopwatch(progress), source_of(content)
+    if isinstance(source, Path) and source.is_dir():
+        raise PhotostyleError(f"{str(source)!r} is a folder; `photostyle batch` stylizes folders.")
     mask_sources = [
         None if file is None else source_of(file) for file in (content_mask, style_mask, only)
     ]
