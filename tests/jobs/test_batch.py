@@ -107,7 +107,8 @@ def test_resume_survives_a_line_that_was_cut_off() -> None:
 def test_a_content_that_changes_during_the_work_is_not_done() -> None:
     def changed(*words: Any, **options: Any) -> Any:
         made = stylize_photo(*words, **options)
-        photo(Path("photos/b.png"), 40)
+        if words[0].name == "b.png":
+            photo(Path("photos/b.png"), 40)
         return made
 
     arguments = "photos", "dusk.png", "-o", "results", "--json"
