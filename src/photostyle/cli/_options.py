@@ -17,7 +17,7 @@ import click
 from photostyle.errors import PhotostyleError
 from photostyle.jobs.photo import stylize_photo
 from photostyle.jobs.styles import weighted
-from photostyle.transfer.options import MATCHES, MAX_STRENGTH, Mode
+from photostyle.transfer.options import KEEPS, MATCHES, MAX_STRENGTH, Mode
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Command], Command]
@@ -115,6 +115,12 @@ match = _photo(
     help="auto matches colours region by region, or recovers the grade where both photos show the "
     "same scene; regions always matches region by region, global the palette of the whole photo; "
     "none leaves the colours to the network.",
+)
+
+keep = _photo(
+    "--keep",
+    type=click.Choice(KEEPS),
+    help="Leave the luma (luminance) or the chroma (color) of the content as it is.",
 )
 
 

@@ -36,6 +36,7 @@ option = _options.of(stylize_folder)
 @_options.device
 @_options.strength
 @_options.match
+@_options.keep
 @option("--mode", type=click.Choice(get_args(Mode)), help="For photos, as in photostyle image.")
 @option(
     "--profile",

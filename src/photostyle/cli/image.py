@@ -33,6 +33,7 @@ option = _options.of(stylize_photo)
 @_options.device
 @_options.strength
 @_options.match
+@_options.keep
 @option(
     "--content-mask",
     type=_options.FILE,

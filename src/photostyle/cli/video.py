@@ -96,6 +96,7 @@ TIMECODE = Timecode()
 @_options.device
 @_options.strength
 @_options.match
+@_options.keep
 @option(
     "--working-size",
     type=click.IntRange(32),

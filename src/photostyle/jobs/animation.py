@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from photostyle.jobs.masks import Masks
     from photostyle.photo import Photo
-    from photostyle.transfer.options import Match
+    from photostyle.transfer.options import Keep, Match
     from photostyle.transfer.style import AnyStyle
     from photostyle.transfer.stylizer import Stylizer
 
@@ -33,6 +33,7 @@ def stylize_animation(
     style: AnyStyle,
     strength: float,
     match: Match,
+    keep: Keep,
     working_size: int,
     masks: Masks,
     progress: Callable[[float], None],
@@ -56,6 +57,7 @@ def stylize_animation(
         StyleTimeline([StyleCue(0.0, style)]),
         strength=strength,
         match=match,
+        keep=keep,
         working_size=working_size,
         step=1,
         masks=FrameMasks([mask for _, mask in visible], masks.content, masks.only),

@@ -27,7 +27,7 @@ from photostyle.jobs.progress import Progress, silent
 from photostyle.jobs.report import Result, check_page, shown, side, write_page
 from photostyle.jobs.styles import StyleInputs
 from photostyle.openmp import limit_spinning
-from photostyle.transfer.options import Match, Mode, Temporal
+from photostyle.transfer.options import Keep, Match, Mode, Temporal
 
 if TYPE_CHECKING:
     from photostyle.transfer.stylizer import Stylizer
@@ -108,6 +108,7 @@ def stylize_folder(
     device: str = "auto",
     strength: float = 1.0,
     match: Match = "auto",
+    keep: Keep = "none",
     mode: Mode = "auto",
     profile: ProfileChoice = "keep",
     quality: int | None = None,
@@ -130,18 +131,18 @@ def stylize_folder(
     style: as in `stylize_photo`, but a folder holds a style for each content, at the same place and
     with the same name. grid: every content with every style instead, those in folders one by one;
     results are named CONTENT-STYLE, and a contact sheet shows them all. model: a bundled name or a
-    weights file. device, strength, match, mode, profile, quality, strip_metadata: as in
-    `stylize_photo`; temporal, codec, crf: as in `stylize_clip`. jobs: number of processes, None for
-    one per core as far as the memory allows, and one for a GPU. resume: skip what an earlier batch
-    has made of the same contents and styles with the same settings, and replace what it has left.
-    report: also write a page to look at the photos (see `photostyle.jobs.report`). overwrite:
-    replace existing files. progress: a `Progress`, called with the number of files that are done.
-    each: called with the report on each file.
+    weights file. device, strength, match, keep, mode, profile, quality, strip_metadata:
+    as in `stylize_photo`; temporal, codec, crf: as in `stylize_clip`. jobs: number of processes,
+    None for one per core as far as the memory allows, and one for a GPU. resume: skip what an
+    earlier batch has made of the same contents and styles with the same settings, and replace what
+    it has left. report: also write a page to look at the photos (see `photostyle.jobs.report`).
+    overwrite: replace existing files. progress: a `Progress`, called with the number of files that
+    are done. each: called with the report on each file.
 
     Raises PhotostyleError as `photostyle.jobs.batch_plan.plan` does, if an option is invalid or the
     model cannot be loaded, or if the folder of results cannot be made.
     """
-    check_options("auto", quality, profile, match)
+    check_options("auto", quality, profile, match, keep)
     page = None if report is None else as_path(report)
     if page:
         check_page(page, overwrite=overwrite)
@@ -157,9 +158,12 @@ def stylize_folder(
         device,
         {
             **{"strength": strength, "match": match, "mode": mode, "profile": profile},
-            **{"quality": quality, "strip_metadata": strip_metadata},
+            **{"keep": keep, "quality": quality, "strip_metadata": strip_metadata},
         },
-        {"strength": strength, "match": match, "temporal": temporal, "codec": codec, "crf": crf},
+        {
+            **{"strength": strength, "match": match, "keep": keep, "temporal": temporal},
+            **{"codec": codec, "crf": crf},
+        },
         threads=max(1, (os.cpu_count() or 1) // count),
         overwrite=overwrite,
     )

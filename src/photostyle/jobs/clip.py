@@ -17,7 +17,7 @@ from photostyle.files import as_path, check_target, output_path
 from photostyle.jobs.models import load_stylizer
 from photostyle.jobs.progress import Progress, Stopwatch, silent
 from photostyle.jobs.styles import StyleInputs
-from photostyle.transfer.options import VIDEO_WORKING_SIZE, Across, Match, Temporal
+from photostyle.transfer.options import VIDEO_WORKING_SIZE, Across, Keep, Match, Temporal
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -88,6 +88,7 @@ def stylize_clip(
     device: str = "auto",
     strength: float = 1.0,
     match: Match = "auto",
+    keep: Keep = "none",
     working_size: int = VIDEO_WORKING_SIZE,
     codec: str | None = None,
     crf: int = 18,
@@ -114,14 +115,14 @@ def stylize_clip(
     video if ``frames_dir`` is given. style: as in `stylize_photo`, a mix or a style file as well.
     cues: further styles as (start in seconds of the clip, style); each fades in over ``fade``
     seconds. temporal: see `Temporal`. across: see `Across`. model, device: as in `stylize_photo`.
-    strength: 0 to 1.5. match: see `Match`. working_size: long side in pixels of the reduced copy of
-    a frame that the network sees. codec: a key of `photostyle.video.CODECS`; None for the
-    container's default. crf: constant quality, 0 to 63, lower is better. preset: one of PRESETS.
-    depth: see `Depth`. hdr: see `Hdr`. start, end: limits of the part to stylize, in seconds. fps:
-    frame rate of an image sequence; None is 24. frames_dir: a folder for PNG files 000001.png,
-    000002.png and so on. strict: fail if the clip is damaged instead of ending where it cannot be
-    decoded. overwrite: replace existing files, but never an input.
-    progress: a `Progress`, called with the phases of `ClipReport`.
+    strength: 0 to 1.5. match: see `Match`. keep: see `Keep`. working_size: long side in
+    pixels of the reduced copy of a frame that the network sees. codec: a key of
+    `photostyle.video.CODECS`; None for the container's default. crf: constant quality, 0 to 63,
+    lower is better. preset: one of PRESETS. depth: see `Depth`. hdr: see `Hdr`. start, end: limits
+    of the part to stylize, in seconds. fps: frame rate of an image sequence; None is 24.
+    frames_dir: a folder for PNG files 000001.png, 000002.png and so on. strict: fail if the clip is
+    damaged instead of ending where it cannot be decoded. overwrite: replace existing files, but
+    never an input. progress: a `Progress`, called with the phases of `ClipReport`.
 
     Raises PhotostyleError if the clip or a photo cannot be read, the model or the device cannot
     be used, an option is invalid, or the result cannot be written.
@@ -159,6 +160,7 @@ def stylize_clip(
         device,
         strength,
         match,
+        keep,
         working_size,
         start,
         watch,
@@ -231,6 +233,7 @@ def preview_clip(
     device: str = "auto",
     strength: float = 1.0,
     match: Match = "auto",
+    keep: Keep = "none",
     working_size: int = VIDEO_WORKING_SIZE,
     start: float | None = None,
     end: float | None = None,
@@ -267,6 +270,7 @@ def preview_clip(
         device,
         strength,
         match,
+        keep,
         working_size,
         start,
         watch,
@@ -353,6 +357,7 @@ def _load_and_learn(
     device: str,
     strength: float,
     match: Match,
+    keep: Keep,
     working_size: int,
     start: float | None,
     watch: Stopwatch,
@@ -379,6 +384,7 @@ def _load_and_learn(
         across=across,
         strength=strength,
         match=match,
+        keep=keep,
         working_size=working_size,
     )
 

@@ -16,7 +16,7 @@ from photostyle.jobs.models import load_stylizer, model_name
 from photostyle.jobs.progress import Progress, Stopwatch, silent
 from photostyle.jobs.report import Result, check_page, shown, write_page
 from photostyle.jobs.styles import StyleInputs, source_of
-from photostyle.transfer.options import MATCHES, TILE, WORKING_SIZE, Match, Mode
+from photostyle.transfer.options import KEEPS, MATCHES, TILE, WORKING_SIZE, Keep, Match, Mode
 from photostyle.version import __version__
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ def stylize_photo(
     device: str = "auto",
     strength: float = 1.0,
     match: Match = "auto",
+    keep: Keep = "none",
     content_mask: File | None = None,
     style_mask: File | None = None,
     only: File | None = None,
@@ -102,25 +103,25 @@ def stylize_photo(
     content; a folder, for CONTENT-STYLE with the extension of the content in it; or None for that
     in the current folder.
     model: a bundled name, a weights file, or a loaded `Stylizer`, which can be reused and has its
-    own device. device: as in `photostyle.load`. strength, match, mode, working_size, tile: as in
-    `Stylizer.apply`. content_mask, style_mask: label maps, in which each colour is a region (see
-    `photostyle.photo.label_map`); each region of the content takes the colours of the region of the
-    same colour in the style. only: a mask of the content; all of the change where it is white, none
-    where it is black. Masks are upright, of any size and format, and serve all frames of an
-    animation. depth: see `Depth`. profile: see `ProfileChoice`. quality: 1 to 100, for lossy
-    formats; None is 95, for AVIF and HEIC 90. strip_metadata: leave out all metadata except the
-    resolution. still: use only the first frame of an animation. salvage: read a JPEG as
-    content that is cut off as far as it goes. compare: also write content, style
-    and result side by side to OUTPUT-compare. report: also write a page to look at, with both
-    photos under a slider (see `photostyle.jobs.report`). overwrite: replace existing files, but
-    never an input. progress: a `Progress`, called with the phases of `PhotoReport`.
+    own device. device: as in `photostyle.load`. strength, match, keep, mode, working_size, tile:
+    as in `Stylizer.apply`. content_mask, style_mask: label maps, in which each colour is a region
+    (see `photostyle.photo.label_map`); each region of the content takes the colours of the
+    region of the same colour in the style. only: a mask of the content; all of the change where it
+    is white, none where it is black. Masks are upright, of any size and format, and serve all
+    frames of an animation. depth: see `Depth`. profile: see `ProfileChoice`. quality: 1 to 100, for
+    lossy formats; None is 95, for AVIF and HEIC 90. strip_metadata: leave out all metadata except
+    the resolution. still: use only the first frame of an animation. salvage: read a JPEG as content
+    that is cut off as far as it goes. compare: also write content, style and result side by side to
+    OUTPUT-compare. report: also write a page to look at, with both photos under a slider (see
+    `photostyle.jobs.report`). overwrite: replace existing files, but never an input. progress: a
+    `Progress`, called with the phases of `PhotoReport`.
 
     Raises PhotostyleError if a photo or a mask cannot be read, a mask has another shape than its
     photo, only one of the two label maps is given, the model or the device cannot be used, an
     option is invalid, or the result cannot be written; TypeError if a file or the model has a wrong
     type.
     """
-    check_options(depth, quality, profile, match)
+    check_options(depth, quality, profile, match, keep)
     _check_label_maps(content_mask, style_mask, match)
     # Imports no torch, which another thread may import while the photos are read.
     from photostyle import photo
@@ -165,6 +166,7 @@ def stylize_photo(
                 learned,
                 strength,
                 match,
+                keep,
                 size,
                 masks,
                 lambda done: progress("apply", done, 1, chosen),
@@ -176,6 +178,7 @@ def stylize_photo(
                     learned,
                     strength,
                     match=match,
+                    keep=keep,
                     mode=chosen,
                     working_size=working_size,
                     tile=tile,
@@ -223,13 +226,18 @@ def stylize_photo(
 
 
 def check_options(
-    depth: str, quality: int | None, profile: str = "keep", match: str = "auto"
+    depth: str,
+    quality: int | None,
+    profile: str = "keep",
+    match: str = "auto",
+    keep: str = "none",
 ) -> None:
     """Raise PhotostyleError if an option of `stylize_photo` is invalid."""
     for name, value, known in (
         ("depth", depth, get_args(Depth)),
         ("profile", profile, get_args(ProfileChoice)),
         ("match", match, MATCHES),
+        ("keep", keep, KEEPS),
     ):
         if value not in known:
             raise PhotostyleError(f"Unknown {name} {value!r}; use {', '.join(known)}.")

@@ -21,6 +21,8 @@ from torch.profiler import record_function
 from photostyle.model.moments import Moments
 from photostyle.transfer.canvas import Canvas
 from photostyle.transfer.color_match import roll_off
+from photostyle.transfer.kept import keeping
+from photostyle.transfer.options import Keep
 
 BLOCK = 2
 """Least side of the blocks of a photo whose means are fitted, in pixels."""
@@ -140,25 +142,30 @@ def apply_maps(
     soft: bool,
     only: npt.NDArray[Any] | None = None,
     progress: Callable[[float], None] = lambda _: None,
+    keep: Keep = "none",
 ) -> None:
     """Apply maps to a photo of their size, strip by strip.
 
     soft: whether to `roll_off` instead of clipping. only: (H, W), uint8 or floats in 0..1, how much
-    of the change each pixel takes. progress: called with the fraction done.
+    of the change each pixel takes. progress: called with the fraction done. keep:
+    see `Keep`.
     """
     for top, bottom in canvas.strips():
         strip = canvas.rows(top, bottom)
         mapped = maps(strip, top)
         mapped = roll_off(mapped, strip) if soft else mapped
-        canvas.put(top, limited(mapped, strip, only, top))
+        canvas.put(top, limited(mapped, strip, only, top, keep))
         progress(bottom / canvas.height)
 
 
-def limited(result: Tensor, strip: Tensor, only: npt.NDArray[Any] | None, top: int) -> Tensor:
+def limited(
+    result: Tensor, strip: Tensor, only: npt.NDArray[Any] | None, top: int, keep: Keep
+) -> Tensor:
     """The result (3, n, W) of rows of a photo from row ``top`` on, where ``only`` lets it through.
 
-    only: (H, W), uint8 or floats in 0..1; None for all of the result.
+    only: (H, W), uint8 or floats in 0..1; None for all of the result. keep: see `Keep`.
     """
+    result = keeping(result, strip, keep)
     if only is None:
         return result
     part = torch.from_numpy(np.ascontiguousarray(only[top : top + strip.shape[1]])).to(strip)

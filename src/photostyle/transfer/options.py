@@ -23,6 +23,11 @@ by region; to the palette of the whole style photo; or not at all beyond what th
 
 MATCHES = get_args(Match)
 
+Keep = Literal["none", "luminance", "color"]
+"""What the result has from the content: nothing, its luma, or its chroma."""
+
+KEEPS = get_args(Keep)
+
 MAX_STRENGTH = 1.5
 """The largest strength: over 1 the change of colours is extrapolated."""
 

@@ -15,6 +15,7 @@ from PIL import Image
 from photostyle.transfer.bars import both_masks
 from photostyle.transfer.canvas import Canvas, ImageLike
 from photostyle.transfer.local_maps import LocalAffineMaps, apply_maps
+from photostyle.transfer.options import Keep
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,10 @@ class PhotoMaps:
         canvas: Canvas,
         only: npt.NDArray[np.generic] | None = None,
         progress: Callable[[float], None] = lambda _: None,
+        keep: Keep = "none",
     ) -> None:
-        """Write the result of the photo on a canvas; ``only`` as in `Stylizer.apply`."""
-        apply_maps(canvas, self.maps, self.soft, both_masks(self.picture, only), progress)
+        """Write the result of the photo on a canvas; only, keep: as in `Stylizer.apply`."""
+        apply_maps(canvas, self.maps, self.soft, both_masks(self.picture, only), progress, keep)
 
     def resized(self, height: int, width: int) -> PhotoMaps:
         """The maps for a copy of the photo of another size."""

@@ -31,7 +31,16 @@ from photostyle.transfer.content_moments import (
 )
 from photostyle.transfer.correspondence import Correspondence, by_hand, find
 from photostyle.transfer.local_maps import EPSILON, contrast, fit_ratio, limited
-from photostyle.transfer.options import MATCHES, MAX_STRENGTH, TILE, WORKING_SIZE, Match, Mode
+from photostyle.transfer.options import (
+    KEEPS,
+    MATCHES,
+    MAX_STRENGTH,
+    TILE,
+    WORKING_SIZE,
+    Keep,
+    Match,
+    Mode,
+)
 from photostyle.transfer.photo_maps import PhotoMaps
 from photostyle.transfer.pipeline import StyleTransfer, compose, style_maps
 from photostyle.transfer.regions import RegionMasks
@@ -206,6 +215,7 @@ class Stylizer:
         mask: Mask | None = None,
         labels: Labels | None = None,
         only: Mask | None = None,
+        keep: Keep = "none",
         in_place: bool = False,
         progress: Callable[[float], None] = lambda _: None,
     ) -> ImageLike:
@@ -217,7 +227,7 @@ class Stylizer:
         returns the photo as it is, 0.5 makes more than half of the change, 1.5 exaggerates it.
         match: see `Match`. labels: the number of the region of each pixel; each region takes the
         colours of the region of that number in the style photo, which needs labels as well. only:
-        how much of the change each pixel takes.
+        how much of the change each pixel takes. keep: see `Keep`.
         mode: "exact" runs the network on the photo itself, in tiles of ``tile`` pixels if it is
         larger; "fast" runs it on a copy with a long side of ``working_size`` pixels; both apply
         local affine colour maps to the photo; "auto" is `choose_mode`. in_place: overwrite the
@@ -226,6 +236,7 @@ class Stylizer:
         check_strength(strength)
         check_working_size(working_size)
         check_match(match)
+        check_keep(keep)
         self.check_style(style)
         canvas = Canvas(photo, in_place, self.device)
         _check_mask(mask, canvas)
@@ -241,13 +252,13 @@ class Stylizer:
                 canvas.put(top, canvas.rows(top, bottom))
         else:
             side = working_size if fast else max(canvas.height, canvas.width)
-            transfer = _Transfer(style, strength, match, mask, numbers, only)
+            transfer = _Transfer(style, strength, match, mask, numbers, only, keep)
             fitting = 0.5 if canvas.ratio(side) > 1 else 0.9  # of the work
             maps = self._stylize(
                 canvas, transfer, side, tile, lambda done: progress(fitting * done)
             )
             if maps:
-                maps.draw(canvas, only, lambda done: progress(fitting + (1 - fitting) * done))
+                maps.draw(canvas, only, lambda done: progress(fitting + (1 - fitting) * done), keep)
         progress(1.0)
         return cast(ImageLike, canvas.result())
 
@@ -273,7 +284,7 @@ class Stylizer:
         self.check_style(style)
         canvas = Canvas(photo, device=self.device)
         _check_mask(mask, canvas)
-        transfer = _Transfer(style, strength, match, mask, None, None)
+        transfer = _Transfer(style, strength, match, mask, None, None, "none")
         maps = self._stylize(canvas, transfer, working_size, TILE, lambda _: None, always_maps=True)
         assert maps is not None
         return maps
@@ -363,7 +374,8 @@ class Stylizer:
             result = torch.stack(list(each)).sum(0)
             for top, bottom in canvas.strips():
                 strip = canvas.rows(top, bottom)
-                canvas.put(top, limited(result[0, :, top:bottom], strip, options.only, top))
+                rows = result[0, :, top:bottom]
+                canvas.put(top, limited(rows, strip, options.only, top, options.keep))
             return None
         maps = style_maps(compose_here, content, transfers, EPSILON, fit_by)
         maps = maps.blend(float(contrast(content, mask)))
@@ -450,6 +462,12 @@ def check_match(match: str) -> None:
         raise PhotostyleError(f"Unknown match {match!r}; use {', '.join(MATCHES)}.")
 
 
+def check_keep(keep: str) -> None:
+    """Raises PhotostyleError for what cannot be kept."""
+    if keep not in KEEPS:
+        raise PhotostyleError(f"Unknown keep {keep!r}; use {', '.join(KEEPS)}.")
+
+
 def check_working_size(size: int) -> None:
     """Raises PhotostyleError for a size below 1 pixel."""
     if not size >= 1:
@@ -465,6 +483,7 @@ class _Transfer(NamedTuple):
     mask: Mask | None
     labels: Tensor | None
     only: Mask | None
+    keep: Keep
 
 
 def checked_labels(labels: Labels, photo: Canvas) -> Tensor:

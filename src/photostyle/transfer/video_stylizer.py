@@ -25,6 +25,7 @@ from photostyle.transfer.options import (
     TEMPORALS,
     VIDEO_WORKING_SIZE,
     Across,
+    Keep,
     Match,
     Temporal,
 )
@@ -36,6 +37,7 @@ from photostyle.transfer.stylizer import (
     Labels,
     Mask,
     Stylizer,
+    check_keep,
     check_match,
     check_strength,
     check_working_size,
@@ -146,8 +148,8 @@ class StyleTimeline:
 class VideoStylizer:
     """Gives the styles of a timeline to the frames of a clip, one after the other.
 
-    match: see `Match`. temporal: see `Temporal`; "shot" needs `analyze_shots` before `run`.
-    across: see `Across`; "clip" needs the temporal mode "shot".
+    match: see `Match`. keep: see `Keep`. temporal: see `Temporal`; "shot" needs `analyze_shots`
+    before `run`. across: see `Across`; "clip" needs the temporal mode "shot".
     working_size: long side of the copy of a frame that the network sees, in pixels. step: in a
     shot the network sees every so many frames. masks: for "shot", of all frames. canvas: what
     makes the `Canvas` of a frame, from its arguments; it may be set. Raises
@@ -166,6 +168,7 @@ class VideoStylizer:
         working_size: int = VIDEO_WORKING_SIZE,
         step: int = STEP,
         masks: FrameMasks | None = None,
+        keep: Keep = "none",
     ) -> None:
         if temporal not in TEMPORALS:
             raise PhotostyleError(f"Unknown temporal mode {temporal!r}; use shot, smooth or frame.")
@@ -174,6 +177,7 @@ class VideoStylizer:
         if across == "clip" and temporal != "shot":
             raise PhotostyleError('One grade across cuts needs the temporal mode "shot".')
         check_match(match)
+        check_keep(keep)
         check_strength(strength)
         check_working_size(working_size)
         for cue in timeline.cues:
@@ -181,7 +185,7 @@ class VideoStylizer:
         self.stylizer, self.timeline, self.temporal = stylizer, timeline, temporal
         self.canvas: Callable[..., Canvas] = Canvas
         self.match, self.strength, self.working_size = match, strength, working_size
-        self.across = across
+        self.across, self.keep = across, keep
         self.step, self.masks = step if temporal == "shot" else 1, masks or FrameMasks()
         self.cuts: list[int] = []
         self._styles = [stylizer.parts(cue.style, match) for cue in timeline.cues]
@@ -293,7 +297,7 @@ class VideoStylizer:
             box, shown = picture.within(canvas)
             light = self._light.of(frame.number)
             maps = dimmed(maps, light).blend(self._contrast(frame, box))
-            apply_maps(canvas, maps, soft, both_masks(shown, self.masks.only))
+            apply_maps(canvas, maps, soft, both_masks(shown, self.masks.only), keep=self.keep)
             yield frame
 
     def _anchors(self, frame: Frame) -> Anchors | None:
