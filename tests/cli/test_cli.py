@@ -142,7 +142,7 @@ def allocate(*_: object, **__: object) -> None:
         ),
         (
             ["video", "day.mp4", "dusk.png"],
-            "photostyle.video.probe",
+            "photostyle.jobs.image_sequence.probe_video",
             "enough memory; try a smaller --working-size.\n",
         ),
     ],
