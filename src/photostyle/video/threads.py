@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -40,41 +41,45 @@ class Worker:
 
 
 class Channel(Generic[T]):
-    """A bounded queue between two threads, either of which may close it."""
+    """A bounded queue between two threads, either of which may close it.
+
+    It holds no lock in Python code, where a signal could raise an exception that leaves it locked.
+    """
 
     def __init__(self, size: int) -> None:
-        self._items: deque[T] = deque()
-        self._size = size
+        self._items: SimpleQueue[tuple[T] | None] = SimpleQueue()
+        self._free: SimpleQueue[None] = SimpleQueue()
         self._closed = False
-        self._changed = threading.Condition()
+        for _ in range(size):
+            self._free.put(None)
 
     def put(self, item: T) -> bool:
         """Wait until fewer than ``size`` items are queued, then add one; False if closed."""
-        with self._changed:
-            self._wait_until(lambda: len(self._items) < self._size)
-            if not self._closed:
-                self._items.append(item)
-                self._changed.notify_all()
-            return not self._closed
+        while not self._closed:
+            with suppress(Empty):
+                self._free.get(timeout=0.1)
+                break
+        if not self._closed:
+            self._items.put((item,))
+        return not self._closed
 
     def close(self) -> None:
         """Refuse further items; queued ones can still be read."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
+        self._closed = True
+        self._free.put(None)
+        self._items.put(None)
 
     def __iter__(self) -> Iterator[T]:
         """Yield items as they arrive, until the channel is closed and empty."""
         while True:
-            with self._changed:
-                self._wait_until(lambda: bool(self._items))
-                if not self._items:
+            try:
+                # A signal can make this thread miss the end.
+                item = self._items.get(timeout=0.1)
+            except Empty:
+                if self._closed:
                     return
-                item = self._items.popleft()
-                self._changed.notify_all()
-            yield item
-
-    def _wait_until(self, ready: Callable[[], bool]) -> None:
-        while not (self._closed or ready()):
-            # Ctrl-C can interrupt the other thread just before it notifies this one.
-            self._changed.wait(timeout=0.1)
+                continue
+            if item is None:
+                return
+            self._free.put(None)
+            yield item[0]
