@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import random
+import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -166,3 +169,36 @@ def test_closing_a_channel_frees_a_waiting_producer() -> None:
     producer.result()
     assert accepted[0]
     assert not accepted[-1]
+
+
+class SignalError(Exception):
+    """What a signal raises."""
+
+
+def test_a_signal_at_any_moment_leaves_no_thread_waiting() -> None:
+    """A lock that the interrupted thread would keep has stopped others forever."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise SignalError
+
+    rng = random.Random(1)
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for _ in range(400):
+            channel: Channel[int] = Channel(3)
+
+            def produce(channel: Channel[int] = channel) -> None:
+                while channel.put(0):
+                    pass
+
+            worker = Worker(produce)
+            with suppress(SignalError):
+                signal.setitimer(signal.ITIMER_REAL, rng.uniform(2e-5, 4e-4))
+                for _ in channel:
+                    pass
+            channel.close()
+            worker._thread.join(10)
+            assert not worker._thread.is_alive()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
