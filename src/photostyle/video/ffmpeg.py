@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
-from collections.abc import Sequence
-from contextlib import suppress
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import SimpleQueue
 from types import TracebackType
@@ -67,17 +69,19 @@ class FFmpeg:
         level = "error" if log is None else "info"
         self.errors: list[str] = []
         self._log = log
-        self._process = subprocess.Popen(
-            [executable(), "-hide_banner", "-loglevel", level, *arguments],
-            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
-            stdout=subprocess.PIPE if stdout else subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            pipesize=PIPE_SIZE,
-            env=_environment(),
-            start_new_session=True,
-        )
-        self.stdin, self.stdout = self._process.stdin, self._process.stdout
-        self._listener = Worker(self._listen)
+        # Else a process could go on that nobody knows, and write a file that was removed.
+        with _signals_afterwards(self):
+            self._process = subprocess.Popen(
+                [executable(), "-hide_banner", "-loglevel", level, *arguments],
+                stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+                stdout=subprocess.PIPE if stdout else subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                pipesize=PIPE_SIZE,
+                env=_environment(),
+                start_new_session=True,
+            )
+            self.stdin, self.stdout = self._process.stdin, self._process.stdout
+            self._listener = Worker(self._listen)
 
     def __enter__(self) -> FFmpeg:
         return self
@@ -127,6 +131,28 @@ class FFmpeg:
             self.errors.append(error)
         if self._log is not None:
             self._log.put(_ERROR_OR_WARNING_OR_COLOR.sub("", line))
+
+
+@contextmanager
+def _signals_afterwards(started: FFmpeg) -> Iterator[None]:
+    """Signals that arrive in the block take effect after it; then the process that it starts ends.
+
+    Only the main thread runs Python's handlers of signals.
+    """
+    received: list[int] = []
+    handlers = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if callable(signal.getsignal(number)):
+                handlers[number] = signal.signal(number, lambda n, _: received.append(n))
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        if received:
+            started._process.kill()
+            signal.raise_signal(received[0])
 
 
 def run(arguments: Sequence[str]) -> list[str]:
