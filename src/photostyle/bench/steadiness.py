@@ -10,12 +10,11 @@ import numpy.typing as npt
 
 from photostyle.bench.scene import scene
 from photostyle.bench.synthetic_clips import CLIPS, SyntheticClip
+from photostyle.transfer.kept import LUMA
 from photostyle.transfer.options import Temporal
 from photostyle.transfer.style import AnyStyle
 from photostyle.transfer.stylizer import Stylizer, load
 from photostyle.transfer.video_stylizer import StyleCue, StyleTimeline, VideoStylizer
-
-LUMA = np.array([0.2126, 0.7152, 0.0722])
 
 BLOCK = 8
 """Side of the blocks whose colours are compared at still places, in pixels."""

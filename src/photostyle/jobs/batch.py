@@ -87,7 +87,6 @@ class _Settings:
     photo: Mapping[str, Any]
     clip: Mapping[str, Any]
     threads: int
-    overwrite: bool = False
 
     @property
     def key(self) -> dict[str, Any]:
@@ -152,7 +151,7 @@ def stylize_folder(
     planned = plan(source, styles, folder, grid=grid)
     count = jobs or _default_jobs(device)
     count = max(1, min(count, len(planned.tasks)))
-    load_stylizer(model, device)  # raises here, not in each process
+    stylizer = load_stylizer(model, device)  # raises here, not in each process
     settings = _Settings(
         model,
         device,
@@ -165,7 +164,6 @@ def stylize_folder(
             **{"codec": codec, "crf": crf},
         },
         threads=max(1, (os.cpu_count() or 1) // count),
-        overwrite=overwrite,
     )
     _make_folders(planned.tasks)
     journal = _Journal(folder, settings)
@@ -183,7 +181,10 @@ def stylize_folder(
             add(_report(task, "skipped"))
         else:
             waiting.append((task, overwrite or (resume and journal.is_ours(task))))
-    for one in _run(waiting, settings, count, journal):
+    run = _run_here(waiting, _Worker(settings, stylizer), journal)
+    if count > 1:
+        run = _run(waiting, settings, count, journal)
+    for one in run:
         add(one)
     reports.sort(key=lambda one: one.output)
     sheet = _write_sheet(planned, folder) if planned.columns else None
@@ -335,14 +336,11 @@ Waiting = list[tuple[Task, bool]]
 def _run(
     waiting: Waiting, settings: _Settings, count: int, journal: _Journal
 ) -> Iterator[FileReport]:
-    """Run tasks in ``count`` processes, or in this one; reports come in the order of their ends.
+    """Run tasks in ``count`` processes; reports come in the order of their ends.
 
     A process that dies takes all others of its pool with it; what they were doing is done again in
     a new pool, one by one, to find the file that it died of.
     """
-    if count == 1:
-        yield from _run_here(waiting, settings, journal)
-        return
     left, alone = list(waiting), False
     while left:
         lost: Waiting = []
@@ -353,8 +351,8 @@ def _run(
         left, alone = lost, bool(lost)
 
 
-def _run_here(waiting: Waiting, settings: _Settings, journal: _Journal) -> Iterator[FileReport]:
-    worker = _Worker(settings, load_stylizer(settings.model, settings.device))
+def _run_here(waiting: Waiting, worker: _Worker, journal: _Journal) -> Iterator[FileReport]:
+    """Run tasks in this process."""
     for task, may_replace in waiting:
         journal.start(task)
         report = worker.work(task, may_replace)

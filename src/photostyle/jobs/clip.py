@@ -137,33 +137,30 @@ def stylize_clip(
         styles = [StyleInputs.of(one) for one in (style, *(later for _, later in cues))]
         inputs = _inputs(found, styles)
         target = folder = None
-        transparent = image_sequence.has_transparency(found)
         keep_hdr = hdr == "keep" and found.is_hdr
-        bits, alpha = _depth(found, codec, depth, keep_hdr), transparent
-        if output is not None or frames_dir is None:
-            target = _target(output, found, styles[0], ".mp4")
-            codec, bits, alpha = _codec(target, codec, found, depth, transparent, keep_hdr)
-            check_target(target, overwrite=overwrite, inputs=inputs)
         if frames_dir is not None and keep_hdr:
             raise PhotostyleError(
                 "PNG frames cannot hold HDR; leave out --frames-dir or --hdr keep."
             )
+        if output is not None or frames_dir is None:
+            target = _target(output, found, styles[0], ".mp4")
+            video.choose_codec(target, codec)  # raises for what no clip can be written as
+            check_target(target, overwrite=overwrite, inputs=inputs)
         if frames_dir is not None:
             folder = _FrameFolder.check(as_path(frames_dir), inputs, overwrite)
+        # May decode the whole clip, so it comes after what can be refused at once.
+        transparent = image_sequence.has_transparency(found)
+        bits, alpha = _depth(found, codec, depth, keep_hdr), transparent
+        if target:
+            codec, bits, alpha = _codec(target, codec, found, depth, transparent, keep_hdr)
     stylizer = _load_and_learn(
-        styles,
-        cues,
-        fade,
-        temporal,
-        across,
-        model,
-        device,
-        strength,
-        match,
-        keep,
-        working_size,
-        start,
-        watch,
+        *(styles, cues, fade, model, device, start, watch),
+        temporal=temporal,
+        across=across,
+        strength=strength,
+        match=match,
+        keep=keep,
+        working_size=working_size,
     )
     total = _analyze(stylizer, found, watch, progress, alpha=transparent)
     if keep_hdr:
@@ -261,19 +258,13 @@ def preview_clip(
         inputs = _inputs(found, styles)
         check_target(target, overwrite=overwrite, inputs=inputs)
     stylizer = _load_and_learn(
-        styles,
-        cues,
-        fade,
-        temporal,
-        across,
-        model,
-        device,
-        strength,
-        match,
-        keep,
-        working_size,
-        start,
-        watch,
+        *(styles, cues, fade, model, device, start, watch),
+        temporal=temporal,
+        across=across,
+        strength=strength,
+        match=match,
+        keep=keep,
+        working_size=working_size,
     )
     total = _analyze(stylizer, found, watch, progress) or moments
     with watch("stylize"):
@@ -351,18 +342,16 @@ def _load_and_learn(
     styles: Sequence[StyleInputs],
     cues: Cues,
     fade: float,
-    temporal: Temporal,
-    across: Across,
     model: Model,
     device: str,
-    strength: float,
-    match: Match,
-    keep: Keep,
-    working_size: int,
     start: float | None,
     watch: Stopwatch,
+    **settings: Any,
 ) -> VideoStylizer:
-    """A video stylizer that has learned all styles; its time 0 is ``start`` of the clip."""
+    """A video stylizer that has learned all styles; its time 0 is ``start`` of the clip.
+
+    settings: of `VideoStylizer`.
+    """
     with watch("load"):
         from photostyle.transfer.video_stylizer import StyleCue, StyleTimeline, VideoStylizer
 
@@ -377,16 +366,7 @@ def _load_and_learn(
             ],
             fade,
         )
-    return VideoStylizer(
-        stylizer,
-        timeline,
-        temporal=temporal,
-        across=across,
-        strength=strength,
-        match=match,
-        keep=keep,
-        working_size=working_size,
-    )
+    return VideoStylizer(stylizer, timeline, **settings)
 
 
 def _analyze(

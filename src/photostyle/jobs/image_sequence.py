@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from photostyle.errors import PhotostyleError
 from photostyle.video import Clip, Reader, Source, VideoFrame, sequence
 from photostyle.video import probe as probe_video
+from photostyle.video.reader import DECODED_AHEAD, reduced_size
 
 if TYPE_CHECKING:
     from photostyle.photo import Photo
@@ -85,15 +86,12 @@ class SequenceReader:
         alpha: bool = False,
     ) -> None:
         self.clip, self.alpha = clip, alpha
-        scale = min(1, (long_side or math.inf) / max(clip.size))
-        width, height = (max(1, round(length * scale)) for length in clip.size)
-        self.size = width, height
-        self.depth = depth if scale == 1 else 8
+        self.size = reduced_size(clip, long_side)
+        self.depth = depth if self.size == clip.size else 8
         self.damage: list[str] = []
         self.notes: list[str] = sequence.gaps(_files(clip.source))
 
     def __iter__(self) -> Iterator[VideoFrame]:
-        from photostyle.video.reader import DECODED_AHEAD
         from photostyle.video.threads import Channel, Worker
 
         decoded: Channel[Photo] = Channel(DECODED_AHEAD)

@@ -72,20 +72,19 @@ def write_page(
     *,
     title: str,
     settings: Mapping[str, object] | None = None,
-    pictures: Mapping[str, Pixels] | None = None,
     means: Callable[[], Mapping[str, float]] | None = None,
     overwrite: bool = False,
 ) -> None:
     """Write the page of ``results``, which are taken one by one, to a file.
 
-    settings, pictures: of all results, shown above them. means: for the last line of the table,
-    when all results have been taken; by default the mean of each figure. Raises PhotostyleError as
+    settings: of all results, shown above them. means: for the last line of the table, when all
+    results have been taken; by default the mean of each figure. Raises PhotostyleError as
     `check_page` does, and if the file cannot be written.
     """
     target = as_path(path)
     check_page(target, overwrite=overwrite)
     with new_file(target, overwrite=overwrite) as stream:
-        for part in _page(results, title, settings or {}, pictures or {}, means):
+        for part in _page(results, title, settings or {}, means):
             # A file name that is invalid text has surrogates.
             stream.write(part.encode(errors="replace"))
 
@@ -117,7 +116,6 @@ def _page(
     results: Iterable[Result],
     title: str,
     settings: Mapping[str, object],
-    pictures: Mapping[str, Pixels],
     means: Callable[[], Mapping[str, float]] | None,
 ) -> Iterator[str]:
     style, script = (_asset(name) for name in ("report.css", "report.js"))
@@ -132,7 +130,7 @@ def _page(
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n<style>\n{style}</style>\n<main>\n"
         f"<header><h1>{escape(title)}</h1>\n{_list({**settings, 'photostyle': __version__})}"
-        f"{_pictures(pictures)}</header>\n"
+        "</header>\n"
         '<section class="cards">\n'
     )
     # The table has the figures of all results; style sheets show it above them.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import math
 import re
 from collections.abc import Iterator
 from contextlib import closing
@@ -79,10 +80,7 @@ class Reader:
         keep_hdr: bool = False,
     ) -> None:
         self.clip, self.depth, self.alpha, self.keep_hdr = clip, depth, alpha, keep_hdr
-        self.width, self.height = clip.size
-        if long_side and long_side < max(clip.size):
-            scale = long_side / max(clip.size)
-            self.width, self.height = (max(1, round(length * scale)) for length in clip.size)
+        self.width, self.height = reduced_size(clip, long_side)
         self.damage: list[str] = []
         self._interlaced = False
 
@@ -162,6 +160,13 @@ class Reader:
             pixels = planes[:3].transpose(1, 2, 0)
             alpha = planes[ALPHA] if self.alpha else None
             yield VideoFrame(number, pixels, tick, duration, self.clip.time_base, alpha)
+
+
+def reduced_size(clip: Clip, long_side: int | None) -> tuple[int, int]:
+    """Width and height of frames whose long side is at most so many pixels; None for no limit."""
+    scale = min(1, (long_side or math.inf) / max(clip.size))
+    width, height = (max(1, round(length * scale)) for length in clip.size)
+    return width, height
 
 
 def _next_frame(log: Log) -> tuple[int | None, int, bool]:
