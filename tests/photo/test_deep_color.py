@@ -130,6 +130,45 @@ def test_avif_of_10_bits_without_some_blocks(without: str) -> None:
     assert imagecodecs.avif_decode(data).max() == 1023
 
 
+@pytest.mark.parametrize("alpha", [False, True])
+@pytest.mark.parametrize("quality", [95, 100])
+@pytest.mark.parametrize("depth", [8, 16])
+def test_jpeg_xl_is_written_in_srgb_with_metadata(depth: int, quality: int, alpha: bool) -> None:
+    pytest.importorskip("pillow_jxl")
+    original = replace(deep_photo(alpha), profile=None, original=None).with_depth(depth)
+    stream = BytesIO()
+    photo.encode(original, "JXL", stream, quality=quality)
+    read = photo.read(stream)
+    assert read.depth == depth
+    assert b"Maker" in read.metadata.exif
+    assert read.metadata.xmp == XMP
+    values = imagecodecs.jpegxl_decode(stream.getvalue())  # whatever the profile says
+    differences = np.abs(values[..., :3].astype(float) - original.pixels)
+    white = np.iinfo(values.dtype).max
+    assert differences.max() == 0 if quality == 100 else differences.mean() < white / 255
+    if alpha:
+        assert original.alpha is not None
+        assert np.array_equal(values[..., 3], original.alpha)
+    with Image.open(stream) as image:
+        assert b"Maker" in image.info["exif"]
+
+
+def test_frames_of_more_than_8_bits() -> None:
+    frames = [gradient(10), gradient(10)[::-1], gradient(10)[:, ::-1]]
+    data = imagecodecs.avif_encode(np.stack(frames), level=100, bitspersample=10)
+    read = photo.read(BytesIO(data))
+    assert read.animation is not None
+    shown = [read.pixels, *(frame.pixels for frame in read.animation.frames)]
+    for pixels, frame in zip(shown, frames, strict=True):
+        assert np.abs(pixels - in_16_bits(frame, 10)).max() <= 0.5
+    assert np.array_equal(photo.read(BytesIO(data), still=True).pixels, read.pixels)
+    (note,) = photo.unsupported_features(read, "AVIF")
+    assert note == "Animations are written with 8 bits per channel; the photo has more."
+    again = photo.read(BytesIO(encoded(read, "PNG"))).animation
+    assert again is not None
+    assert len(again.frames) == 2
+
+
 def test_depth_from_file_to_file(tmp_path: Path) -> None:
     content, style = tmp_path / "a.avif", tmp_path / "style.png"
     content.write_bytes(imagecodecs.avif_encode(gradient(12), level=100, bitspersample=12))
@@ -143,11 +182,10 @@ def test_depth_from_file_to_file(tmp_path: Path) -> None:
     assert depth_of("same.avif") == (np.uint16, ())
     assert depth_of("less.avif", depth="8") == (np.uint8, ())
     with pytest.raises(
-        PhotostyleError, match=r"AVIF stores 8 or 10 bits .* use PNG or TIFF for 16"
+        PhotostyleError, match=r"AVIF stores 8 or 10 bits .* use PNG or TIFF or JXL for 16"
     ):
         depth_of("more.avif", depth="16")
     with pytest.raises(PhotostyleError, match="PNG stores 8 or 16 bits"):
         depth_of("ten.png", depth="10")
     if "JXL" in FORMATS:
-        _, notes = depth_of("a.jxl")
-        assert notes == ("JXL is written with 8 bits per channel; the photo has more.",)
+        assert depth_of("a.jxl") == (np.uint16, ())

@@ -35,6 +35,16 @@ def test_a_damaged_chunk_without_pixels_is_left_out_with_a_note(kind: bytes) -> 
     assert photo.read(png(chunk(b"prVt", b"private"))).notes == ()
 
 
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [(b"sRGB", b""), (b"cHRM", bytes(12)), (b"iCCP", b"x\0\1zip"), (b"zTXt", b"Author\0\1x")],
+)
+def test_an_invalid_chunk_without_pixels_is_left_out_with_a_note(kind: bytes, data: bytes) -> None:
+    read = photo.read(png(chunk(kind, data)))
+    assert np.array_equal(read.pixels, scene())
+    assert any("A damaged part of the PNG file" in note for note in read.notes)
+
+
 def test_damaged_pixels_are_refused() -> None:
     whole = saved(Image.fromarray(scene()), "PNG").getvalue()
     damaged = bytearray(whole)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import subprocess
 from io import BytesIO
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from PIL import ExifTags, Image
 from support.photos import camera_exif, saved, scene
 
 from photostyle import PhotostyleError, photo
+from photostyle.photo.jxl import with_srgb_curve
+from photostyle.video.ffmpeg import executable
 
 TURNED = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
 
@@ -33,10 +36,51 @@ def test_jpeg_xl_made_from_a_jpeg_is_as_upright_as_the_jpeg(
     assert np.abs(read.pixels.astype(int) - expected.pixels).max() <= 2
 
 
-def test_the_first_frame_of_an_animated_jpeg_xl_is_read_with_a_note() -> None:
+@pytest.mark.parametrize("deep", [False, True])
+def test_frames_of_jpeg_xl(deep: bool) -> None:
     pytest.importorskip("pillow_jxl")
     from imagecodecs import jpegxl_encode
 
+    frames = np.stack([scene(), 255 - scene(), scene() // 2])
+    values = frames.astype(np.uint16) * 257 if deep else frames
+    data = bytes(jpegxl_encode(values, lossless=True, usecontainer=True))
+    stream = BytesIO(with_srgb_curve(data) if deep else data)
+    read = photo.read(stream)
+    assert read.animation is not None
+    assert read.animation.duration == 100  # one of ten ticks per second
+    assert [frame.duration for frame in read.animation.frames] == [100, 100]
+    assert read.animation.loop == 0
+    shown = [read.pixels, *(frame.pixels for frame in read.animation.frames)]
+    assert np.array_equal(np.stack(shown), values)
+    still = photo.read(stream, still=True)
+    assert np.array_equal(still.pixels, values[0])
+    assert (still.animation, still.notes) == (None, ())
+
+
+def test_times_of_lossy_frames_of_jpeg_xl() -> None:
+    pytest.importorskip("pillow_jxl")
+    source = ["-f", "lavfi", "-i", "testsrc2=size=300x200:rate=25", "-vf", "settb=1/1000"]
+    timing = ["-frames:v", "3", "-fps_mode", "passthrough", "-enc_time_base", "1/1000"]
+    target = ["-c:v", "libjxl_anim", "-f", "image2pipe", "-"]
+    command = [executable(), "-loglevel", "error", *source, *timing, *target]
+    data = subprocess.run(command, capture_output=True, check=False).stdout
+    if not data:
+        pytest.skip("this ffmpeg does not write JPEG XL")
+    read = photo.read(BytesIO(data))
+    assert read.animation is not None
+    assert [read.animation.duration, *(f.duration for f in read.animation.frames)] == [40] * 3
+
+
+def test_without_known_times_the_first_frame_of_jpeg_xl_is_read_with_a_note(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("pillow_jxl")
+    from imagecodecs import jpegxl_encode
+
+    def unknown(_: object) -> None:
+        raise ValueError
+
+    monkeypatch.setattr("photostyle.photo.jxl_frames.durations", unknown)
     frames = np.stack([scene(), 255 - scene(), scene() // 2])
     read = photo.read(BytesIO(jpegxl_encode(frames, lossless=True)))
     assert np.array_equal(read.pixels, frames[0])

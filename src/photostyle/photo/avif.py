@@ -33,7 +33,8 @@ def open_image(stream: BinaryIO) -> Image.Image:
     found = dict(properties)
     limits.check_size(*struct.unpack_from(">4xII", found.get(b"ispe", b"")))
     stream.seek(0)
-    values = avif_decode(stream.read(), index=0)
+    values = avif_decode(stream.read())  # imagecodecs crashes if it is told the frame
+    values = values[0] if values.ndim == 4 else values
     if values.dtype != np.uint8:
         values = (values >> (_bits(properties) - 8)).astype(np.uint8)
     image = Image.fromarray(values[..., 0] if values.shape[-1:] == (1,) else values)
@@ -50,11 +51,13 @@ def open_image(stream: BinaryIO) -> Image.Image:
     return image
 
 
-def read_all_bits(stream: BinaryIO, aperture: tuple[int, int, int, int] | None) -> Raster | None:
-    """The primary image with all its bits, if it has more than 8; not yet upright, without profile.
+def read_all_bits(
+    stream: BinaryIO, aperture: tuple[int, int, int, int] | None, frames: int = 1
+) -> list[Raster]:
+    """The primary image, or all frames, with all bits; none if they have 8.
 
-    aperture: the part to read, as left, top, right, bottom; None for all of it. Raises RuntimeError
-    if the pixels are damaged.
+    Not yet upright, without profile. aperture: the part to read, as left, top, right, bottom; None
+    for all of it. Raises RuntimeError if the pixels are damaged.
     """
     from imagecodecs import avif_decode
 
@@ -62,13 +65,14 @@ def read_all_bits(stream: BinaryIO, aperture: tuple[int, int, int, int] | None) 
     with suppress(ValueError, struct.error, IndexError):
         bits = _bits(isobmff.primary_properties(stream))
     if bits == 8:
-        return None
+        return []
     stream.seek(0)
-    values = avif_decode(stream.read(), index=0)
-    if aperture:
-        left, top, right, bottom = aperture
-        values = values[top:bottom, left:right]
-    return raster.from_array(raster.to_uint16(values, bits), None)
+    values = avif_decode(stream.read())
+    left, top, right, bottom = aperture or (None, None, None, None)
+    return [
+        raster.from_array(raster.to_uint16(frame[top:bottom, left:right], bits), None)
+        for frame in (values if frames > 1 else [values])
+    ]
 
 
 def _bits(properties: list[tuple[bytes, bytes]]) -> int:

@@ -29,12 +29,12 @@ def with_metadata(file: bytes, profile: bytes | None, exif: bytes, xmp: bytes) -
 
     total = struct.pack(">H", count + len(items))
     entries = [
-        _box(b"infe", b"\2\0\0\0" + number + bytes(2) + kind + b"\0" + mime)
+        isobmff.box(b"infe", b"\2\0\0\0" + number + bytes(2) + kind + b"\0" + mime)
         for number, kind, mime, _ in numbered
     ]
     meta[b"iinf"] = b"".join([bytes(4), total, meta[b"iinf"][6:], *entries])
     if items:
-        links = [_box(b"cdsc", number + b"\0\1" + primary) for number, *_ in numbered]
+        links = [isobmff.box(b"cdsc", number + b"\0\1" + primary) for number, *_ in numbered]
         meta[b"iref"] = b"".join([meta.get(b"iref", bytes(4)), *links])
     if profile:
         meta[b"iprp"] = _with_profile(meta[b"iprp"], primary, profile)
@@ -52,13 +52,13 @@ def with_metadata(file: bytes, profile: bytes | None, exif: bytes, xmp: bytes) -
         at += len(content)
     meta[b"iloc"] = b"".join(parts)
     outer[b"meta"] = bytes(4) + _joined(meta)
-    return _joined(outer) + (_box(b"mdat", data) if data else b"")
+    return _joined(outer) + (isobmff.box(b"mdat", data) if data else b"")
 
 
 def _with_profile(iprp: bytes, primary: bytes, profile: bytes) -> bytes:
     containers = dict(isobmff.boxes(iprp))
     index = 1 + sum(1 for _ in isobmff.boxes(containers[b"ipco"]))
-    containers[b"ipco"] += _box(b"colr", b"prof" + profile)
+    containers[b"ipco"] += isobmff.box(b"colr", b"prof" + profile)
     ipma = containers[b"ipma"]
     if ipma[:4] != bytes(4) or index > 127:
         raise ValueError("an AVIF file of an unknown structure")
@@ -84,8 +84,4 @@ def _extents(locations: bytes, count: int) -> list[tuple[int, int, int]]:
 
 
 def _joined(boxes: dict[bytes, bytes]) -> bytes:
-    return b"".join(_box(kind, data) for kind, data in boxes.items())
-
-
-def _box(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I4s", 8 + len(data), kind) + data
+    return b"".join(isobmff.box(kind, data) for kind, data in boxes.items())

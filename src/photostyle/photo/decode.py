@@ -6,7 +6,7 @@ import os
 import re
 import stat
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from io import BytesIO
@@ -22,11 +22,13 @@ from photostyle.photo import (
     avif,
     bmp,
     color,
+    frames,
     hdr,
     high_bit_depth,
     isobmff,
     jpeg2000,
     jxl,
+    jxl_frames,
     limits,
     linear_light,
     named_color,
@@ -36,6 +38,7 @@ from photostyle.photo import (
 )
 from photostyle.photo.decoder_errors import DECODER_ERRORS
 from photostyle.photo.formats import READABLE
+from photostyle.photo.frames import Frame
 from photostyle.photo.metadata import (
     Metadata,
     names_adobe_rgb,
@@ -213,18 +216,25 @@ def _decode_with_pillow(given: BinaryIO, start: bytes, still: bool, color_manage
         format = image.format or "PNG"
         if format == "JPEG2000":
             image.info["icc_profile"] = jpeg2000.profile(stream)
-        _correct(image)
-        frames = 1 if format == "TIFF" else getattr(image, "n_frames", 1)
-        if frames > 1 and not still and format in _ANIMATIONS:
-            limits.check_size(image.width, image.height, frames)
-            return _decode_animation(image, given, format, notes)
+        png.correct_transparency(image)
+        count = 1 if format == "TIFF" else getattr(image, "n_frames", 1)
+        if count > 1 and not still and format in _ANIMATIONS:
+            limits.check_size(image.width, image.height, count)
+            return _decode_animation(image, given, _frames_of(image, stream), notes)
+        if header and header.animated and not still:
+            with suppress(ValueError):
+                durations = jxl_frames.durations(given)
+                limits.check_size(image.width, image.height, len(durations))
+                image.info["loop"] = header.loops
+                shown = zip(jxl.read_frames(given, header), durations, strict=True)
+                return _decode_animation(image, given, shown, notes)
         if isinstance(image, ImageFile.ImageFile):
             image.decodermaxblock = _BLOCK
         image.load()
         metadata, orientation = _metadata_of(image, given)
         space, space_notes = named_color.read(image, stream) if color_managed else (None, [])
         notes += space_notes
-        if frames > 1 and format not in _ANIMATIONS:
+        if count > 1 and format not in _ANIMATIONS:
             notes.append(_several_images("primary" if format == "HEIF" else "first"))
         if isinstance(image, TiffImageFile) and image.tag_v2.next:
             notes.append(_several_images("first"))
@@ -232,9 +242,9 @@ def _decode_with_pillow(given: BinaryIO, start: bytes, still: bool, color_manage
             # ISO/IEC 18181-2, 9.3: only the orientation in the codestream counts. The decoder
             # applies it, unless it has restored the JPEG from which the file was made.
             orientation = header.orientation if getattr(image, "jpeg", False) else 1
-            if header.animated:
+            if header.animated and not still:
                 notes.append("The file is an animation; only its first frame was read.")
-        values = _all_bits(image, stream, header) if frames == 1 or format != "PNG" else None
+        values = _better_values(image, stream, header)
         if values is None:
             values = raster.from_image(_cropped(image, stream), None)
         profile = image.info.get("icc_profile") or _profile_named_in_exif(image, metadata)
@@ -247,17 +257,26 @@ def _decode_with_pillow(given: BinaryIO, start: bytes, still: bool, color_manage
         return _to_photo(values, orientation, metadata, format, notes)
 
 
-def _all_bits(image: Image.Image, stream: BinaryIO, header: jxl.Header | None) -> Raster | None:
+def _better_values(
+    image: Image.Image, stream: BinaryIO, header: jxl.Header | None
+) -> Raster | None:
     """The values of a photo of which Pillow reads 8 bits only, or the wrong ones; else None."""
+    count = getattr(image, "n_frames", 1)
     if header:
         if header.animated or (header.is_deep and not getattr(image, "jpeg", False)):
             return jxl.read_first_frame(stream, header)
+    elif image.format == "GIF":
+        return next(frames.of_gif(stream, image.size))[0]
     elif image.format == "PNG":
+        if count > 1:
+            return next(frames.of_png(stream, image.size))[0]
         stream.seek(0)
         if _PNG_16_BIT.match(stream.read(32)):
             return high_bit_depth.read_png(stream)
     elif image.format == "AVIF":
-        return avif.read_all_bits(stream, _clean_aperture(image, stream))
+        if image.width * image.height * count <= limits.MAX_PIXELS:  # all of them are decoded
+            found = avif.read_all_bits(stream, _clean_aperture(image, stream), count)
+            return found[0] if found else None
     elif image.format == "HEIF" and image.info.get("bit_depth", 8) > 8:
         return high_bit_depth.read_heif(stream)
     elif image.format == "JPEG2000":
@@ -328,30 +347,47 @@ def _decode_high_bit_depth_tiff(
     return _to_photo(values, orientation, metadata, "TIFF", notes)
 
 
-def _decode_animation(image: Image.Image, stream: BinaryIO, format: str, notes: list[str]) -> Photo:
-    """All frames, with the profile, metadata and loop count of the first."""
-    loop, profile = image.info.get("loop"), image.info.get("icc_profile")
+def _frames_of(image: Image.Image, stream: BinaryIO) -> Iterable[Frame]:
+    """The frames of an animation that Pillow has opened."""
+    if image.format == "PNG":
+        return frames.of_png(stream, image.size)
+    if image.format == "GIF":
+        return frames.of_gif(stream, image.size)
+    return _frames_of_pillow(image, stream)
+
+
+def _frames_of_pillow(image: Image.Image, stream: BinaryIO) -> Iterator[Frame]:
+    number = getattr(image, "n_frames", 1)
+    deep = avif.read_all_bits(stream, None, number) if image.format == "AVIF" else []
+    for index, frame in enumerate(ImageSequence.Iterator(image)):
+        frame.load()
+        values = deep[index] if deep else raster.from_image(frame, None)
+        yield values, float(frame.info.get("duration", 0))
+
+
+def _decode_animation(
+    image: Image.Image, stream: BinaryIO, given: Iterable[Frame], notes: list[str]
+) -> Photo:
+    """All frames, with the profile, metadata and loops of the first."""
+    format, loop = image.format or "PNG", image.info.get("loop")
+    profile = image.info.get("icc_profile")
     metadata, orientation = _metadata_of(image, stream)
     space, space_notes = named_color.read(image, stream)
     notes += space_notes
     photos, durations = [], []
-    for number, frame in enumerate(ImageSequence.Iterator(image)):
-        if number == 0 and image.info.get("default_image"):
-            continue  # shown only by programs that cannot play animations
-        frame.load()
-        values = raster.from_image(frame, profile)
-        if space:
-            values = _in_space(values, space)
-        photos.append(_to_photo(values, orientation, metadata, format, notes))
-        durations.append(float(frame.info.get("duration", 0)))
+    for values, duration in given:
+        values = values._replace(profile=profile)
+        shown = _in_space(values, space) if space else values
+        photos.append(_to_photo(shown, orientation, metadata, format, notes))
+        durations.append(duration)
     first, *others = photos
     if not others:
         return first
-    frames = tuple(
+    later = tuple(
         AnimationFrame(photo.pixels, photo.alpha, duration)
         for photo, duration in zip(others, durations[1:], strict=True)
     )
-    return replace(first, animation=Animation(frames, durations[0], loop))
+    return replace(first, animation=Animation(later, durations[0], loop))
 
 
 def _to_photo(
@@ -387,15 +423,6 @@ def _is_writable(profile: bytes, dtype: np.dtype[Any]) -> bool:
     return color.is_invertible(profile) and (dtype == np.uint16 or color.is_perceptual(profile))
 
 
-def _correct(image: Image.Image) -> None:
-    """Correct what Pillow misunderstands in the header of a file."""
-    tiles = getattr(image, "tile", [])
-    gray = image.info.get("transparency") if image.format == "PNG" else None
-    if tiles and isinstance(gray, int):
-        # Of 2 and 4 bits, which Pillow scales to 8.
-        image.info["transparency"] = gray * {"L;2": 85, "L;4": 17}.get(str(tiles[0].args), 1)
-
-
 def _metadata_of(image: Image.Image, stream: BinaryIO) -> tuple[Metadata, int]:
     position = stream.tell()
     metadata, orientation = read_metadata(image, stream)
@@ -404,6 +431,8 @@ def _metadata_of(image: Image.Image, stream: BinaryIO) -> tuple[Metadata, int]:
         # Only properties of the image turn it, says ISO/IEC 23008-12, 6.5.10. Pillow has made
         # them EXIF's orientation, but would take that of XMP if there are none.
         image.info.pop("xmp", None)
+    if image.format == "JXL":
+        orientation = 1
     if image.format in ("AVIF", "HEIF", "TIFF"):  # Pillow has turned TIFF already
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     return metadata, orientation

@@ -13,7 +13,7 @@ from PIL import ExifTags, Image, TiffImagePlugin
 
 from photostyle.errors import PhotostyleError
 from photostyle.files import new_file
-from photostyle.photo import animations, avif_metadata, image_resources, png, xmp
+from photostyle.photo import animations, avif_metadata, image_resources, isobmff, jxl, png, xmp
 from photostyle.photo.exif import (
     BYTE,
     IPTC,
@@ -89,6 +89,8 @@ def encode(photo: Photo, format: str, stream: BinaryIO, *, quality: int | None =
             parts = _deep_avif(photo, quality)
         elif format == "HEIF" and photo.depth > 8:
             parts = _deep_heif(photo, quality)
+        elif format == "JXL":
+            parts = _jxl(photo, quality)
         else:
             parts = _with_pillow(photo, format, quality)
     except _ENCODER_ERRORS as error:
@@ -261,6 +263,33 @@ def _deep_heif(photo: Photo, quality: int | None) -> list[Any]:
     options = {"exif": metadata.exif or None, "xmp": metadata.xmp or None, "chroma": 444}
     file.save(stream, quality=quality, **options)
     return [stream.getbuffer()]
+
+
+def _jxl(photo: Photo, quality: int | None) -> list[Any]:
+    """JPEG XL (ISO/IEC 18181-2) in sRGB; 100 is lossless. The plugin for Pillow writes 8 bits."""
+    from imagecodecs import jpegxl_encode
+
+    values, lossless = _with_alpha(photo), quality == 100
+    if photo.depth > 8 and not lossless:  # the encoder takes 16 bits for linear light
+        values, linear = values.copy(), _linear_light()
+        for rows in strips(values):
+            values[rows, :, :3] = linear[values[rows, :, :3]]
+    options: dict[str, Any] = {"effort": 7, "numthreads": 0, "usecontainer": True}
+    data = bytes(jpegxl_encode(values, level=quality, lossless=lossless, **options))
+    boxes = list(isobmff.boxes(data if photo.depth == 8 else jxl.with_srgb_curve(data)))
+    metadata = photo.metadata
+    if metadata.exif:
+        boxes.append((b"Exif", bytes(4) + metadata.exif.removeprefix(_EXIF)))
+    if metadata.xmp:
+        boxes.append((b"xml ", metadata.xmp))
+    return [isobmff.box(kind, content) for kind, content in boxes]
+
+
+def _linear_light() -> Any:
+    """Linear light for each value of sRGB of 16 bits."""
+    srgb = np.arange(65536) / 65535
+    linear = np.where(srgb > 0.04045, ((srgb + 0.055) / 1.055) ** 2.4, srgb / 12.92)
+    return (linear * 65535).round().astype(np.uint16)
 
 
 def _ten_bits(photo: Photo) -> Any:

@@ -72,7 +72,7 @@ FORMATS = {
             options={"subsampling": "4:4:4"},
         ),
         "HEIF": Format(".heic", alpha=True, depth=10, quality=90, options={"chroma": 444}),
-        "JXL": Format(".jxl", alpha=True, profile=False, quality=95),
+        "JXL": Format(".jxl", alpha=True, depth=16, profile=False, quality=95),
         "GIF": Format(".gif", alpha=True, profile=False, metadata=False, animation=True),
         "BMP": Format(".bmp", profile=False, metadata=False),
     }.items()
@@ -132,8 +132,8 @@ def unsupported_features(photo: Photo, format: str) -> list[str]:
     target, sentences = FORMATS[format], []
     if photo.animation and not target.animation:
         sentences.append(f"{format} stores no animation; only the first frame was written.")
-    if format == "JXL" and photo.depth > 8:
-        sentences.append("JXL is written with 8 bits per channel; the photo has more.")
+    elif photo.animation and photo.depth > 8:
+        sentences.append("Animations are written with 8 bits per channel; the photo has more.")
     if photo.alpha is not None and not target.alpha:
         sentences.append(f"{format} stores no transparency; the background became white.")
     metadata = photo.metadata

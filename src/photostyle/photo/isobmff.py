@@ -12,6 +12,11 @@ _MAX_META = 1 << 24  # bytes
 _MAX_BRANDS = 1 << 10  # bytes
 
 
+def box(kind: bytes, content: bytes) -> bytes:
+    """A box of less than 4 GB."""
+    return struct.pack(">I4s", 8 + len(content), kind) + content
+
+
 def boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Type and content of each box; ValueError if one is cut off."""
     at = 0

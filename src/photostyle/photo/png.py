@@ -11,10 +11,13 @@ from collections.abc import Iterator
 from io import BytesIO
 from typing import BinaryIO, NamedTuple
 
+from PIL import Image
+
 MAGIC = b"\x89PNG\r\n\x1a\n"
 
 _PIXELS = (b"IDAT", b"fdAT")
 _TEXTS = (b"zTXt", b"iTXt", b"iCCP")  # which may be compressed
+_SHORTEST = {b"sRGB": 1, b"gAMA": 4, b"cHRM": 32, b"pHYs": 9}  # bytes
 _HARMLESS = 1000
 """Bytes that zlib, which compresses at most 1 to 1032, expands to no more than Pillow allows."""
 _MAX_PROFILE = 1 << 26  # bytes
@@ -68,7 +71,8 @@ def readable(stream: BinaryIO) -> PngParts:
             data = stream.read(length + 4)
             if len(data) < length + 4:
                 break
-            if zlib.crc32(kind + data[:-4]) != int.from_bytes(data[-4:], "big"):
+            checksum = int.from_bytes(data[-4:], "big")
+            if zlib.crc32(kind + data[:-4]) != checksum or _is_invalid(kind, data[:-4]):
                 left_out.append((at, end))
                 notes.append("A damaged part of the PNG file that holds no pixels was left out.")
             elif kind in _TEXTS and length > _HARMLESS:
@@ -89,6 +93,13 @@ def readable(stream: BinaryIO) -> PngParts:
     return PngParts(BytesIO(b"".join(parts)), profile, list(dict.fromkeys(notes)))
 
 
+def _is_invalid(kind: bytes, content: bytes) -> bool:
+    """Whether Pillow would refuse the file for the content of a chunk."""
+    if kind in (b"iCCP", b"zTXt"):  # of which 0 is the only compression
+        return content.partition(b"\0")[2][:1] not in (b"", b"\0")
+    return len(content) < _SHORTEST.get(kind, 0)
+
+
 def _inflated(data: bytes) -> bytes | None:
     inflate = zlib.decompressobj()
     try:
@@ -96,3 +107,11 @@ def _inflated(data: bytes) -> bytes | None:
     except zlib.error:
         return None
     return profile if inflate.eof else None
+
+
+def correct_transparency(image: Image.Image) -> None:
+    """Correct the grey that is transparent: of 2 and 4 bits, which Pillow scales to 8."""
+    tiles = getattr(image, "tile", [])
+    gray = image.info.get("transparency") if image.format == "PNG" else None
+    if tiles and isinstance(gray, int):
+        image.info["transparency"] = gray * {"L;2": 85, "L;4": 17}.get(str(tiles[0].args), 1)

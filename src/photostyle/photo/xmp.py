@@ -50,7 +50,7 @@ _START_OF_RDF = re.compile(rb"<[^\s<>:/]+:RDF\b")
 _END_OF_RDF = re.compile(rb"</[^\s<>:]+:RDF\s*>")
 _DESCRIPTION = re.compile(rb"<[^\s<>:/]+:Description\b")
 _NOT_IN_XML = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
-_PADDING = re.compile(rb"[\s\0]+(?=<\?xpacket end)")
+_END_OF_PACKET = b"<?xpacket end"
 
 # What these name is not in the written file, or shows the photo as it was.
 _OLD_PICTURE = "xmp:Thumbnails|GImage:.*"
@@ -196,7 +196,8 @@ def split(packet: bytes, limit: int) -> tuple[bytes, bytes, bytes]:
     The last two are empty if the packet is short enough. Raises ValueError if it cannot be split.
     """
     if len(packet) > limit:
-        packet = _PADDING.sub(b"", packet)
+        used, end, rest = packet.rpartition(_END_OF_PACKET)
+        packet = used.rstrip(b"\0 \t\r\n") + end + rest
     if len(packet) <= limit:
         return packet, b"", b""
     moved: set[Property] = set()
