@@ -50,7 +50,7 @@ def without_values(monkeypatch: pytest.MonkeyPatch) -> None:
     """What reads values: k-means, which runs on the CPU, the windows of the last maps, contrast."""
     if not torch.cuda.is_available():
         monkeypatch.setattr(regions, "_kmeans", lambda points, count, _: (1.0, points[:count]))
-        monkeypatch.setattr(StyleTransfer, "windows", lambda _, epsilon: (epsilon, 0.05))
+        monkeypatch.setattr(StyleTransfer, "windows", lambda _, epsilon, *__: (epsilon, 0.05))
         monkeypatch.setattr(Tensor, "__float__", lambda _: 1.0)
 
 

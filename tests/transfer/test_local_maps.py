@@ -123,6 +123,19 @@ def test_a_fit_finds_the_map_that_was_applied() -> None:
     torch.testing.assert_close(maps, expected, atol=2e-3, rtol=0)
 
 
+def test_a_fit_by_region_knows_nothing_of_the_other_regions() -> None:
+    content = torch.rand(1, 3, 40, 60, generator=torch.Generator().manual_seed(0))
+    left = (torch.arange(60) < 23).float().expand(1, 1, 40, 60)
+    regions = torch.cat([left, torch.zeros_like(left), 1 - left], 1)
+    dark, warm = 0.4 * content, content * torch.tensor([1.2, 1, 0.7])[:, None, None] + 0.1
+    result = left * dark + (1 - left) * warm
+
+    apart = LocalAffineMaps(local_maps.fit(content, result, 1e-4, 0.1, regions), 1)(content[0], 0)
+    together = LocalAffineMaps(local_maps.fit(content, result, 1e-4, 0.1), 1)(content[0], 0)
+    assert (apart - result[0]).abs().max() < 2e-3
+    assert (together - result[0]).abs().max() > 0.1
+
+
 def test_project_to_maps_applies_the_fitted_maps() -> None:
     generator = torch.Generator().manual_seed(0)
     content = torch.rand(2, 3, 60, 80, generator=generator)

@@ -16,11 +16,13 @@ from photostyle.transfer.regions import (
     Clusters,
     RegionMasks,
     evidence,
-    normalized,
     placed,
     sharpened,
 )
 from photostyle.transfer.style import Style
+
+HAND_REACH, HAND_EDGES = 0.02, 1e-4
+"""As `photostyle.transfer.regions.REACH` and EDGES, for the borders of regions given by hand."""
 
 INDEPENDENCE = 0.8
 """How far a region that was found is matched on its own: found regions are never quite right."""
@@ -35,6 +37,7 @@ class Correspondence:
     the look that leads from content to style, if known; same_scene: (B,), 0..1, how far to apply
     that instead of matching. clusters: of the descriptors, if regions were found.
     independence: 0..1, how far a region is matched on its own instead of with the whole photo.
+    by_hand: whether the regions were given by hand.
     """
 
     match: Match = "auto"
@@ -44,6 +47,7 @@ class Correspondence:
     same_scene: Tensor = field(default_factory=lambda: torch.zeros(1))
     clusters: Clusters | None = None
     independence: float = 1.0
+    by_hand: bool = False
 
     def palettes(self, thumbnail: Tensor, mask: Tensor | None) -> Palette:
         """The palettes of the regions of styles, one after the other, (B K, ...)."""
@@ -151,7 +155,8 @@ def by_hand(
 ) -> tuple[Correspondence, RegionMasks]:
     """The regions of label maps: content_labels (1, h, w) and the style's own.
 
-    pixels: a small copy of the content of height x width; mask: as for `find`.
+    pixels: (B, 3, H, W), small copies of the photos of a content of height x width; mask: as for
+    `find`.
     """
     assert style.labels is not None
     count = int(max(content_labels.max(), style.labels.max())) + 1
@@ -160,7 +165,10 @@ def by_hand(
     masks = F.interpolate(theirs, style.thumbnail.shape[2:], mode="bilinear", antialias=True)
     mask = None if mask is None else mask.mean(0, keepdim=True)
     trust = evidence(counted(small, mask), counted(masks, style.mask))
-    return Correspondence("auto", masks, trust), RegionMasks(normalized(small), height, width)
+    # Frames share their labels, which follow the edges that stay where they are.
+    small = sharpened(small, pixels.mean(0, keepdim=True), HAND_REACH, HAND_EDGES)
+    found = Correspondence("auto", masks, trust, by_hand=True)
+    return found, RegionMasks(small, height, width)
 
 
 def one_hot(labels: Tensor, count: int) -> Tensor:

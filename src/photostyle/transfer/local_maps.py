@@ -60,7 +60,13 @@ def fit_ratio(height: int, width: int) -> int:
     return max(BLOCK, math.ceil(max(height, width) / FIT_SIZE))
 
 
-def fit(content: Tensor, result: Tensor, epsilon: float = EPSILON, reach: float = REACH) -> Tensor:
+def fit(
+    content: Tensor,
+    result: Tensor,
+    epsilon: float = EPSILON,
+    reach: float = REACH,
+    regions: Tensor | None = None,
+) -> Tensor:
     """The local affine maps from content to result, both RGB (1, 3, H, W).
 
     Returns (12, H, W): matrix by rows, then bias. In each window the map is the ridge regression
@@ -69,10 +75,19 @@ def fit(content: Tensor, result: Tensor, epsilon: float = EPSILON, reach: float 
 
     (He, Sun and Tang, Guided Image Filtering, 2013, eq. 14, with the photo's own regression G in
     place of 0, so that flat windows keep their faint detail); maps are averaged over windows.
+    regions: soft masks (1, K, H, W) that add up to 1. The maps of each are fitted to it alone, and
+    blended by the masks.
     """
-    whole = regression(content, result)
     radius = math.ceil(reach * max(content.shape[2:]))
-    return _regressions(content[0], result[0], radius, epsilon, whole)
+    if regions is None:
+        whole = regression(content, result)
+        return _regressions(content[0], result[0], radius, epsilon, whole)
+    maps = content.new_zeros(12, *content.shape[2:])
+    for mask in regions[0]:
+        whole = regression(content, result, mask[None, None])
+        of_region = _regressions(content[0], result[0], radius, epsilon, whole, mask)
+        maps = torch.addcmul(maps, mask, of_region)
+    return maps
 
 
 def guided_filter(guide: Tensor, values: Tensor, radius: int, epsilon: float) -> Tensor:
@@ -93,20 +108,36 @@ def guided_filter(guide: Tensor, values: Tensor, radius: int, epsilon: float) ->
     return _applied(maps, guide, count)
 
 
-def _regressions(c: Tensor, r: Tensor, radius: int, epsilon: float, whole: Tensor) -> Tensor:
-    """Ridge regressions (4 K, H, W) from c (3, H, W) to r (K, H, W), drawn to whole (K, 3)."""
+def _regressions(
+    c: Tensor,
+    r: Tensor,
+    radius: int,
+    epsilon: float,
+    whole: Tensor,
+    weights: Tensor | None = None,
+) -> Tensor:
+    """Ridge regressions (4 K, H, W) from c (3, H, W) to r (K, H, W), drawn to whole (K, 3).
+
+    weights: (H, W), of the pixels.
+    """
     count, whole = len(r), whole[..., None, None]
     c, r = c.contiguous(), r.contiguous()
+
+    def mean(planes: Tensor) -> Tensor:
+        if weights is None:
+            return _mean(planes, radius)
+        return _mean(planes * weights, radius) / _mean(weights[None], radius).clamp_min(1e-6)
+
     # Matrices are (K, 3, h, w): a plane for each entry.
     cc, rc = c[:, None] * c, r[:, None] * c
-    means = _mean(torch.cat([c, r, cc.flatten(0, 1), rc.flatten(0, 1)]), radius)
+    means = mean(torch.cat([c, r, cc.flatten(0, 1), rc.flatten(0, 1)]))
     mean_c, mean_r, cc, rc = means.split([3, count, 9, 3 * count])
     cc = cc.unflatten(0, (3, 3)) - mean_c[:, None] * mean_c
     rc = rc.unflatten(0, (count, 3)) - mean_r[:, None] * mean_c
     ridge = _ridge(epsilon, cc)[..., None, None]
     matrix = whole + _product(rc - _product(whole, cc), _inverse(cc + ridge))
     bias = mean_r - (matrix * mean_c).sum(1)
-    return _mean(torch.cat([matrix.flatten(0, 1), bias]), radius)
+    return mean(torch.cat([matrix.flatten(0, 1), bias]))
 
 
 def _applied(maps: Tensor, pixels: Tensor, count: int = 3) -> Tensor:
@@ -117,20 +148,25 @@ def _applied(maps: Tensor, pixels: Tensor, count: int = 3) -> Tensor:
     return result
 
 
-def regression(content: Tensor, result: Tensor) -> Tensor:
-    """The matrix (3, 3) of the affine map from content to result that fits all pixels best."""
-    parts = zip(content.split(256, 2), result.split(256, 2), strict=True)
-    joint = Moments.merge(Moments.of(torch.cat(part, 1)) for part in parts).covariance[0]
+def regression(content: Tensor, result: Tensor, weights: Tensor | None = None) -> Tensor:
+    """The matrix (3, 3) of the affine map from content to result that fits all pixels best.
+
+    weights: as in `Moments.of`.
+    """
+    joint = Moments.of(torch.cat([content, result], 1), weights).covariance[0]
     ridge = _ridge(RIDGE, joint)
     return ((joint[3:, :3] + ridge) @ _inverse(joint[:3, :3] + ridge)).to(content.dtype)
 
 
 @record_function("local maps")
-def project_to_maps(content: Tensor, result: Tensor, epsilon: float = EPSILON) -> Tensor:
+def project_to_maps(
+    content: Tensor, result: Tensor, epsilon: float = EPSILON, regions: Tensor | None = None
+) -> Tensor:
     """As much of a result as local affine maps of the content can express; RGB (B, 3, H, W)."""
+    masks = [None] * len(content) if regions is None else regions.split(1)
     parts = [
-        _applied(fit(photo[None], target[None], epsilon), photo)
-        for photo, target in zip(content, result, strict=True)
+        _applied(fit(photo[None], target[None], epsilon, regions=mask), photo)
+        for photo, target, mask in zip(content, result, masks, strict=True)
     ]
     return torch.stack(parts)
 

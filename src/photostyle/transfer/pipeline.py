@@ -56,6 +56,9 @@ LOOK_EPSILON, LOOK_REACH = 3e-4, 0.012
 REGION_EPSILON, REGION_REACH = 3e-3, 0.03
 """Epsilon and reach of the local maps of regions that were found."""
 
+HAND_EPSILON, HAND_REACH = 2e-3, 0.02
+"""Epsilon and reach of the local maps of a region that was given by hand."""
+
 REGION_DAMPING = 1e-2
 """Damping of the colour match of a region, which may be even."""
 
@@ -168,19 +171,32 @@ class StyleTransfer(Visitor):
         correction = self.content.keep("extrapolation", measure)(content)
         return torch.lerp(content, result, strength) + correction
 
+    def separate(self, photo: Tensor) -> Tensor | None:
+        """The masks of regions whose maps are fitted to each alone, (B, K, H, W): those by hand.
+
+        photo: (B, 3, H, W). What was found is too soft to have an effect.
+        """
+        regions = self.content.regions
+        if regions is None or not self.correspondence.by_hand:
+            return None
+        return resized_to(regions.masks, photo).expand(len(photo), -1, -1, -1)
+
     def windows(self, epsilon: float, number: int = 0) -> tuple[float, float]:
         """epsilon and reach of the last local maps (`photostyle.transfer.local_maps.fit`).
 
-        number: of the photo in the batch. The maps of regions change at edges, so that they are
+        number: of the photo in the batch. The maps of regions change at edges, so that windows are
         smaller than those of a photo that is matched as a whole. The surer the look, the smaller
         still: a colour map of the whole photo has no halos to avoid.
         """
         found = self.correspondence
+        if found.by_hand:
+            return HAND_EPSILON, HAND_REACH
         if found.look is None:
             return epsilon, REACH
         by_region = torch.tensor([min(epsilon, REGION_EPSILON), REGION_REACH])
         look = torch.tensor([LOOK_EPSILON, LOOK_REACH])
-        sizes = by_region.lerp(look, float(found.same_scene[number]) ** 2)
+        same = found.same_scene[number % len(found.same_scene)]  # one for all frames of a shot
+        sizes = by_region.lerp(look, float(same) ** 2)
         epsilon, reach = sizes.tolist()
         return epsilon, reach
 
@@ -274,7 +290,8 @@ def match_style(
     result = compose(content, transfer)
     content, result = (F.avg_pool2d(photo, ratio, ceil_mode=True) for photo in (content, result))
     if transfer.settings.refine:
-        result = transfer.match(project_to_maps(content, result, epsilon), content)
+        projected = project_to_maps(content, result, epsilon, transfer.separate(content))
+        result = transfer.match(projected, content)
     return content, transfer.extrapolated(result, content)
 
 
@@ -296,9 +313,27 @@ def style_maps(
     ]
     small = matched[0][0]
     result = torch.stack([weight * result for _, result, weight in matched]).sum(0)
-    each = [transfer.windows(epsilon) for transfer, _ in transfers]
-    windows = [max(sizes) for sizes in zip(*each, strict=True)]
-    return LocalAffineMaps(fit(small, result, *windows), ratio)
+    each = (transfer.windows(epsilon) for transfer, _ in transfers)
+    epsilon, reach = (max(sizes) for sizes in zip(*each, strict=True))
+    regions = transfers[0][0].separate(small)  # a mix has none by hand
+    return LocalAffineMaps(fit(small, result, epsilon, reach, regions), ratio)
+
+
+def maps_of_each(
+    content: Tensor, result: Tensor, transfer: StyleTransfer, epsilon: float, ratio: int
+) -> list[LocalAffineMaps]:
+    """The local maps of each photo of a batch, from what `match_style` returns.
+
+    epsilon, ratio: as there.
+    """
+    masks = transfer.separate(content)
+    regions = [None] * len(content) if masks is None else masks.split(1)
+    return [
+        LocalAffineMaps(fit(small, made, *transfer.windows(epsilon, number), mask), ratio)
+        for number, (small, made, mask) in enumerate(
+            zip(content.split(1), result.split(1), regions, strict=True)
+        )
+    ]
 
 
 def stylize(
@@ -313,13 +348,10 @@ def stylize(
         return composing(content, transfer)
     ratio = fit_ratio(*content.shape[2:])
     small, result = match_style(composing, content, transfer, epsilon, ratio)
+    maps = maps_of_each(small, result, transfer, epsilon, ratio)
     parts = [
-        LocalAffineMaps(
-            fit(copy[None], made[None], *transfer.windows(epsilon, number)), ratio
-        ).blend(strength)(photo, 0)
-        for number, (photo, copy, made, strength) in enumerate(
-            zip(content, small, result, contrast(small).tolist(), strict=True)
-        )
+        one.blend(strength)(photo, 0)
+        for photo, one, strength in zip(content, maps, contrast(small).tolist(), strict=True)
     ]
     return roll_off(torch.stack(parts), content)
 

@@ -131,11 +131,16 @@ class Clusters:
         return torch.stack(rows)
 
 
-def sharpened(weights: Tensor, pixels: Tensor) -> Tensor:
-    """Masks (B, K, h, w) at the size of the photo (B, 3, H, W), following its edges."""
-    radius = max(2, round(REACH * max(pixels.shape[2:])))
+def sharpened(
+    weights: Tensor, pixels: Tensor, reach: float = REACH, edges: float = EDGES
+) -> Tensor:
+    """Masks (B, K, h, w) at the size of the photo (B, 3, H, W), following its edges.
+
+    reach, edges: see REACH and EDGES.
+    """
+    radius = max(2, round(reach * max(pixels.shape[2:])))
     rows = [
-        guided_filter(photo, mask, radius, EDGES)
+        guided_filter(photo, mask, radius, edges)
         for photo, mask in zip(pixels, weights, strict=True)
     ]
     return normalized(torch.stack(rows))

@@ -19,7 +19,7 @@ from photostyle.transfer.canvas import Canvas
 from photostyle.transfer.content_moments import ContentMoments, RunningMoments, ShotMoments
 from photostyle.transfer.cuts import CutDetector, with_cuts
 from photostyle.transfer.light import Light, dimmed, in_full_light
-from photostyle.transfer.local_maps import LocalAffineMaps, apply_maps, contrast, fit, fit_ratio
+from photostyle.transfer.local_maps import LocalAffineMaps, apply_maps, contrast, fit_ratio
 from photostyle.transfer.options import (
     ACROSS,
     TEMPORALS,
@@ -29,7 +29,13 @@ from photostyle.transfer.options import (
     Match,
     Temporal,
 )
-from photostyle.transfer.pipeline import StyleTransfer, compose, match_style, style_maps
+from photostyle.transfer.pipeline import (
+    StyleTransfer,
+    compose,
+    maps_of_each,
+    match_style,
+    style_maps,
+)
 from photostyle.transfer.regions import Box
 from photostyle.transfer.steady_maps import Anchors, Keyframe, between, key_of
 from photostyle.transfer.style import AnyStyle, Style
@@ -388,12 +394,9 @@ class VideoStylizer:
             for part, (style, _) in enumerate(self._styles[cue]):
                 transfer = self._new_transfer(style, ShotMoments(weights), frames, bars)
                 pairs = match_style(self._compose, frames, transfer, VIDEO_EPSILON, ratio)
-                windows = transfer.windows(VIDEO_EPSILON)
                 maps = [
-                    LocalAffineMaps(fit(content[None], result[None], *windows), ratio).padded(
-                        *box.margins(*size)
-                    )
-                    for content, result in zip(*pairs, strict=True)
+                    one.padded(*box.margins(*size))
+                    for one in maps_of_each(*pairs, transfer, VIDEO_EPSILON, ratio)
                 ]
                 key = group, cue, part
                 self._transfers[key] = transfer
