@@ -10,7 +10,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache, partial
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import BinaryIO
 
 from photostyle.errors import PhotostyleError
@@ -25,6 +25,11 @@ _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://.*", re.DOTALL)
 _SEPARATORS = tuple({"/", os.sep})
 
 
+def is_url(name: str) -> bool:
+    """Whether a name is a URL and not an existing file."""
+    return bool(_URL.fullmatch(name)) and not os.path.lexists(name)
+
+
 def as_path(name: str | os.PathLike[str]) -> Path:
     """The path of a file or folder, which need not exist.
 
@@ -33,7 +38,7 @@ def as_path(name: str | os.PathLike[str]) -> Path:
     path = Path(name)
     if not os.fspath(name):
         raise PhotostyleError("A file name must not be empty.")
-    if isinstance(name, str) and _URL.fullmatch(name) and not path.exists():
+    if isinstance(name, str) and is_url(name):
         raise PhotostyleError(f"{name!r} is a URL; download the file and give its name.")
     try:
         valid = b"\0" not in os.fsencode(path)
@@ -101,7 +106,7 @@ def new_file(target: Path, *, overwrite: bool = False, durable: bool = True) -> 
                 stream.close()
             _publish(Path(stream.name), final, overwrite)
     except FileExistsError as error:
-        raise _exists(target) from error
+        raise already_exists(target) from error
     except OSError as error:
         raise _not_written(target, error) from error
 
@@ -192,7 +197,7 @@ def _remove_leftovers_once(folder: Path) -> None:
 def _check(target: Path, overwrite: bool, inputs: Iterable[str | Path] = ()) -> None:
     try:
         if not overwrite and os.path.lexists(target):
-            raise _exists(target)
+            raise already_exists(target)
         if target.exists() and not target.is_file():
             raise PhotostyleError(f"{str(target)!r} is not a file and cannot be overwritten.")
         if not target.parent.is_dir():
@@ -200,13 +205,19 @@ def _check(target: Path, overwrite: bool, inputs: Iterable[str | Path] = ()) -> 
         if not os.access(target.parent, os.W_OK):
             raise PhotostyleError(f"The folder {str(target.parent)!r} is not writable.")
         if target.exists() and any(target.samefile(path) for path in inputs):
-            raise PhotostyleError(f"{str(target)!r} is an input file; choose another output.")
+            raise is_input(target)
     except OSError as error:
         raise _not_written(target, error) from error
 
 
-def _exists(target: Path) -> PhotostyleError:
+def already_exists(target: PurePath) -> PhotostyleError:
+    """The error for a file that exists and may not be overwritten."""
     return PhotostyleError(f"{str(target)!r} already exists; use --force to overwrite it.")
+
+
+def is_input(target: PurePath) -> PhotostyleError:
+    """The error for an output that is also an input."""
+    return PhotostyleError(f"{str(target)!r} is an input file; choose another output.")
 
 
 def _not_written(target: Path, error: OSError) -> PhotostyleError:

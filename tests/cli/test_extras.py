@@ -12,7 +12,7 @@ from PIL import Image
 WITHOUT_EXTRAS = """
 import sys
 
-EXTRAS = {"fastapi", "gradio", "uvicorn", "matplotlib", "optuna", "scipy", "skimage", "torchvision"}
+EXTRAS = "fastapi gradio uvicorn matplotlib optuna ray scipy skimage torchvision".split()
 
 
 class Missing:
@@ -45,6 +45,7 @@ def test_a_photo_is_stylized_without_the_extras(folder: Path, model: str) -> Non
     ("extra", "arguments"),
     [
         ("evaluate", ["evaluate", ".", "--content", ".", "--style", "."]),
+        ("ray", ["batch", ".", "dusk.png", "--ray", "auto"]),
         ("search", ["search", ".", "--supernet", "photonet", "-o", "search"]),
         ("train", ["train", ".", "-o", "run"]),
         ("train", ["train-matcher", ".", "-o", "run"]),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, get_args
 
 import click
@@ -55,6 +55,12 @@ option = _options.of(stylize_folder)
     help="Number of processes.  [default: one per core, as far as the memory allows]",
 )
 @option(
+    "--ray",
+    metavar="auto|ADDRESS",
+    help="Work on a Ray cluster, one process per core or GPU: on the one that this machine belongs "
+    "to, or at HOST:PORT.",
+)
+@option(
     "--resume",
     is_flag=True,
     help="Skip what an earlier batch has made of the same files with the same settings.",
@@ -68,6 +74,8 @@ def batch(contents: str, style: list[Any], as_json: bool, **options: Any) -> Non
     The results keep their names, and their places in the tree. STYLE is a photo or a style file;
     several are mixed, evenly or by weight. If it is a folder, each content takes the style of its
     own name from it. For one style from all photos of a folder use `photostyle style learn`.
+
+    CONTENTS, STYLE and the output may also be URLs such as s3://bucket/photos.
 
     A file that fails does not stop the others; failures are listed at the end.
     """
@@ -86,6 +94,6 @@ def batch(contents: str, style: list[Any], as_json: bool, **options: Any) -> Non
     for failure in done.failures:
         click.echo(f"Failed: {failure.content}: {failure.error}", err=True)
     if not as_json:
-        click.echo(bytes(Path(done.sheet or done.folder)))
+        click.echo(os.fsencode(str(done.sheet or done.folder)))
     if done.failures:
         sys.exit(1)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Literal
 
 from photostyle.errors import PhotostyleError
-from photostyle.files import as_path
+from photostyle.jobs import storage
 from photostyle.jobs.styles import SUFFIX
 
 Entry = str | tuple[str, float]
@@ -20,11 +20,11 @@ Kind = Literal["photo", "clip"]
 
 @dataclass(frozen=True)
 class Task:
-    """A file to stylize: content and output are paths; style: one, or several that are mixed."""
+    """A file to stylize: paths or URLs; style: one, or several that are mixed."""
 
-    content: Path
+    content: PurePath
     style: tuple[Entry, ...]
-    output: Path
+    output: PurePath
     kind: Kind
 
 
@@ -37,7 +37,9 @@ class Plan:
     ignored: tuple[str, ...]
 
 
-def plan(contents: Path, styles: Sequence[Entry], folder: Path, *, grid: bool = False) -> Plan:
+def plan(
+    contents: PurePath, styles: Sequence[Entry], folder: PurePath, *, grid: bool = False
+) -> Plan:
     """The tasks for all photos and clips below a folder, in the order of their names.
 
     styles: one for all contents, or several that are mixed. A single folder of styles: each content
@@ -51,11 +53,11 @@ def plan(contents: Path, styles: Sequence[Entry], folder: Path, *, grid: bool = 
     if not found:
         raise PhotostyleError(f"The folder {str(contents)!r} has no photos or clips.")
     listed = list(_all_styles(styles)) if grid else []
-    single = as_path(styles[0]) if len(styles) == 1 and isinstance(styles[0], str) else None
+    single = storage.place(styles[0]) if len(styles) == 1 and isinstance(styles[0], str) else None
     chosen: list[list[tuple[Entry, ...]]]
     if grid:
         chosen = [[(name,) for name in listed] for _ in found]
-    elif single and single.is_dir():
+    elif single and storage.is_folder(single):
         chosen = [[(style,)] for style in _styles_by_name(contents, [p for p, _ in found], single)]
     else:
         chosen = [[tuple(styles)] for _ in found]
@@ -68,9 +70,9 @@ def plan(contents: Path, styles: Sequence[Entry], folder: Path, *, grid: bool = 
     return Plan(tuple(tasks), tuple(Path(name).stem for name in listed), tuple(ignored))
 
 
-def _contents(folder: Path, results: Path) -> tuple[list[tuple[Path, Kind]], list[str]]:
+def _contents(folder: PurePath, results: PurePath) -> tuple[list[tuple[PurePath, Kind]], list[str]]:
     """The photos and clips below a folder, and the names of other files; not of the results."""
-    found: list[tuple[Path, Kind]] = []
+    found: list[tuple[PurePath, Kind]] = []
     ignored: list[str] = []
     for path in _files(folder, skipped=results):
         kind = _kind(path)
@@ -81,7 +83,7 @@ def _contents(folder: Path, results: Path) -> tuple[list[tuple[Path, Kind]], lis
     return found, ignored
 
 
-def _files(folder: Path, skipped: Path | None = None) -> Iterator[Path]:
+def _files(folder: PurePath, skipped: PurePath | None = None) -> Iterator[PurePath]:
     """All files below a folder by name, without hidden ones and those below ``skipped``."""
 
     def failed(error: OSError) -> None:
@@ -89,10 +91,16 @@ def _files(folder: Path, skipped: Path | None = None) -> Iterator[Path]:
             f"The folder {str(error.filename)!r} cannot be read: {error.strerror or error}."
         ) from error
 
-    if not folder.is_dir():
+    if not storage.is_folder(folder):
         raise PhotostyleError(
             f"{str(folder)!r} is not a folder; use `photostyle image` or `video`."
         )
+    if isinstance(folder, storage.RemotePath):
+        for file in storage.files_at(folder):
+            hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+            if not hidden and (skipped == folder or skipped not in file.parents):
+                yield file
+        return
     for root, folders, names in os.walk(folder, onerror=failed):
         here = Path(root)
         folders[:] = sorted(
@@ -101,11 +109,11 @@ def _files(folder: Path, skipped: Path | None = None) -> Iterator[Path]:
         yield from (here / name for name in sorted(names) if not name.startswith("."))
 
 
-def _same(path: Path, other: Path | None) -> bool:
-    return other is not None and other.exists() and path.samefile(other)
+def _same(path: Path, other: PurePath | None) -> bool:
+    return isinstance(other, Path) and other.exists() and path.samefile(other)
 
 
-def _kind(path: Path) -> Kind | None:
+def _kind(path: PurePath) -> Kind | None:
     from photostyle.photo import has_photo_suffix
     from photostyle.video import CLIP_SUFFIXES
 
@@ -114,7 +122,7 @@ def _kind(path: Path) -> Kind | None:
     return "photo" if has_photo_suffix(path) else None
 
 
-def _is_style(path: Path) -> bool:
+def _is_style(path: PurePath) -> bool:
     return path.suffix.lower() == SUFFIX or _kind(path) == "photo"
 
 
@@ -123,8 +131,8 @@ def _all_styles(styles: Sequence[Entry]) -> Iterator[str]:
     for style in styles:
         if isinstance(style, tuple):
             raise PhotostyleError("The styles of a grid are not mixed; give them without weights.")
-        path = as_path(style)
-        if not path.is_dir():
+        path = storage.place(style)
+        if not storage.is_folder(path):
             yield style
             continue
         inside = [str(file) for file in _files(path) if _is_style(file)]
@@ -133,7 +141,9 @@ def _all_styles(styles: Sequence[Entry]) -> Iterator[str]:
         yield from inside
 
 
-def _styles_by_name(contents: Path, found: Sequence[Path], styles: Path) -> Iterator[str]:
+def _styles_by_name(
+    contents: PurePath, found: Sequence[PurePath], styles: PurePath
+) -> Iterator[str]:
     """For each content the style of its name."""
     named = {
         file.relative_to(styles).with_suffix(""): str(file)
@@ -151,7 +161,9 @@ def _styles_by_name(contents: Path, found: Sequence[Path], styles: Path) -> Iter
     yield from (named[path.relative_to(contents).with_suffix("")] for path in found)
 
 
-def _output(contents: Path, path: Path, kind: Kind, folder: Path, style: tuple[Entry, ...]) -> Path:
+def _output(
+    contents: PurePath, path: PurePath, kind: Kind, folder: PurePath, style: tuple[Entry, ...]
+) -> PurePath:
     """The file for a result: at the content's place, with its name and perhaps the style's."""
     from photostyle.photo import format_of
     from photostyle.video import CONTAINERS
@@ -170,7 +182,7 @@ def _output(contents: Path, path: Path, kind: Kind, folder: Path, style: tuple[E
 
 
 def _check_names(tasks: Sequence[Task]) -> None:
-    taken: dict[str, Path] = {}
+    taken: dict[str, PurePath] = {}
     for task in tasks:
         name = str(task.output).casefold()  # as on file systems that ignore the case
         if name in taken:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from io import BytesIO
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -82,7 +82,7 @@ _SRGB_NOTE = "Converting back to its colour profile would change colours, so it 
 _SALVAGED_NOTE = "The file is cut off; what is missing of the photo is grey or coarse."
 
 
-def has_photo_suffix(path: Path) -> bool:
+def has_photo_suffix(path: PurePath) -> bool:
     """Whether a file has the extension of a format that can be read."""
     suffix = path.suffix.lower()
     known = Image.EXTENSION.get(suffix) in READABLE or suffix in _LIGHT_SUFFIXES

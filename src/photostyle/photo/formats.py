@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
+from pathlib import PurePath
 from typing import Any, NamedTuple
 
 from PIL import Image
@@ -81,7 +81,7 @@ FORMATS = {
 """The formats that can be written, by Pillow's name for them."""
 
 
-def format_of(target: Path) -> str:
+def format_of(target: PurePath) -> str:
     """The format of a file name's extension: a key of FORMATS.
 
     Raises PhotostyleError if photos cannot be written in that format.
