@@ -13,13 +13,13 @@ SOURCE = ROOT / "src"
 ROOT_PACKAGE = "photostyle"
 
 PACKAGES = (
-    *("errors", "version", "files", "bundled", "allocator", "openmp", "bt2100"),
+    *("errors", "version", "files", "bundled", "allocator", "openmp", "threads", "bt2100"),
     *("model", "transfer", "photo", "video", "lut", "jobs"),
     *("evaluation", "training", "bench", "ui", "cli", "__main__"),
 )
 """Packages and top-level modules. Each imports only from those before it."""
 
-FOUNDATION = {"errors", "version", "files", "bundled", "allocator", "openmp", "bt2100"}
+FOUNDATION = {"errors", "version", "files", "bundled", "allocator", "openmp", "threads", "bt2100"}
 
 ALLOWED = {
     "photo": FOUNDATION,

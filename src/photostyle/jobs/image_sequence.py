@@ -17,7 +17,7 @@ from photostyle.video.reader import DECODED_AHEAD, reduced_size
 
 if TYPE_CHECKING:
     from photostyle.photo import Photo
-    from photostyle.video.threads import Channel
+    from photostyle.threads import Channel
 
 WHITE = 1.0
 """The white of floats in every frame; that of single photos depends on their highlights."""
@@ -92,7 +92,7 @@ class SequenceReader:
         self.notes: list[str] = sequence.gaps(_files(clip.source))
 
     def __iter__(self) -> Iterator[VideoFrame]:
-        from photostyle.video.threads import Channel, Worker
+        from photostyle.threads import Channel, Worker
 
         decoded: Channel[Photo] = Channel(DECODED_AHEAD)
         worker = Worker(partial(self._decode, decoded))

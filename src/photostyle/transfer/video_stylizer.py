@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 from photostyle.errors import PhotostyleError
+from photostyle.threads import in_background
 from photostyle.transfer.bars import Bars, both_masks, box_mask, find_bars
 from photostyle.transfer.canvas import Canvas
 from photostyle.transfer.content_moments import ContentMoments, RunningMoments, ShotMoments
@@ -237,6 +239,23 @@ class VideoStylizer:
         if self.strength == 0:
             yield from frames
             return
+        drawings = self._drawings(frames)
+        if torch.get_num_threads() == 1 or self.stylizer.device.type != "cpu":
+            for drawing in drawings:
+                drawing.draw()
+                yield drawing.frame
+            return
+        with _half_of_the_threads():
+            for drawing in in_background(_Drawing.draw, drawings, self.step + 2):
+                yield drawing.frame
+
+    def __call__(self, frame: Frame) -> None:
+        """Stylize a single frame, in place."""
+        for _ in self.run([frame]):
+            pass
+
+    def _drawings(self, frames: Iterable[AnyFrame]) -> Iterator[_Drawing[AnyFrame]]:
+        """What is to be drawn on each frame."""
         waiting: list[tuple[AnyFrame, Tensor]] = []
         before: Keyframe | None = None
         last: AnyFrame | None = None
@@ -260,11 +279,6 @@ class VideoStylizer:
         if waiting:
             yield from self._interpolate(waiting, before)
 
-    def __call__(self, frame: Frame) -> None:
-        """Stylize a single frame, in place."""
-        for _ in self.run([frame]):
-            pass
-
     def _starts_shot_or_style(self, before: Frame, frame: Frame) -> bool:
         """Whether a shot or a style starts with ``frame``."""
         cues = (self.timeline.at(one.time)[-1][0] for one in (before, frame))
@@ -284,8 +298,8 @@ class VideoStylizer:
         frames: list[tuple[AnyFrame, Tensor]],
         before: Keyframe | None,
         after: Keyframe | None = None,
-    ) -> Iterator[AnyFrame]:
-        """Apply maps from ``before`` (of the frame before) to ``after`` (of the last of frames).
+    ) -> Iterator[_Drawing[AnyFrame]]:
+        """Maps from those ``before`` (of the frame before) to ``after`` (of the last of frames).
 
         frames: with their keys, see `key_of`.
         """
@@ -303,8 +317,7 @@ class VideoStylizer:
             box, shown = picture.within(canvas)
             light = self._light.of(frame.number)
             maps = dimmed(maps, light).blend(self._contrast(frame, box))
-            apply_maps(canvas, maps, soft, both_masks(shown, self.masks.only), keep=self.keep)
-            yield frame
+            yield _Drawing(frame, canvas, maps, soft, both_masks(shown, self.masks.only), self.keep)
 
     def _anchors(self, frame: Frame) -> Anchors | None:
         """Those of the shot and the styles of a frame; None if it was not analyzed."""
@@ -426,6 +439,33 @@ class VideoStylizer:
         mask = None if mask is None else mask[part]
         weights = reduced_mask(mask, pixels, 1)
         return float(contrast(in_full_light(pixels, self._light.of(frame.number)), weights))
+
+
+@dataclass(frozen=True)
+class _Drawing(Generic[AnyFrame]):
+    """The local maps of a frame, to be drawn on its canvas; see `apply_maps`."""
+
+    frame: AnyFrame
+    canvas: Canvas
+    maps: LocalAffineMaps
+    soft: bool
+    only: npt.NDArray[Any] | None
+    keep: Keep
+
+    @torch.inference_mode()
+    def draw(self) -> None:
+        apply_maps(self.canvas, self.maps, self.soft, self.only, keep=self.keep)
+
+
+@contextmanager
+def _half_of_the_threads() -> Iterator[None]:
+    """Torch computes with half of its threads, so that two things can be computed at once."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads((threads + 1) // 2)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class _Sample:

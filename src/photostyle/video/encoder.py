@@ -10,12 +10,12 @@ from fractions import Fraction
 import numpy as np
 
 from photostyle.errors import PhotostyleError
+from photostyle.threads import Channel, Worker
 from photostyle.video import conversion, matroska
 from photostyle.video.clip import Clip
 from photostyle.video.containers import Codec
 from photostyle.video.ffmpeg import FFmpeg
 from photostyle.video.reader import PLANES, Pixels, VideoFrame
-from photostyle.video.threads import Channel, Worker
 
 GIF_TICK = Fraction(1, 100)
 """Seconds of GIF's unit of time."""

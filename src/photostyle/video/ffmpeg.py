@@ -16,7 +16,7 @@ from types import TracebackType
 import imageio_ffmpeg
 
 from photostyle.errors import PhotostyleError
-from photostyle.video.threads import Worker
+from photostyle.threads import Worker
 
 Log = SimpleQueue[str | None]
 """Lines of a log, then None."""

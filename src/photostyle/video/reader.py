@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from photostyle.errors import PhotostyleError
+from photostyle.threads import Channel, Worker
 from photostyle.video import conversion
 from photostyle.video.clip import Clip
 from photostyle.video.ffmpeg import FFmpeg, Log
-from photostyle.video.threads import Channel, Worker
 
 DECODED_AHEAD = 3
 """Maximum number of decoded frames that wait for the caller."""

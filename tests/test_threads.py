@@ -16,8 +16,8 @@ import pytest
 from support.clips import make
 
 from photostyle.errors import PhotostyleError
+from photostyle.threads import Channel, Worker
 from photostyle.video import Clip, Reader, Source, ffmpeg, open_writer, probe
-from photostyle.video.threads import Channel, Worker
 
 
 class BugError(RuntimeError):

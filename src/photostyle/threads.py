@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
@@ -83,3 +83,44 @@ class Channel(Generic[T]):
                 return
             self._free.put(None)
             yield item[0]
+
+
+def in_background(work: Callable[[T], None], items: Iterable[T], size: int) -> Iterator[T]:
+    """Items in their order, after ``work`` on each in another thread.
+
+    Up to ``size`` items are there while further ones are prepared in this thread.
+    """
+    waiting: Channel[T] = Channel(size)
+    done: Channel[T] = Channel(size)
+
+    def work_on_all() -> None:
+        try:
+            for item in waiting:
+                work(item)
+                if not done.put(item):
+                    return
+        finally:
+            waiting.close()
+            done.close()
+
+    worker, results, count = Worker(work_on_all), iter(done), 0
+    try:
+        for item in items:
+            if count == size:
+                for result in results:
+                    yield result
+                    break
+            else:
+                count += 1
+            if not waiting.put(item):
+                break
+        waiting.close()
+        yield from results
+    except BaseException:
+        done.close()
+        raise
+    finally:
+        waiting.close()
+        error = worker.exception()
+    if error:
+        raise error
