@@ -328,10 +328,10 @@ def test_scene_only_changes_the_judgement_of_the_scene_alone(
     assert changed == {"fingerprint", "to_scene"}
 
 
-def test_half_of_the_pairs_of_different_photos_have_no_grade() -> None:
+def test_most_pairs_of_different_photos_have_no_grade() -> None:
     drawn = sampler().pairs(np.random.default_rng(3), 64, "different")
     plain = (drawn.style - drawn.style_plain).abs().amax((1, 2, 3)) < 1e-3
-    assert 20 <= int(plain.sum()) <= 44
+    assert 38 <= int(plain.sum()) <= 58
     assert ((drawn.content - drawn.plain).abs().amax((1, 2, 3)) < 1e-3)[plain].all()
 
 

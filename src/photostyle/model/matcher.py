@@ -44,6 +44,9 @@ DESCRIPTOR = 64
 TERMS = 13
 """Terms of a colour map's polynomial."""
 
+FACTS = 192 + 6
+"""Numbers in the summary of two photos and of how well they match."""
+
 _WIDTH, _HEADS, _ROUNDS, _KEY = 96, 4, 2, 64
 
 
@@ -102,14 +105,15 @@ class Matches(NamedTuple):
     """What a matcher finds.
 
     colors: (B, n, 3), the style's RGB for each block of the content; trust: (B, n), 0..1. look: the
-    most likely one; prior: the look without the matches. same_scene: (B,), the logit of the
-    probability that both photos show the same scene.
+    most likely one; prior: the look without the matches. facts: (B, FACTS), what is known of both
+    photos together. same_scene: (B,), the logit of the probability that both show the same scene.
     """
 
     colors: Tensor
     trust: Tensor
     look: Look
     prior: Look
+    facts: Tensor
     same_scene: Tensor
 
 
@@ -148,7 +152,7 @@ class Matcher(nn.Module):
         self.fingerprint = nn.Sequential(
             nn.LayerNorm(2 * sum(widths)), _perceptron(2 * sum(widths), 128, 64)
         )
-        self.to_scene = _perceptron(192 + 6 + 3 * 64, 128, 1)
+        self.to_scene = _perceptron(FACTS + 3 * 64, 128, 1)
         self.ridge = nn.Parameter(torch.eye(TERMS))
         self.evidence = nn.Parameter(torch.tensor(4.0))
         nn.init.zeros_(self.to_prior.weight)
@@ -221,12 +225,19 @@ class Matcher(nn.Module):
             evidence[..., 2].mean(1),
             ((look - start) ** 2).sum((1, 2)).add(1e-6).log() / 4,
         ]
-        a, b = self.fingerprint(content.statistics), self.fingerprint(style.statistics)
+        known = torch.cat([summary, torch.stack(facts, 1).to(summary)], 1)
+        scene = self.same_scene(known, content.statistics, style.statistics)
+        return Matches(colors, trust, Look(look), Look(start), known, scene)
+
+    def same_scene(self, facts: Tensor, content: Tensor, style: Tensor) -> Tensor:
+        """The logit (B,) of the probability that photos show the same scene.
+
+        facts: as in `Matches`; content, style: statistics as in `Blocks`.
+        """
+        a, b = self.fingerprint(content), self.fingerprint(style)
         compared = [(a - b).abs(), a * b, (a - b) ** 2]
-        scene = self.to_scene(
-            torch.cat([summary, torch.stack(facts, 1).to(summary), *compared], 1)
-        )[:, 0]
-        return Matches(colors, trust, Look(look), Look(start), scene)
+        logit: Tensor = self.to_scene(torch.cat([facts, *compared], 1))[:, 0]
+        return logit
 
     def _context(self, content: Blocks, style: Blocks) -> tuple[Context, Context]:
         """Each photo's blocks of 2 x 2, (B, n, C), aware of both photos; with their grid."""

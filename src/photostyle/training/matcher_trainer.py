@@ -50,6 +50,9 @@ LOG_EVERY, VALIDATE_EVERY = 100, 2000
 ENCODER_RATE = 0.5
 """Learning rate of the encoder relative to that of the rest."""
 
+REPLAYED = 8
+"""Pairs in a batch of the scene alone for each pair that is new in it."""
+
 TERM_WEIGHTS = {"descriptors": 2.0, "look": 0.3, "prior": 0.1, "scene": 0.5}
 """Weights of the terms of the loss."""
 
@@ -126,20 +129,42 @@ def _rows(planes: Tensor) -> Tensor:
     return planes.transpose(0, 1).flatten(1).T
 
 
-def loss_terms(matcher: Matcher, teacher: Teacher | None, pairs: Pairs) -> dict[str, Tensor]:
-    """The weighted terms of the loss, by name; without a teacher that of the scene alone."""
+def loss_terms(matcher: Matcher, teacher: Teacher, pairs: Pairs) -> dict[str, Tensor]:
+    """The weighted terms of the loss, by name."""
     content, style = matcher.blocks(pairs.content), matcher.blocks(pairs.style)
     found: Matches = matcher(content, style)
-    terms = {"scene": F.binary_cross_entropy_with_logits(found.same_scene, pairs.same)}
-    if teacher is not None:
-        small, target = F.avg_pool2d(pairs.content, 3), F.avg_pool2d(pairs.target, 3)
-        terms |= {
-            "descriptors": _descriptor_error(content, teacher.targets(pairs.plain))
-            + _descriptor_error(style, teacher.targets(pairs.style_plain)),
-            "look": log_error(found.look(small), target),
-            "prior": log_error(found.prior(small), target),
-        }
+    small, target = F.avg_pool2d(pairs.content, 3), F.avg_pool2d(pairs.target, 3)
+    terms = {
+        "scene": F.binary_cross_entropy_with_logits(found.same_scene, pairs.same),
+        "descriptors": _descriptor_error(content, teacher.targets(pairs.plain))
+        + _descriptor_error(style, teacher.targets(pairs.style_plain)),
+        "look": log_error(found.look(small), target),
+        "prior": log_error(found.prior(small), target),
+    }
     return {name: TERM_WEIGHTS[name] * term for name, term in terms.items()}
+
+
+class SeenPairs(NamedTuple):
+    """What the judgement of the scene needs of N pairs, and its answer.
+
+    facts: (N, FACTS), see `Matches`. content, style: statistics as in `Blocks`. same: (N,).
+    """
+
+    facts: Tensor
+    content: Tensor
+    style: Tensor
+    same: Tensor
+
+    @classmethod
+    @torch.no_grad()
+    def of(cls, matcher: Matcher, pairs: Pairs) -> SeenPairs:
+        content, style = matcher.blocks(pairs.content), matcher.blocks(pairs.style)
+        facts = matcher(content, style).facts
+        return cls(facts, content.statistics, style.statistics, pairs.same)
+
+    @classmethod
+    def joined(cls, parts: Sequence[SeenPairs]) -> SeenPairs:
+        return cls(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
 
 
 def _descriptor_error(blocks: Blocks, targets: Tensor) -> Tensor:
@@ -269,6 +294,7 @@ class MatcherTrainer:
         groups = [{"params": encoder, "scale": ENCODER_RATE}, {"params": others, "scale": 1.0}]
         self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=1e-3)
         self.step = 0
+        self.seen: SeenPairs | None = None
 
     def start(self) -> None:
         """Continue from the checkpoint in the folder, or prepare a new run.
@@ -286,6 +312,7 @@ class MatcherTrainer:
         if self.teacher:
             self.teacher.mean, self.teacher.components = state["mean"], state["components"]
         self.sampler.alike = state["alike"].cpu().numpy()
+        self.seen = state["seen"] and SeenPairs(*state["seen"])
 
     def save(self) -> None:
         """Write the checkpoint."""
@@ -299,6 +326,7 @@ class MatcherTrainer:
                 "mean": self.teacher and self.teacher.mean,
                 "components": self.teacher and self.teacher.components,
                 "alike": torch.from_numpy(self.sampler.alike),
+                "seen": self.seen and tuple(self.seen),
             }
         )
 
@@ -323,7 +351,8 @@ class MatcherTrainer:
     def _terms(self, rng: np.random.Generator) -> dict[str, Tensor]:
         """The weighted terms of the loss of a step, with the mode in their names.
 
-        A step of the scene alone mixes the modes, and pairs of all shapes.
+        A step of the scene alone mixes the modes, and pairs of all shapes. As all before it is
+        fixed, its batch is drawn from all pairs that were seen so far.
         """
         batch, sampler = self.recipe.batch, self.sampler
         if self.teacher:
@@ -331,8 +360,12 @@ class MatcherTrainer:
             terms = loss_terms(self.matcher, self.teacher, sampler.pairs(rng, batch, mode))
             return {f"{mode} {name}": term for name, term in terms.items()}
         pairs = [sampler.pairs(rng, 1, sampler.random_mode(rng)) for _ in range(batch)]
-        each = [loss_terms(self.matcher, None, pair)["scene"] for pair in pairs]
-        return {"scene": torch.stack(each).mean()}
+        fresh = [SeenPairs.of(self.matcher, pair) for pair in pairs]
+        self.seen = SeenPairs.joined([*([self.seen] if self.seen else []), *fresh])
+        drawn = torch.from_numpy(rng.integers(len(self.seen.same), size=REPLAYED * batch))
+        *judged, same = (column[drawn.to(column.device)] for column in self.seen)
+        logits = self.matcher.same_scene(*judged)
+        return {"scene": F.binary_cross_entropy_with_logits(logits, same)}
 
     def train(self, progress: Progress, seconds: float) -> None:
         """Take all remaining steps and write a checkpoint every ``seconds`` and at the end.

@@ -35,7 +35,7 @@ in common; anywhere in a photo; or in different photos."""
 CHANCES = (0.2, 0.3, 0.1, 0.4)
 """Probabilities of the modes."""
 
-UNGRADED = 0.5
+UNGRADED = 0.75
 """Fraction of the pairs of different photos that have no grade, as most photos have none: else a
 grade would be no evidence that both photos show the same scene."""
 
