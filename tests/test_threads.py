@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import pytest
 from support.clips import make
 
 from photostyle.errors import PhotostyleError
-from photostyle.threads import Channel, Worker
+from photostyle.threads import Channel, Worker, in_background
 from photostyle.video import Clip, Reader, Source, ffmpeg, open_writer, probe
 
 
@@ -202,3 +203,48 @@ def test_a_signal_at_any_moment_leaves_no_thread_waiting() -> None:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+def test_work_in_the_background_keeps_the_order() -> None:
+    threads, made = set(), []
+
+    def prepared() -> Iterator[list[int]]:
+        for number in range(20):
+            made.append(number)
+            yield [number]
+
+    def work(item: list[int]) -> None:
+        threads.add(threading.get_ident())
+        item.append(item[0] ** 2)
+
+    results = in_background(work, prepared(), 3)
+    assert next(results) == [0, 0]
+    assert len(made) <= 4  # no more than 3 wait
+    assert list(results) == [[n, n * n] for n in range(1, 20)]
+    assert len(threads) == 1
+    assert threading.get_ident() not in threads
+    assert list(in_background(work, [], 3)) == []
+
+
+def test_work_in_the_background_passes_on_exceptions() -> None:
+    def fail(item: int) -> None:
+        if item == 5:
+            raise BugError
+
+    done = []
+    with pytest.raises(BugError):
+        for item in in_background(fail, range(100), 2):
+            done.append(item)
+    assert done == list(range(5))
+
+    def broken() -> Iterator[int]:
+        yield 1
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(in_background(fail, broken(), 2))
+    before = threading.active_count()
+    results = in_background(fail, range(5), 2)
+    assert next(results) == 0
+    results.close()
+    assert threading.active_count() == before

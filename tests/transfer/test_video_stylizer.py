@@ -347,3 +347,21 @@ def test_one_grade_across_cuts(photonas: photostyle.Stylizer) -> None:
     assert steps["clip"] < 0.5 * steps["shots"]
     with pytest.raises(photostyle.PhotostyleError, match="temporal mode"):
         VideoStylizer(photonas, timeline, temporal="frame", across="clip")
+
+
+def test_frames_drawn_in_another_thread_are_the_same(photonas: photostyle.Stylizer) -> None:
+    style = photonas.learn(np.ascontiguousarray(scene(120, 80)[..., ::-1]))
+    threads, results = torch.get_num_threads(), []
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            clip = frames_of(*(wandering(k) for k in range(15)))
+            video = VideoStylizer(photonas, StyleTimeline([StyleCue(0, style)]))
+            assert len(list(video.analyze_shots(clip))) == 15
+            assert [frame.number for frame in video.run(clip)] == list(range(15))
+            assert torch.get_num_threads() == count
+            results.append(np.stack([frame.pixels for frame in clip]).astype(int))
+    finally:
+        torch.set_num_threads(threads)
+    assert np.abs(results[1] - wandering(0)).mean() > 5
+    assert np.abs(results[1] - results[0]).max() <= 1
