@@ -22,6 +22,7 @@ from photostyle.transfer.regions import (
     evidence,
     normalized,
     placed,
+    presence,
     sharpened,
 )
 from photostyle.transfer.tiling import tiles
@@ -139,6 +140,16 @@ def test_evidence_takes_both_photos() -> None:
     assert trust[0] > 0.95
     assert trust[1] == trust[2] == 0
     assert 0.2 < trust[3] < 0.5
+
+
+def test_regions_by_hand_count_from_a_hundredth_of_both_photos_on() -> None:
+    shares = torch.tensor([0.5, 0.03, 0.01, 0.003, 0])
+    masks = shares.view(1, 5, 1, 1).expand(1, 5, 4, 4)
+    found = presence(masks, torch.full_like(masks, 0.2))[0]
+    torch.testing.assert_close(presence(torch.full_like(masks, 0.2), masks)[0], found)
+    assert (found[:2] > 0.98).all()
+    assert found[2].item() == pytest.approx(0.5)
+    assert (found[3:] < 0.01).all()
 
 
 def test_what_does_not_count_is_no_evidence() -> None:

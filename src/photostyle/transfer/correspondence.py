@@ -17,6 +17,7 @@ from photostyle.transfer.regions import (
     RegionMasks,
     evidence,
     placed,
+    presence,
     sharpened,
 )
 from photostyle.transfer.style import Style
@@ -164,7 +165,7 @@ def by_hand(
     small = F.interpolate(ours, pixels.shape[2:], mode="bilinear", antialias=True)
     masks = F.interpolate(theirs, style.thumbnail.shape[2:], mode="bilinear", antialias=True)
     mask = None if mask is None else mask.mean(0, keepdim=True)
-    trust = evidence(counted(small, mask), counted(masks, style.mask))
+    trust = presence(counted(small, mask), counted(masks, style.mask))
     # Frames share their labels, which follow the edges that stay where they are.
     small = sharpened(small, pixels.mean(0, keepdim=True), HAND_REACH, HAND_EDGES)
     found = Correspondence("auto", masks, trust, by_hand=True)

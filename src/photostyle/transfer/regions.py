@@ -158,6 +158,13 @@ def evidence(content: Tensor, style: Tensor) -> Tensor:
     return theirs / (theirs + RARE) * ours / (ours + RARE / 2)
 
 
+def presence(content: Tensor, style: Tensor) -> Tensor:
+    """How far each region given by hand is in both photos, (B, K), 0..1: 1/2 at a share of RARE."""
+    ours, theirs = (masks.mean((2, 3)) for masks in (content, style))
+    share = (torch.minimum(ours, theirs) / RARE) ** 4
+    return share / (1 + share)
+
+
 def placed(blocks: Blocks) -> Tensor:
     """Descriptors of blocks and their heights in the photo: (B, D + 1, h, w).
 
