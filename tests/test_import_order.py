@@ -14,12 +14,16 @@ ROOT_PACKAGE = "photostyle"
 
 PACKAGES = (
     *("errors", "version", "files", "bundled", "allocator", "openmp", "threads", "bt2100"),
+    *("display", "input_space"),
     *("model", "transfer", "photo", "video", "lut", "jobs"),
     *("evaluation", "training", "bench", "ui", "cli", "__main__"),
 )
 """Packages and top-level modules. Each imports only from those before it."""
 
-FOUNDATION = {"errors", "version", "files", "bundled", "allocator", "openmp", "threads", "bt2100"}
+FOUNDATION = {
+    *("errors", "version", "files", "bundled", "allocator", "openmp", "threads", "bt2100"),
+    *("display", "input_space"),
+}
 
 ALLOWED = {
     "photo": FOUNDATION,

@@ -17,7 +17,7 @@ import click
 from photostyle.errors import PhotostyleError
 from photostyle.jobs.photo import stylize_photo
 from photostyle.jobs.styles import weighted
-from photostyle.transfer.options import KEEPS, MATCHES, MAX_STRENGTH, Mode
+from photostyle.transfer.options import INPUT_SPACE_NAMES, KEEPS, MATCHES, MAX_STRENGTH, Mode
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Command], Command]
@@ -121,6 +121,13 @@ keep = _photo(
     "--keep",
     type=click.Choice(KEEPS),
     help="Leave the luma (luminance) or the chroma (color) of the content as it is.",
+)
+
+input_space = _photo(
+    "--input-space",
+    type=click.Choice(INPUT_SPACE_NAMES),
+    help="What the values of the content mean, whatever its file says: log footage is mapped "
+    "to the display (sRGB, BT.709) first.",
 )
 
 

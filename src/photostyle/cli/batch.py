@@ -37,6 +37,7 @@ option = _options.of(stylize_folder)
 @_options.strength
 @_options.match
 @_options.keep
+@_options.input_space
 @option("--mode", type=click.Choice(get_args(Mode)), help="For photos, as in photostyle image.")
 @option(
     "--profile",

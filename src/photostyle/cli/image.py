@@ -46,6 +46,7 @@ option = _options.of(stylize_photo)
     type=_options.FILE,
     help="Mask of CONTENT: the effect where it is white, none where it is black.",
 )
+@_options.input_space
 @_options.transfer
 @_options.threads
 @option(

@@ -56,6 +56,7 @@ def _written(command: _options.Command) -> _options.Command:
 @_options.device
 @_options.strength
 @_options.match
+@_options.input_space
 @_options.threads
 def make(**options: Any) -> None:
     """Write the LUT that comes closest to giving CONTENT the look of STYLE.
@@ -104,6 +105,7 @@ _apply = _options.of(apply_lut)
     type=click.Choice(get_args(Depth)),
     help="Bits per channel of the result; auto: as in PHOTO if the format can store them.",
 )
+@_options.input_space
 @_options.quality
 @_options.strip_metadata
 @_options.force

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from photostyle.errors import PhotostyleError
 from photostyle.files import as_path
+from photostyle.jobs import input_space as input_spaces
 from photostyle.jobs import storage
 from photostyle.jobs.batch_journal import Journal
 from photostyle.jobs.batch_plan import Entry, Plan, Task, plan
@@ -73,6 +74,7 @@ def stylize_folder(
     strength: float = 1.0,
     match: Match = "auto",
     keep: Keep = "none",
+    input_space: str | None = None,
     mode: Mode = "auto",
     profile: ProfileChoice = "keep",
     quality: int | None = None,
@@ -97,19 +99,21 @@ def stylize_folder(
     style: as in `stylize_photo`, but a folder holds a style for each content, at the same place and
     with the same name. grid: every content with every style instead, those in folders one by one;
     results are named CONTENT-STYLE, and a contact sheet shows them all. model: a bundled name or a
-    weights file. device, strength, match, keep, mode, profile, quality, strip_metadata:
-    as in `stylize_photo`; temporal, codec, crf: as in `stylize_clip`. jobs: number of processes,
-    None for one per core as far as the memory allows, and one for a GPU. ray: the address of a Ray
-    cluster whose cores or GPUs do the work, or "auto"; see `photostyle.jobs.batch_ray`.
-    resume: skip what an earlier batch has made of the same contents and styles with the same
-    settings, and replace what it has left. report: also write a page to look at the photos (see
-    `photostyle.jobs.report`). overwrite: replace existing files. progress: a `Progress`, called
-    with the number of files that are done. each: called with the report on each file.
+    weights file. device, strength, match, keep, input_space, mode, profile, quality,
+    strip_metadata: as in `stylize_photo`; temporal, codec, crf: as in `stylize_clip`. jobs: number
+    of processes, None for one per core as far as the memory allows, and one for a GPU. ray: the
+    address of a Ray cluster whose cores or GPUs do the work, or "auto"; see
+    `photostyle.jobs.batch_ray`. resume: skip what an earlier batch has made of the same contents
+    and styles with the same settings, and replace what it has left. report: also write a page to
+    look at the photos (see `photostyle.jobs.report`). overwrite: replace existing files. progress:
+    a `Progress`, called with the number of files that are done. each: called with the report on
+    each file.
 
     Raises PhotostyleError as `photostyle.jobs.batch_plan.plan` does, if an option is invalid or the
     model cannot be loaded, or if the folder of results cannot be made.
     """
     check_options("auto", quality, profile, match, keep)
+    input_spaces.named(input_space)
     page = None if report is None else as_path(report)
     if page:
         check_page(page, overwrite=overwrite)
@@ -123,7 +127,7 @@ def stylize_folder(
         {
             **options,
             **{"mode": mode, "profile": profile},
-            **{"quality": quality, "strip_metadata": strip_metadata},
+            **{"quality": quality, "strip_metadata": strip_metadata, "input_space": input_space},
         },
         {**options, **{"temporal": temporal, "codec": codec, "crf": crf}},
         _identified(model),

@@ -6,10 +6,11 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from photostyle.errors import PhotostyleError
 from photostyle.files import as_path, check_target, output_path
+from photostyle.jobs import input_space as input_spaces
 from photostyle.jobs.models import load_stylizer
 from photostyle.jobs.photo import Depth, check_options
 from photostyle.jobs.progress import Progress, silent
@@ -18,6 +19,7 @@ from photostyle.transfer.options import Match
 from photostyle.version import __version__
 
 if TYPE_CHECKING:
+    from photostyle.input_space import InputSpace
     from photostyle.jobs.models import Model
     from photostyle.jobs.styles import Styles
     from photostyle.lut import Lut
@@ -25,6 +27,11 @@ if TYPE_CHECKING:
     from photostyle.photo import Photo
 
 File = str | os.PathLike[str]
+
+SRGB = "sRGB"
+
+_TAKES = "Input colour space: "
+"""What a comment in a LUT begins with."""
 
 SIZES = (17, 33, 65)
 """Points per axis that `make_lut` and `fit_lut` offer."""
@@ -55,6 +62,7 @@ def make_lut(
     device: str = "auto",
     strength: float = 1.0,
     match: Match = "auto",
+    input_space: str | None = None,
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> LutReport:
@@ -62,25 +70,26 @@ def make_lut(
 
     style: as in `stylize_photo`.
 
-    The LUT takes and gives sRGB. It is smooth, and changes colours less the farther they are from
-    those of the content. output: a `.cube` file, or .png or .tif for a Hald CLUT. size: points per
-    axis, one of SIZES. title: None for the names of content and style. clamp: whether values are
-    clamped to 0..1; a Hald CLUT always is. model, device, strength, match: as in `stylize_photo`.
+    The LUT takes and gives sRGB; with an input space, which is that of the content, it takes the
+    values of that. It is smooth, and changes colours less the farther they are from those of the
+    content. output: a `.cube` file, or .png or .tif for a Hald CLUT. size: points per axis, one of
+    SIZES. title: None for the names of content and style. clamp: whether values are clamped to
+    0..1; a Hald CLUT always is. model, device, strength, match, input_space: as in `stylize_photo`.
     progress: called with the phases read, load, apply and fit.
 
     The report has the PSNR between the content transformed by the LUT and the stylized content.
     Raises PhotostyleError if a photo cannot be read, an option is invalid, or the LUT cannot be
     written.
     """
-    from photostyle.lut import pairs
+    from photostyle.lut import Lut, pairs
     from photostyle.lut.fit import fit
 
-    source = as_path(content)
+    source, space = as_path(content), input_spaces.named(input_space)
     progress("read")
     styles = StyleInputs(style)
     target = output_path(output, f"{source.stem}-{styles.name}.cube")
     _check_lut(target, size, overwrite, [source, *styles.paths])
-    photo = _read(source)
+    photo = _read(source, space)
     before, mask = photo.with_depth(8).visible()
     progress("load")
     stylizer = load_stylizer(model, device)
@@ -88,9 +97,13 @@ def make_lut(
     after = stylizer.apply(before, styles.learn(stylizer), strength, match=match, mask=mask)
     progress("fit")
     examples = pairs.examples(before, after)
-    lut = fit(examples, size, smoothness=1.0, identity=0.01)
+    lut = look = fit(examples, size, smoothness=1.0, identity=0.01)
+    if space:
+        lut = Lut.of(lambda values: look.map(space.display(values)), size)
+        examples = pairs.samples(_values(source), after)
     title = f"{source.stem} like {styles.name}" if title is None else title
-    psnr = write_fitted(lut, target, title, clamp, overwrite, examples)
+    takes = space.name if space else SRGB
+    psnr = write_fitted(lut, target, title, clamp, overwrite, examples, takes)
     return LutReport(target, (*photo.notes, *styles.notes), psnr)
 
 
@@ -155,10 +168,17 @@ def _check_lut(target: Path, size: int, overwrite: bool, inputs: Iterable[Path])
     check_target(target, overwrite=overwrite, inputs=inputs)
 
 
-def _read(path: Path) -> Photo:
+def _read(path: Path, space: InputSpace | None = None) -> Photo:
     from photostyle import photo
 
-    return photo.read(path, still=True, metadata=False).in_profile(None)
+    return photo.read(path, still=True, metadata=False, input_space=space).in_profile(None)
+
+
+def _values(path: Path) -> Any:
+    """The pixels of a photo, as they are in its file."""
+    from photostyle import photo
+
+    return photo.read(path, still=True, metadata=False, color_managed=False).pixels
 
 
 def _pairs(before: Path, after: Path) -> list[tuple[Path, Path]]:
@@ -178,7 +198,13 @@ def _pairs(before: Path, after: Path) -> list[tuple[Path, Path]]:
 
 
 def write_fitted(
-    lut: Lut, target: Path, title: str, clamp: bool, overwrite: bool, examples: Examples
+    lut: Lut,
+    target: Path,
+    title: str,
+    clamp: bool,
+    overwrite: bool,
+    examples: Examples,
+    takes: str = SRGB,
 ) -> float:
     """Write a LUT with its title and colour spaces; return its closeness to ``examples``."""
     from photostyle import lut as luts
@@ -187,8 +213,8 @@ def write_fitted(
     lut = replace(lut, table=lut.table.clip(0, 1)) if clamp else lut
     comments = (
         f"photostyle {__version__}",
-        "Input colour space: sRGB",
-        "Output colour space: sRGB",
+        f"{_TAKES}{takes}",
+        f"Output colour space: {SRGB}",
     )
     luts.write(lut.titled(title, *comments), target, overwrite=overwrite)
     return closeness(lut, examples.colors, examples.targets)
@@ -199,6 +225,7 @@ def apply_lut(
     photo: File,
     output: File | None = None,
     *,
+    input_space: str | None = None,
     depth: Depth = "auto",
     quality: int | None = None,
     strip_metadata: bool = False,
@@ -206,13 +233,14 @@ def apply_lut(
 ) -> LutReport:
     """Write the photo ``photo`` with its colours transformed by a LUT.
 
-    The LUT takes and gives sRGB: a photo with another profile is converted to sRGB and back. The
-    transform is computed with 16 bits per channel; a result with 8 is dithered. The photo keeps
-    what `photostyle.jobs.photo.stylize_photo` keeps.
+    The LUT takes and gives sRGB: a photo with another profile is converted to sRGB and back. A LUT
+    whose comments name another input space, as `make_lut` writes them, gets the values of the file
+    as they are, and the result is in sRGB. The transform is computed with 16 bits per channel; a
+    result with 8 is dithered. The photo keeps what `photostyle.jobs.photo.stylize_photo` keeps.
 
     lut: a `.cube` file or a Hald CLUT. output: a file whose extension names the format; None for
-    PHOTO-LUT with the extension of the photo in the current folder. depth, quality,
-    strip_metadata, overwrite: as in `stylize_photo`.
+    PHOTO-LUT with the extension of the photo in the current folder. input_space, depth, quality,
+    strip_metadata, overwrite: as in `stylize_photo`; an input space is for LUTs that take sRGB.
 
     Raises PhotostyleError if a file cannot be read, an option is invalid, or the result cannot be
     written.
@@ -224,7 +252,13 @@ def apply_lut(
     check_options(depth, quality)
     look, source = as_path(lut), as_path(photo)
     table = luts.read(look)
-    original = photos.read(source)
+    space = input_spaces.named(input_space)
+    takes = next((line[len(_TAKES) :] for line in table.comments if line.startswith(_TAKES)), SRGB)
+    if takes != SRGB and space:
+        raise PhotostyleError(f"The LUT takes {takes} itself; leave out --input-space.")
+    original = photos.read(source, color_managed=takes == SRGB, input_space=space)
+    if takes != SRGB:
+        original = original.written_in_srgb()
     target = Path(f"{source.stem}-{look.stem}{photos.suffix_for(original, source.suffix)}")
     target = target if output is None else output_path(output, target)
     format = photos.format_of(target)

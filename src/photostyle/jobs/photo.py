@@ -10,13 +10,22 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, get_args
 
 from photostyle.errors import PhotostyleError
 from photostyle.files import as_path, output_path
+from photostyle.jobs import input_space as input_spaces
 from photostyle.jobs.animation import stylize_animation
 from photostyle.jobs.masks import Masks
 from photostyle.jobs.models import load_stylizer, model_name
 from photostyle.jobs.progress import Progress, Stopwatch, silent
 from photostyle.jobs.report import Result, check_page, shown, write_page
 from photostyle.jobs.styles import StyleInputs, source_of
-from photostyle.transfer.options import KEEPS, MATCHES, TILE, WORKING_SIZE, Keep, Match, Mode
+from photostyle.transfer.options import (
+    KEEPS,
+    MATCHES,
+    TILE,
+    WORKING_SIZE,
+    Keep,
+    Match,
+    Mode,
+)
 from photostyle.version import __version__
 
 if TYPE_CHECKING:
@@ -76,6 +85,7 @@ def stylize_photo(
     mode: Mode = "auto",
     working_size: int = WORKING_SIZE,
     tile: int = TILE,
+    input_space: str | None = None,
     depth: Depth = "auto",
     profile: ProfileChoice = "keep",
     quality: int | None = None,
@@ -108,7 +118,9 @@ def stylize_photo(
     (see `photostyle.photo.label_map`); each region of the content takes the colours of the
     region of the same colour in the style. only: a mask of the content; all of the change where it
     is white, none where it is black. Masks are upright, of any size and format, and serve all
-    frames of an animation. depth: see `Depth`. profile: see `ProfileChoice`. quality: 1 to 100, for
+    frames of an animation. input_space: what the values of the content mean, whatever its profile
+    says; None for its profile. Log footage is mapped to sRGB first, and the result is in sRGB.
+    depth: see `Depth`. profile: see `ProfileChoice`. quality: 1 to 100, for
     lossy formats; None is 95, for AVIF and HEIC 90. strip_metadata: leave out all metadata except
     the resolution. still: use only the first frame of an animation. salvage: read a JPEG as content
     that is cut off as far as it goes. compare: also write content, style and result side by side to
@@ -126,14 +138,14 @@ def stylize_photo(
     # Imports no torch, which another thread may import while the photos are read.
     from photostyle import photo
 
-    watch, source = Stopwatch(progress), source_of(content)
+    watch, source, space = Stopwatch(progress), source_of(content), input_spaces.named(input_space)
     if isinstance(source, Path) and source.is_dir():
         raise PhotostyleError(f"{str(source)!r} is a folder; `photostyle batch` stylizes folders.")
     mask_sources = [
         None if file is None else source_of(file) for file in (content_mask, style_mask, only)
     ]
     with watch("read"):
-        content_photo = photo.read(source, still=still, salvage=salvage)
+        content_photo = photo.read(source, still=still, salvage=salvage, input_space=space)
         styles = StyleInputs.of(style)
         target = _Target.choose(output, default_output(content_photo, source, styles.name), compare)
         photo.check_depth(target.format, depth)

@@ -55,9 +55,9 @@ class Lut:
     comments: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, function: Callable[[Array], Array], size: int) -> Lut:
+    def of(cls, function: Callable[[Array], Colors], size: int) -> Lut:
         """A LUT of ``size`` points per axis of a function of colours (..., 3) in 0..1."""
-        return cls(function(grid(size)), np.zeros(3), np.ones(3))
+        return cls(np.asarray(function(grid(size)), np.float64), np.zeros(3), np.ones(3))
 
     def titled(self, title: str, *comments: str) -> Lut:
         """A copy with a title and comments."""

@@ -18,6 +18,7 @@ from PIL import ExifTags, Image, ImageFile, ImageSequence, UnidentifiedImageErro
 from PIL.TiffImagePlugin import TiffImageFile
 
 from photostyle.errors import PhotostyleError
+from photostyle.input_space import InputSpace
 from photostyle.photo import (
     avif,
     bmp,
@@ -31,6 +32,7 @@ from photostyle.photo import (
     jxl_frames,
     limits,
     linear_light,
+    log_photo,
     named_color,
     png,
     psd,
@@ -97,6 +99,7 @@ def read(
     salvage: bool = False,
     metadata: bool = True,
     white: float | None = None,
+    input_space: InputSpace | None = None,
 ) -> Photo:
     """Read a photo from a file or binary stream, in any format of Pillow, tifffile or LibRaw.
 
@@ -107,14 +110,19 @@ def read(
     that grey and RGB values stay as they are in the file. With ``salvage`` a JPEG that is cut off
     is read as far as it goes, with a note. With ``metadata`` False only the resolution is kept of
     them, and no note says what is lost. ``white`` is the value of floats (TIFF, OpenEXR, Radiance
-    HDR, PFM) that becomes white; None is the photo's own, see `raster.to_uint16`.
+    HDR, PFM) that becomes white; None is the photo's own, see `raster.to_uint16`. With an
+    ``input_space`` the values of the file are those, whatever its profile says; the photo becomes
+    what a display shows of them, in sRGB, with a note.
 
     Libraries may log or warn about odd files, and C libraries may write to stderr; this function
     does not silence them.
 
-    Raises PhotostyleError if there is no readable photo of at most MAX_PIXELS pixels.
+    Raises PhotostyleError if there is no readable photo of at most MAX_PIXELS pixels, and for an
+    input space if it is HDR, raw or linear light.
     """
     name = _name(source)
+    if input_space:
+        color_managed, white = False, 1.0
     suffix = Path(source).suffix.lower() if isinstance(source, (str, Path)) else ""
     try:
         with limits.replacing_pillow_limit(), _opened(source) as stream:
@@ -125,6 +133,9 @@ def read(
                     raise
                 photo = _decode(_with_end(stream), suffix, still, color_managed, white)
                 photo = replace(photo, notes=(*photo.notes, _SALVAGED_NOTE))
+            if input_space:
+                log_photo.check_values(photo, stream, name)
+                photo = log_photo.displayed(photo, input_space)
     except limits.TooLargeError as error:
         raise PhotostyleError(f"{name} is too large: {error}") from error
     except UnidentifiedImageError as error:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from photostyle.bt2100 import HLG_PEAK, WHITE, hlg_to_scene, light_to_pq, pq_to_light
+from photostyle.display import encoded, xyz_matrix
 from photostyle.photo.color import Pixels
 from photostyle.photo.named_color import DISPLAY_P3, HLG, PQ, ColorSpace
 from photostyle.photo.photo import strips
@@ -54,8 +55,8 @@ def tone_mapped(raster: Raster, space: ColorSpace) -> Raster:
 def _light(space: ColorSpace, dtype: npt.DTypeLike) -> Callable[[Pixels], Floats]:
     """A function from RGB values to linear Display P3 of at least 0, where WHITE is 1."""
     levels = np.linspace(0, 1, np.iinfo(dtype).max + 1)
-    to_xyz = _to_xyz(space)
-    to_p3 = (np.linalg.inv(_to_xyz(DISPLAY_P3)) @ to_xyz).T.astype(np.float32)
+    to_xyz = xyz_matrix(space.primaries)
+    to_p3 = (np.linalg.inv(xyz_matrix(DISPLAY_P3.primaries)) @ to_xyz).T.astype(np.float32)
     luminance = to_xyz[1].astype(np.float32)
     curve = pq_to_light(levels) / WHITE if space.transfer == PQ else hlg_to_scene(levels)
     table = curve.astype(np.float32)
@@ -90,22 +91,6 @@ def _compression(peak: float) -> Callable[[Floats], Floats]:
     return lambda light: np.where(
         light < steps[0], light, np.interp(light, steps, mapped).astype(np.float32)
     )
-
-
-def _to_xyz(space: ColorSpace) -> npt.NDArray[np.float64]:
-    """The matrix from linear RGB to XYZ."""
-
-    def xyz(x: float, y: float) -> npt.NDArray[np.float64]:
-        return np.array([x / y, 1, (1 - x - y) / y])
-
-    red, green, blue, white = (xyz(*space.primaries[at : at + 2]) for at in (0, 2, 4, 6))
-    columns = np.stack([red, green, blue], -1)
-    return np.asarray(columns * np.linalg.solve(columns, white))
-
-
-def encoded(linear: Floats) -> Floats:
-    """The curve of sRGB and Display P3 for linear light in 0..1."""
-    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
 
 
 def _rgb(values: Pixels, raster: Raster) -> Pixels:

@@ -12,8 +12,9 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from photostyle.display import encoded
 from photostyle.errors import PhotostyleError, needs_extra
-from photostyle.photo import hdr, limits, named_color, raster
+from photostyle.photo import limits, named_color, raster
 from photostyle.photo.color import Pixels
 from photostyle.photo.photo import strips
 from photostyle.photo.raster import Raster
@@ -77,7 +78,7 @@ def _displayed(light: Floats, white: float, alpha: bool) -> Pixels:
     result: Pixels = np.empty(light.shape, np.uint16)
     for rows in strips(light):
         strip = np.nan_to_num(light[rows].astype(np.float64), nan=0, posinf=np.inf, neginf=0)
-        shown = hdr.encoded((strip / white).clip(0, 1))
+        shown = encoded((strip / white).clip(0, 1))
         if alpha:
             shown[..., -1] = strip[..., -1].clip(0, 1)
         result[rows] = (shown * 65535).round()

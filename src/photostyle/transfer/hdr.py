@@ -27,6 +27,7 @@ from photostyle.bt2100 import (
     light_to_pq,
     pq_to_light,
 )
+from photostyle.display import KNEE, moebius
 from photostyle.transfer.canvas import Canvas
 
 _FROM_BT709 = torch.tensor(
@@ -43,9 +44,6 @@ _TO_BT709 = _FROM_BT709.inverse()
 
 _LUMINANCE = (0.2627, 0.6780, 0.0593)
 """Of the primaries of BT.2020 (ITU-R BT.2100, table 4)."""
-
-_KNEE = 0.5
-"""Light, relative to WHITE, up to which nothing is compressed."""
 
 _DARK = 1e-9
 
@@ -107,25 +105,17 @@ class HdrSpace:
         bright = HLG_A * (12 * scene - HLG_B).clamp_(_DARK).log_() + HLG_C
         return torch.where(scene <= 1 / 12, (3 * scene).sqrt_(), bright)
 
-    @property
-    def _top(self) -> float:
-        return max(1.01, self.peak / WHITE)
-
     @cached_property
     def _moebius(self) -> tuple[float, float, float]:
-        """The curve above the knee is scale (x + a) / (x + b): smooth there, and 1 at the top."""
-        j, p = _KNEE, self._top
-        a = -j * j * (p - 1) / (j * j - 2 * j + p)
-        b = (j * j - 2 * j * p + p) / (p - 1)
-        return a, b, (b * b + 2 * b * j + j * j) / (b - a)
+        return moebius(max(1.01, self.peak / WHITE))
 
     def _compressed(self, light: Tensor) -> Tensor:
         a, b, scale = self._moebius
-        return torch.where(light <= _KNEE, light, scale * (light + a) / (light + b))
+        return torch.where(light <= KNEE, light, scale * (light + a) / (light + b))
 
     def _expanded(self, light: Tensor) -> Tensor:
         a, b, scale = self._moebius
-        return torch.where(light <= _KNEE, light, (b * light - a * scale) / (scale - light))
+        return torch.where(light <= KNEE, light, (b * light - a * scale) / (scale - light))
 
 
 class HdrCanvas(Canvas):

@@ -42,6 +42,13 @@ Across = Literal["shots", "clip"]
 
 ACROSS = get_args(Across)
 
+INPUT_SPACE_NAMES = (
+    *("rec709", "slog2", "slog3", "slog3-sgamut3", "logc3", "logc4", "vlog", "clog2", "clog3"),
+    *("flog", "flog2", "nlog", "log3g10", "dlog", "llog", "bmdfilm5", "davinci", "applelog"),
+    "acescct",
+)
+"""Names of `photostyle.input_space.INPUT_SPACES`."""
+
 VIDEO_WORKING_SIZE = 288
 """Long side of the copy of a frame that the network sees, in pixels."""
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 
 from photostyle.bt2100 import WHITE
+from photostyle.display import KNEE
 from photostyle.video.clip import Clip
 
 _EXACT = "accurate_rnd+full_chroma_int+full_chroma_inp"
@@ -50,7 +51,7 @@ def to_rgb(
         scale = (
             f"{_tagged(clip, clip.rgb_matrix if from_yuv else 'gbr')},"
             f"{zscale}:p=bt709:t=linear:npl={WHITE:g},format=gbr{'a' if alpha else ''}pf32le,"
-            f"tonemap=mobius:param=0.5:desat=0:peak={peak:.6f},zscale=t=iec61966-2-1"
+            f"tonemap=mobius:param={KNEE}:desat=0:peak={peak:.6f},zscale=t=iec61966-2-1"
         )
     elif depth == 16 and not clip.pixel_format.startswith("xyz"):
         scale = f"{_tagged(clip, clip.rgb_matrix if from_yuv else 'gbr')},{zscale}"
