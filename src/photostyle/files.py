@@ -20,7 +20,7 @@ try:
 except ImportError:  # Windows, where killed writers leave their files behind
     fcntl = None  # type: ignore[assignment]
 
-_TEMPORARY = re.compile(r"\.photostyle-[0-9a-f]{16}")
+_TEMPORARY = re.compile(r"\.photostyle-[0-9a-f]{16}(\.\w+)?")
 _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://.*", re.DOTALL)
 _SEPARATORS = tuple({"/", os.sep})
 
@@ -112,22 +112,23 @@ def new_file(target: Path, *, overwrite: bool = False, durable: bool = True) -> 
 
 
 @contextmanager
-def scratch_file(folder: Path) -> Iterator[BinaryIO]:
+def scratch_file(folder: Path, suffix: str = "") -> Iterator[BinaryIO]:
     """A file in ``folder`` that is removed when the block ends, named and locked as in `new_file`.
 
-    Raises PhotostyleError if it cannot be written.
+    suffix: an extension. Raises PhotostyleError if it cannot be written.
     """
+    _remove_leftovers_once(folder.absolute())
     try:
-        with _temporary(folder) as stream:
+        with _temporary(folder, suffix) as stream:
             yield stream
     except OSError as error:
         raise _not_written(folder, error) from error
 
 
 @contextmanager
-def _temporary(folder: Path) -> Iterator[BinaryIO]:
+def _temporary(folder: Path, suffix: str = "") -> Iterator[BinaryIO]:
     """A new locked file, removed at the end unless it was renamed."""
-    temporary = folder / f".photostyle-{secrets.token_hex(8)}"
+    temporary = folder / f".photostyle-{secrets.token_hex(8)}{suffix}"
     remove = partial(temporary.unlink, missing_ok=True)
     # Also at exit, because a signal can arrive just before the removal below.
     atexit.register(remove)

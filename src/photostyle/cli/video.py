@@ -13,7 +13,7 @@ import click
 
 from photostyle.allocator import keep_freed_memory
 from photostyle.cli import _options, _progress
-from photostyle.jobs.clip import PRESETS, Depth, Hdr, preview_clip, stylize_clip
+from photostyle.jobs.clip import PRESETS, Depth, Hdr, InputRange, preview_clip, stylize_clip
 from photostyle.openmp import limit_spinning
 from photostyle.transfer.options import ACROSS, TEMPORALS
 
@@ -97,6 +97,12 @@ TIMECODE = Timecode()
 @_options.strength
 @_options.match
 @_options.keep
+@_options.input_space
+@option(
+    "--input-range",
+    type=click.Choice(get_args(InputRange)),
+    help="Range of the values of log footage: as CLIP is tagged (auto), or one of both.",
+)
 @option(
     "--working-size",
     type=click.IntRange(32),

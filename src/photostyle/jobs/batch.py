@@ -120,14 +120,14 @@ def stylize_folder(
     source = storage.place(contents)
     styles = [style] if isinstance(style, (str, tuple)) else list(style)
     folder = _default_folder(source, styles) if output is None else storage.place(output)
-    options = {"strength": strength, "match": match, "keep": keep}
+    options = {"strength": strength, "match": match, "keep": keep, "input_space": input_space}
     settings = Settings(
         model,
         device,
         {
             **options,
             **{"mode": mode, "profile": profile},
-            **{"quality": quality, "strip_metadata": strip_metadata, "input_space": input_space},
+            **{"quality": quality, "strip_metadata": strip_metadata},
         },
         {**options, **{"temporal": temporal, "codec": codec, "crf": crf}},
         _identified(model),

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from photostyle.errors import PhotostyleError
 from photostyle.files import as_path, check_target, output_path
+from photostyle.jobs import input_space as input_spaces
 from photostyle.jobs.models import load_stylizer
 from photostyle.jobs.progress import Progress, Stopwatch, silent
 from photostyle.jobs.styles import StyleInputs
@@ -49,6 +50,9 @@ PRESETS = (
 Depth = Literal["auto", "8", "10"]
 """Bits per channel of a result: those of the clip as far as the codec holds them, 8 or 10."""
 
+
+InputRange = Literal["auto", "legal", "full"]
+"""The range of the values of log footage: as the tag of the clip says, or one of both."""
 
 Hdr = Literal["sdr", "keep"]
 """What becomes of HDR: SDR in BT.709, or HDR of 10 bits with the tags and metadata of the clip."""
@@ -89,6 +93,8 @@ def stylize_clip(
     strength: float = 1.0,
     match: Match = "auto",
     keep: Keep = "none",
+    input_space: str | None = None,
+    input_range: InputRange = "auto",
     working_size: int = VIDEO_WORKING_SIZE,
     codec: str | None = None,
     crf: int = 18,
@@ -115,8 +121,10 @@ def stylize_clip(
     video if ``frames_dir`` is given. style: as in `stylize_photo`, a mix or a style file as well.
     cues: further styles as (start in seconds of the clip, style); each fades in over ``fade``
     seconds. temporal: see `Temporal`. across: see `Across`. model, device: as in `stylize_photo`.
-    strength: 0 to 1.5. match: see `Match`. keep: see `Keep`. working_size: long side in
-    pixels of the reduced copy of a frame that the network sees. codec: a key of
+    strength: 0 to 1.5. match: see `Match`. keep: see `Keep`. input_space: what the
+    values of the clip mean, see `stylize_photo`; the result is SDR in BT.709. input_range: see
+    `InputRange`. working_size: long side in pixels of the reduced copy of a frame that the network
+    sees. codec: a key of
     `photostyle.video.CODECS`; None for the container's default. crf: constant quality, 0 to 63,
     lower is better. preset: one of PRESETS. depth: see `Depth`. hdr: see `Hdr`. start, end: limits
     of the part to stylize, in seconds. fps: frame rate of an image sequence; None is 24.
@@ -133,7 +141,7 @@ def stylize_clip(
     _check_encoding(crf, preset)
     cues, watch = _checked(cues), Stopwatch(progress)
     with watch("read"):
-        found = image_sequence.probe(_source(clip, fps, start, end))
+        found = image_sequence.probe(_source(clip, fps, start, end, input_space, input_range))
         styles = [StyleInputs.of(one) for one in (style, *(later for _, later in cues))]
         inputs = _inputs(found, styles)
         target = folder = None
@@ -231,6 +239,8 @@ def preview_clip(
     strength: float = 1.0,
     match: Match = "auto",
     keep: Keep = "none",
+    input_space: str | None = None,
+    input_range: InputRange = "auto",
     working_size: int = VIDEO_WORKING_SIZE,
     start: float | None = None,
     end: float | None = None,
@@ -251,7 +261,7 @@ def preview_clip(
         raise PhotostyleError(f"A preview must have at least 1 frame, not {moments}.")
     cues, watch = _checked(cues), Stopwatch(progress)
     with watch("read"):
-        found = image_sequence.probe(_source(clip, fps, start, end))
+        found = image_sequence.probe(_source(clip, fps, start, end, input_space, input_range))
         styles = [StyleInputs(one) for one in (style, *(later for _, later in cues))]
         target = _target(output, found, styles[0], "-preview.png")
         format_of(target)
@@ -287,9 +297,19 @@ def preview_clip(
 
 
 def _source(
-    clip: File, fps: Fraction | float | None, start: float | None, end: float | None
+    clip: File,
+    fps: Fraction | float | None,
+    start: float | None,
+    end: float | None,
+    input_space: str | None,
+    input_range: InputRange,
 ) -> Source:
     from photostyle.video import Source
+
+    if input_range not in get_args(InputRange):
+        raise PhotostyleError(f"Unknown input range {input_range!r}; use auto, legal or full.")
+    if input_range != "auto" and input_space is None:
+        raise PhotostyleError("An input range is for log footage; name its --input-space as well.")
 
     for name, seconds in (("start", start), ("end", end)):
         if seconds is not None and not 0 <= seconds < math.inf:
@@ -301,7 +321,9 @@ def _source(
     if fps is not None and not 0 < fps <= 1000:
         raise PhotostyleError(f"The frame rate must be above 0 and at most 1000, not {fps}.")
     # Via its decimal digits: 23.976 as a binary fraction is too long for ffmpeg.
-    return Source(as_path(clip), None if fps is None else Fraction(str(fps)), start, end)
+    rate = None if fps is None else Fraction(str(fps))
+    values = {"auto": None, "legal": "tv", "full": "pc"}[input_range]
+    return Source(as_path(clip), rate, start, end, input_spaces.named(input_space), values)
 
 
 def _check_encoding(crf: int, preset: str) -> None:
@@ -531,6 +553,10 @@ def _notes(
         yield "Few players play h264 of 10 bits; --codec h265 or --depth 8 plays in most."
     if clip.is_hdr and not keep_hdr:
         yield "The clip is HDR; it was mapped to SDR in BT.709. --hdr keep keeps HDR."
+    space = clip.source.input_space
+    if space and not clip.source.is_image_sequence:  # of which the reader tells
+        mapped = ", and mapped to SDR in BT.709" if space.curve else ""
+        yield f"The clip was read as {space.name}{mapped}."
     kept = "HLG" if clip.transfer == "arib-std-b67" else "HDR10"
     if keep_hdr and clip.hdr.dolby_vision:
         yield f"Dolby Vision's metadata was left out; the result is {kept}."

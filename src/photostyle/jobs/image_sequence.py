@@ -16,6 +16,7 @@ from photostyle.video import probe as probe_video
 from photostyle.video.reader import DECODED_AHEAD, reduced_size
 
 if TYPE_CHECKING:
+    from photostyle.input_space import InputSpace
     from photostyle.photo import Photo
     from photostyle.threads import Channel
 
@@ -31,7 +32,7 @@ def probe(source: Source) -> Clip:
     if not source.is_image_sequence:
         return probe_video(source)
     files = _files(source)
-    first, rate = _read(files[0]), source.frame_rate
+    first, rate = _read(files[0], source.input_space), source.frame_rate
     kind = "rgb" if first.alpha is None and not any(map(_has_alpha, files)) else "rgba"
     bits = f"{len(kind) * 16}le" if first.depth == 16 else "" if kind == "rgba" else "24"
     return Clip(
@@ -107,7 +108,7 @@ class SequenceReader:
         noted = set(self.notes)
         with closing(decoded):
             for file in files:
-                photo = _read(file)
+                photo = _read(file, self.clip.source.input_space)
                 if photo.size != self.clip.size:
                     raise PhotostyleError(
                         f"The frame {str(file)!r} has {photo.size[0]}x{photo.size[1]} pixels, but "
@@ -148,12 +149,12 @@ def _files(source: Source) -> list[Path]:
     return files[first:last]
 
 
-def _read(file: Path) -> Photo:
+def _read(file: Path, space: InputSpace | None) -> Photo:
     from photostyle import photo
 
     if file.suffix.lower() == ".dpx":
-        return photo.read(BytesIO(sequence.as_png(file)), still=True)
-    return photo.read(file, still=True, metadata=False, white=WHITE)
+        return photo.read(BytesIO(sequence.as_png(file)), still=True, input_space=space)
+    return photo.read(file, still=True, metadata=False, white=WHITE, input_space=space)
 
 
 def _has_alpha(file: Path) -> bool:

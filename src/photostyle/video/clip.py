@@ -10,6 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from photostyle.errors import PhotostyleError
+from photostyle.input_space import InputSpace
 from photostyle.video import sequence
 from photostyle.video.ffmpeg import FFmpeg, Log, file_url
 from photostyle.video.mastering import HdrMetadata
@@ -45,12 +46,16 @@ class Source:
 
     path: a file, a folder of images, or a pattern; see `sequence.frames`. rate: frames per second
     of an image sequence; None is 24. start, end: limits of the part to read, in seconds.
+    input_space: what its values mean; None if its tags say it. range: "tv" or "pc", the range of
+    its values, whatever its tag says.
     """
 
     path: Path
     rate: Fraction | None = None
     start: float | None = None
     end: float | None = None
+    input_space: InputSpace | None = None
+    range: str | None = None
 
     @property
     def is_image_sequence(self) -> bool:
@@ -148,8 +153,8 @@ class Clip:
 
     @property
     def sdr(self) -> Clip:
-        """The clip after HDR became SDR: with the tags of BT.709."""
-        if not self.is_hdr:
+        """The clip after HDR or log footage became SDR: with the tags of BT.709."""
+        if not (self.is_hdr or self.source.input_space):
             return self
         tags = {"matrix": "bt709", "primaries": "bt709", "transfer": "bt709", "range": "tv"}
         return replace(self, **tags, hdr=HdrMetadata())  # type: ignore[arg-type]
@@ -248,13 +253,18 @@ class _StreamInfo:
 def probe(source: Source) -> Clip:
     """Decode the first frame of a video file to find its properties.
 
-    Raises PhotostyleError if no frame can be decoded, or if its colours cannot.
+    Raises PhotostyleError if no frame can be decoded, or if its colours cannot, and for an input
+    space if it is HDR.
     """
     _check_file(source.path)
     info = _StreamInfo()
     errors = _show_frames(["-copyts", *source.arguments], "null", info.parse)
     _check_info(source, info, errors)
     clip = _clip(source, info)
+    if source.input_space and clip.is_hdr:
+        raise PhotostyleError(
+            f"{str(source.path)!r} is HDR, not log footage; leave out --input-space."
+        )
     if info.format == "avi":
         clip = replace(clip, delay=_display_delay(source, info))
     return clip if source.start is None else _reached(clip)
@@ -369,7 +379,7 @@ def _clip(source: Source, info: _StreamInfo) -> Clip:
         matrix=tags.get("color_space"),
         primaries=tags.get("color_primaries"),
         transfer=tags.get("color_trc"),
-        range=tags.get("color_range"),
+        range=source.range or tags.get("color_range"),
         audio=tuple(info.audio),
         subtitles=tuple(info.subtitles),
         decoder=info.decoder,

@@ -34,11 +34,17 @@ def deinterlaced(clip: Clip) -> str:
 
 
 def to_rgb(
-    clip: Clip, size: tuple[int, int], depth: int, *, alpha: bool = False, keep_hdr: bool = False
+    clip: Clip,
+    size: tuple[int, int],
+    depth: int,
+    *,
+    alpha: bool = False,
+    keep_hdr: bool = False,
+    to_display: str = "",
 ) -> str:
     """The filters from a clip's frames to planes of a size, of 8 or 16 bits per channel.
 
-    HDR becomes SDR in BT.709, unless ``keep_hdr``.
+    HDR becomes SDR in BT.709, unless ``keep_hdr``. to_display: see `log_footage.to_display`.
     """
     width, height = size
     from_yuv = not _RGB.match(clip.pixel_format)
@@ -46,20 +52,24 @@ def to_rgb(
     zscale = (
         f"{_SCALE + ',' + whole if whole else ''}zscale=w={width}:h={height}:f=bicubic:m=gbr:r=full"
     )
-    if clip.is_hdr and not keep_hdr:
+    floats = f"format=gbr{'a' if alpha else ''}pf32le"
+    tagged = _tagged(clip, clip.rgb_matrix if from_yuv else "gbr")
+    if to_display:
+        scale = f"{tagged},{zscale},{floats},{to_display}"
+    elif clip.is_hdr and not keep_hdr:
         peak = max(1.01, clip.hdr.peak / WHITE)
         scale = (
-            f"{_tagged(clip, clip.rgb_matrix if from_yuv else 'gbr')},"
-            f"{zscale}:p=bt709:t=linear:npl={WHITE:g},format=gbr{'a' if alpha else ''}pf32le,"
+            f"{tagged},{zscale}:p=bt709:t=linear:npl={WHITE:g},{floats},"
             f"tonemap=mobius:param={KNEE}:desat=0:peak={peak:.6f},zscale=t=iec61966-2-1"
         )
-    elif depth == 16 and not clip.pixel_format.startswith("xyz"):
-        scale = f"{_tagged(clip, clip.rgb_matrix if from_yuv else 'gbr')},{zscale}"
-    elif from_yuv and clip.rgb_matrix not in _SCALE_MATRICES:
-        scale = f"{_tagged(clip, clip.rgb_matrix)},{zscale}"
+    elif (depth == 16 and not clip.pixel_format.startswith("xyz")) or (
+        from_yuv and clip.rgb_matrix not in _SCALE_MATRICES
+    ):
+        scale = f"{tagged},{zscale}"
     else:
         flags = "area" if size != clip.size else "bicubic"
         matrix = f"colorspace={clip.rgb_matrix}:" if from_yuv else ""
+        matrix += f"range={clip.source.range}:" if clip.source.range else ""
         scale = (
             # The scale filter refuses some tags.
             f"setparams={matrix}color_primaries=unknown:color_trc=unknown,"

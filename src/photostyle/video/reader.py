@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from photostyle.errors import PhotostyleError
 from photostyle.threads import Channel, Worker
-from photostyle.video import conversion
+from photostyle.video import conversion, log_footage
 from photostyle.video.clip import Clip
 from photostyle.video.ffmpeg import FFmpeg, Log
 
@@ -90,9 +90,13 @@ class Reader:
         return ["The clip is interlaced; its frames were deinterlaced."] * self._interlaced
 
     def __iter__(self) -> Iterator[VideoFrame]:
+        with log_footage.to_display(self.clip.source.input_space) as to_display:
+            yield from self._frames(self._arguments(to_display))
+
+    def _frames(self, arguments: list[str]) -> Iterator[VideoFrame]:
         log: Log = SimpleQueue()
         decoded: Channel[Pixels] = Channel(DECODED_AHEAD)
-        process = FFmpeg(self._arguments(), log=log, stdout=True)
+        process = FFmpeg(arguments, log=log, stdout=True)
         assert process.stdout
         worker = Worker(partial(self._decode, process.stdout, decoded))
 
@@ -112,10 +116,15 @@ class Reader:
             stop()
             self.damage = process.errors
 
-    def _arguments(self) -> list[str]:
+    def _arguments(self, to_display: str) -> list[str]:
         size = self.width, self.height
         rgb = conversion.to_rgb(
-            self.clip, size, self.depth, alpha=self.alpha, keep_hdr=self.keep_hdr
+            self.clip,
+            size,
+            self.depth,
+            alpha=self.alpha,
+            keep_hdr=self.keep_hdr,
+            to_display=to_display,
         )
         # Of raw frames the muxer expects increasing times, which those of the clip need not have.
         steady = "settb=1,setpts=N"
