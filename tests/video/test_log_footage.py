@@ -135,8 +135,8 @@ def test_a_range_by_hand() -> None:
         "tv",
     ]
     ffmpeg("-i", "full.mkv", *relabel, "in.mkv")
-    words = ("in.mkv", "style.png", "--model", "none", "--input-space", "slog3", "--strength", "0")
-    words += ("--preset", "ultrafast", "--crf", "4")
+    words = ["in.mkv", "style.png", "--model", "none", "--input-space", "slog3", "--strength", "0"]
+    words += ["--preset", "ultrafast", "--crf", "4"]
     assert run(*words, "-o", "auto.mp4")[0] == 0
     assert run(*words, "--input-range", "full", "-o", "full.mp4")[0] == 0
     check_luma("full.mp4", shown(light, "slog3"))
