@@ -129,6 +129,11 @@ TIMECODE = Timecode()
     type=click.Choice(get_args(Hdr)),
     help="Write HDR as SDR, or keep it in 10 bits.",
 )
+@option(
+    "--via-lut",
+    is_flag=True,
+    help="Fit one LUT to the whole clip and render it with that: fast, without regions.",
+)
 @option("--start", type=TIMECODE, help="Start of the part to stylize.")
 @option("--end", type=TIMECODE, help="End of the part to stylize.")
 @option("--fps", type=Rate(), help="Frame rate of an image sequence.  [default: 24]")
@@ -167,17 +172,32 @@ def video(
         raise click.UsageError("--end must come after --start.")
     if preview and options["frames_dir"]:
         raise click.UsageError("Give either --preview or --frames-dir.")
+    if preview and options["via_lut"]:
+        raise click.UsageError("Give either --preview or --via-lut.")
+    if options["via_lut"] and styles:
+        raise click.UsageError("One LUT has one style; give either --via-lut or --style.")
 
     limit_spinning(beside_others=True)  # ffmpeg
     keep_freed_memory()
     options["cues"] = list(zip(times, styles, strict=True))
     with _progress.bar(unit="fps") as progress:
         if preview:
-            for name in ("codec", "crf", "preset", "depth", "hdr", "frames_dir", "strict"):
+            for name in (
+                "codec",
+                "crf",
+                "preset",
+                "depth",
+                "hdr",
+                "via_lut",
+                "frames_dir",
+                "strict",
+            ):
                 del options[name]
             report = preview_clip(moments=preview, progress=progress, **options)
         else:
             report = stylize_clip(progress=progress, **options)
+    if report.psnr is not None:
+        click.echo(f"PSNR of the LUT against the full transfer: {report.psnr:.1f} dB.", err=True)
     for note in report.notes:
         click.echo(f"Note: {note}", err=True)
     if report.interrupted:

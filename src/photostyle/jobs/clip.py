@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from photostyle.errors import PhotostyleError
 from photostyle.files import as_path, check_target, output_path
 from photostyle.jobs import input_space as input_spaces
+from photostyle.jobs.clip_lut import evenly, file_of, fitted
 from photostyle.jobs.models import load_stylizer
 from photostyle.jobs.progress import Progress, Stopwatch, silent
 from photostyle.jobs.styles import StyleInputs
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from photostyle.jobs.models import Model
     from photostyle.jobs.styles import Styles, StyleSource
+    from photostyle.lut import Lut
     from photostyle.transfer.canvas import Canvas
     from photostyle.transfer.video_stylizer import VideoStylizer
     from photostyle.video import Clip, Source, VideoFrame
@@ -66,7 +68,8 @@ class ClipReport:
     frames, if any. size: width and height of the clip in pixels. frames: number of frames written,
     or shown in a preview. seconds: wall-clock time of the phases read, load, learn, analyze,
     stylize and write. notes: sentences on parts of the clip that were not read or kept.
-    interrupted: whether a KeyboardInterrupt ended the output early.
+    interrupted: whether a KeyboardInterrupt ended the output early. psnr: how close the LUT of
+    ``via_lut`` comes to the full transfer, in dB; None without.
     """
 
     output: Path | None
@@ -77,6 +80,7 @@ class ClipReport:
     seconds: dict[str, float]
     notes: tuple[str, ...]
     interrupted: bool = False
+    psnr: float | None = None
 
 
 def stylize_clip(
@@ -101,6 +105,7 @@ def stylize_clip(
     preset: str = "medium",
     depth: Depth = "auto",
     hdr: Hdr = "sdr",
+    via_lut: bool = False,
     start: float | None = None,
     end: float | None = None,
     fps: Fraction | float | None = None,
@@ -124,13 +129,14 @@ def stylize_clip(
     strength: 0 to 1.5. match: see `Match`. keep: see `Keep`. input_space: what the
     values of the clip mean, see `stylize_photo`; the result is SDR in BT.709. input_range: see
     `InputRange`. working_size: long side in pixels of the reduced copy of a frame that the network
-    sees. codec: a key of
-    `photostyle.video.CODECS`; None for the container's default. crf: constant quality, 0 to 63,
-    lower is better. preset: one of PRESETS. depth: see `Depth`. hdr: see `Hdr`. start, end: limits
-    of the part to stylize, in seconds. fps: frame rate of an image sequence; None is 24.
-    frames_dir: a folder for PNG files 000001.png, 000002.png and so on. strict: fail if the clip is
-    damaged instead of ending where it cannot be decoded. overwrite: replace existing files, but
-    never an input. progress: a `Progress`, called with the phases of `ClipReport`.
+    sees. codec: a key of `photostyle.video.CODECS`; None for the container's default. crf: constant
+    quality, 0 to 63, lower is better. preset: one of PRESETS. depth: see `Depth`. hdr: see `Hdr`.
+    via_lut: fit one LUT to the results of frames of the whole clip, and render all frames with it
+    by ffmpeg; for one style, or a mix. start, end: limits of the part to stylize, in seconds. fps:
+    frame rate of an image sequence; None is 24. frames_dir: a folder for PNG files 000001.png,
+    000002.png and so on. strict: fail if the clip is damaged instead of ending where it cannot be
+    decoded. overwrite: replace existing files, but never an input. progress: a `Progress`, called
+    with the phases of `ClipReport`.
 
     Raises PhotostyleError if the clip or a photo cannot be read, the model or the device cannot
     be used, an option is invalid, or the result cannot be written.
@@ -140,6 +146,10 @@ def stylize_clip(
 
     _check_encoding(crf, preset)
     cues, watch = _checked(cues), Stopwatch(progress)
+    if via_lut and cues:
+        raise PhotostyleError("One LUT has one style; leave out --via-lut or --style.")
+    if via_lut and hdr == "keep":
+        raise PhotostyleError("A LUT is for SDR; leave out --via-lut or --hdr keep.")
     with watch("read"):
         found = image_sequence.probe(_source(clip, fps, start, end, input_space, input_range))
         styles = [StyleInputs.of(one) for one in (style, *(later for _, later in cues))]
@@ -170,13 +180,23 @@ def stylize_clip(
         keep=keep,
         working_size=working_size,
     )
-    total = _analyze(stylizer, found, watch, progress, alpha=transparent)
+    if via_lut:
+        lut, psnr, total = _fit_lut(stylizer, found, watch, progress, alpha=transparent)
+    else:
+        lut, psnr = None, None
+        total = _analyze(stylizer, found, watch, progress, alpha=transparent)
     if keep_hdr:
         stylizer.canvas = _hdr_canvas(found)
     encoding = video.Encoding(codec, crf, preset, bits, alpha, keep_hdr)
     depth_read = 16 if bits > 8 else 8
-    reader = image_sequence.reader(found, depth=depth_read, alpha=transparent, keep_hdr=keep_hdr)
     with ExitStack() as outputs:
+        reader = image_sequence.reader(
+            found,
+            depth=depth_read,
+            alpha=transparent,
+            keep_hdr=keep_hdr,
+            lut=file_of(lut, outputs) if lut else None,
+        )
         sinks: list[Callable[[VideoFrame], None]] = []
         writer = None
         if target:
@@ -187,7 +207,8 @@ def stylize_clip(
             folder.create()
             sinks.append(folder.add)
         with watch("stylize"):
-            frames = _counted(stylizer.run(reader), progress, "stylize", total)
+            shown = reader if via_lut else stylizer.run(reader)
+            frames = _counted(shown, progress, "stylize", total)
             count, interrupted = _write_frames(frames, sinks)
         if not count:
             raise PhotostyleError(f"{os.fspath(clip)!r} has no frame that can be decoded.")
@@ -221,6 +242,7 @@ def stylize_clip(
         seconds=watch.seconds,
         notes=tuple(notes),
         interrupted=interrupted,
+        psnr=psnr,
     )
 
 
@@ -410,6 +432,33 @@ def _analyze(
             )
             total = sum(1 for _ in _counted(frames, progress, "analyze", total))
     return total
+
+
+def _fit_lut(
+    stylizer: VideoStylizer,
+    clip: Clip,
+    watch: Stopwatch,
+    progress: Progress,
+    *,
+    alpha: bool,
+) -> tuple[Lut | None, float | None, int | None]:
+    """The LUT of a clip, its PSNR, and the approximate number of frames; strength 0 needs none."""
+    from photostyle.jobs import image_sequence
+
+    if stylizer.strength == 0:
+        return None, None, clip.frame_count
+    with watch("analyze"):
+        frames: Iterable[VideoFrame] = image_sequence.reader(
+            clip, stylizer.working_size, alpha=alpha
+        )
+        if stylizer.temporal == "shot":
+            frames = stylizer.analyze_shots(frames)
+        total = clip.frame_count
+        kept = evenly(_counted(frames, progress, "analyze", total))
+    if not kept:
+        raise PhotostyleError(f"{str(clip.source.path)!r} has no frame that can be decoded.")
+    with watch("fit"):
+        return *fitted(stylizer, kept), total
 
 
 def _counted(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from photostyle.errors import PhotostyleError
+from photostyle.lut import cube
 from photostyle.video import Clip, Reader, Source, VideoFrame, sequence
 from photostyle.video import probe as probe_video
 from photostyle.video.reader import DECODED_AHEAD, reduced_size
@@ -56,11 +57,12 @@ def reader(
     depth: int = 8,
     alpha: bool = False,
     keep_hdr: bool = False,
+    lut: Path | None = None,
 ) -> Reader | SequenceReader:
     """A `video.Reader` of a clip, or a `SequenceReader` of an image sequence."""
     if clip.source.is_image_sequence:
-        return SequenceReader(clip, long_side, depth=depth, alpha=alpha)
-    return Reader(clip, long_side, depth=depth, alpha=alpha, keep_hdr=keep_hdr)
+        return SequenceReader(clip, long_side, depth=depth, alpha=alpha, lut=lut)
+    return Reader(clip, long_side, depth=depth, alpha=alpha, keep_hdr=keep_hdr, lut=lut)
 
 
 def has_transparency(clip: Clip) -> bool:
@@ -85,8 +87,10 @@ class SequenceReader:
         *,
         depth: int = 8,
         alpha: bool = False,
+        lut: Path | None = None,
     ) -> None:
         self.clip, self.alpha = clip, alpha
+        self._lut = cube.read(lut) if lut else None
         self.size = reduced_size(clip, long_side)
         self.depth = depth if self.size == clip.size else 8
         self.damage: list[str] = []
@@ -128,6 +132,7 @@ class SequenceReader:
         from PIL import Image
 
         pixels, alpha = photo.pixels, photo.alpha if self.alpha else None
+        pixels = self._lut(pixels) if self._lut else pixels
         if self.size != self.clip.size:
             box = Image.Resampling.BOX
             pixels = np.asarray(Image.fromarray(pixels).resize(self.size, box))

@@ -10,7 +10,7 @@ import itertools
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 import numpy as np
 
@@ -50,6 +50,12 @@ def write(lut: Lut, path: Path, *, overwrite: bool = False) -> None:
 
     Raises PhotostyleError if the file cannot be written.
     """
+    with new_file(path, overwrite=overwrite) as stream:
+        dump(lut, stream)
+
+
+def dump(lut: Lut, stream: BinaryIO) -> None:
+    """As `write`, to a stream."""
     title = " ".join(lut.title.replace('"', "'").split())
     lines = [f'TITLE "{title}"'] if title else []
     lines += ["# " + " ".join(comment.split()) for comment in lut.comments]
@@ -62,10 +68,9 @@ def write(lut: Lut, path: Path, *, overwrite: bool = False) -> None:
     else:
         lines += [f"LUT_3D_SIZE {size}"]
         lines += [f"DOMAIN_MIN {_row(lut.low)}", f"DOMAIN_MAX {_row(lut.high)}"]
-    with new_file(path, overwrite=overwrite) as stream:
-        stream.write("\n".join([*lines, ""]).encode())
-        for table in tables:
-            np.savetxt(stream, table, "%.6f")
+    stream.write("\n".join([*lines, ""]).encode())
+    for table in tables:
+        np.savetxt(stream, table, "%.6f")
 
 
 def _range(name: str, stage: Lut | Curves) -> str:

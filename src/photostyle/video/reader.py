@@ -10,6 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import IO, Any
 
@@ -66,8 +67,8 @@ class Reader:
 
     long_side: long side in pixels to which larger frames are reduced. depth: bits per channel of
     the pixels, 8 or 16. alpha: whether frames get the clip's alpha. keep_hdr: whether the values of
-    HDR stay, which otherwise become SDR in BT.709. damage: ffmpeg's error
-    messages, complete after the last frame.
+    HDR stay, which otherwise become SDR in BT.709. lut: a `.cube` file of a 3D LUT that the frames
+    go through. damage: ffmpeg's error messages, complete after the last frame.
     """
 
     def __init__(
@@ -78,8 +79,10 @@ class Reader:
         depth: int = 8,
         alpha: bool = False,
         keep_hdr: bool = False,
+        lut: Path | None = None,
     ) -> None:
         self.clip, self.depth, self.alpha, self.keep_hdr = clip, depth, alpha, keep_hdr
+        self.lut = lut
         self.width, self.height = reduced_size(clip, long_side)
         self.damage: list[str] = []
         self._interlaced = False
@@ -126,6 +129,8 @@ class Reader:
             keep_hdr=self.keep_hdr,
             to_display=to_display,
         )
+        if self.lut:
+            rgb += f",lut3d=file={log_footage.quoted(self.lut)}:interp=tetrahedral"
         # Of raw frames the muxer expects increasing times, which those of the clip need not have.
         steady = "settb=1,setpts=N"
         # For clips that change their size. The filter refuses some tags, which are set again later.
