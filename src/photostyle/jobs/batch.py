@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, suppress
 from dataclasses import dataclass, replace
+from importlib import metadata
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -130,7 +133,6 @@ def stylize_folder(
             **{"quality": quality, "strip_metadata": strip_metadata},
         },
         {**options, **{"temporal": temporal, "codec": codec, "crf": crf}},
-        _identified(model),
     )
     reports: list[FileReport] = []
     with ExitStack() as stack:
@@ -174,13 +176,6 @@ def _connected(address: str) -> AbstractContextManager[Cluster]:
     return connected(address)
 
 
-def _identified(model: str) -> str:
-    """Which weights a model has; raises PhotostyleError if there is no such model."""
-    from photostyle.model.checkpoint import identify
-
-    return model if model == "none" else identify(model)
-
-
 def _jobs(tasks: Iterable[Task], journal: Journal, resume: bool, overwrite: bool) -> Iterator[Job]:
     for task in tasks:
         replace = overwrite or (resume and journal.is_ours(task))
@@ -207,15 +202,33 @@ def _folder_name(folder: PurePath) -> str:
 
 def _default_jobs(device: str) -> int:
     """One process per core, as far as the memory allows; one for a GPU."""
-    from photostyle.transfer.stylizer import choose_device
+    if device != "auto" or _may_have_gpu():
+        from photostyle.transfer.stylizer import choose_device
 
-    if choose_device(device).type != "cpu":
-        return 1
-    available = os.cpu_count() or 1
-    with suppress(AttributeError, ValueError, OSError):  # Windows and macOS do not know them
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
-        available = min(available, memory // MEMORY)
-    return max(1, available)
+        if choose_device(device).type != "cpu":
+            return 1
+    return max(1, min(os.cpu_count() or 1, _free_memory() // MEMORY))
+
+
+def _may_have_gpu() -> bool:
+    """Whether to ask torch, whose import takes a second, for a GPU: CUDA comes with the driver."""
+    if not sys.platform.startswith("linux") or "+rocm" in metadata.version("torch"):
+        return True
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    return True
+
+
+def _free_memory() -> int:
+    """Bytes that programs can have without swapping; more than enough where it is not known."""
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return 1024 * int(
+            next(line for line in lines if line.startswith("MemAvailable")).split()[1]
+        )
+    return sys.maxsize
 
 
 def _make_folders(tasks: Iterable[Task]) -> None:

@@ -8,7 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -39,15 +39,13 @@ Status = Literal["done", "skipped", "failed"]
 class Settings:
     """What workers are told once.
 
-    photo, clip: options of `stylize_photo` and `stylize_clip`. weights: which the model is, by
-    `photostyle.model.checkpoint.identify`. threads: of each process.
+    photo, clip: options of `stylize_photo` and `stylize_clip`. threads: of each process.
     """
 
     model: str
     device: str
     photo: Mapping[str, Any]
     clip: Mapping[str, Any]
-    weights: str
     threads: int = 1
 
 
@@ -80,6 +78,18 @@ class Outcome:
     all_fail: bool = False
 
 
+class _CannotWork(PhotostyleError):
+    """What is wrong concerns all jobs."""
+
+
+@contextmanager
+def _for_all_jobs() -> Iterator[None]:
+    try:
+        yield
+    except PhotostyleError as error:
+        raise _CannotWork(str(error)) from error
+
+
 class Worker:
     """Stylizes files with one network, and keeps styles from file to file."""
 
@@ -89,14 +99,31 @@ class Worker:
         self._digests = lru_cache(KEPT)(_style_digests)
 
     @cached_property
-    def stylizer(self) -> Stylizer:
-        return load_stylizer(self._settings.model, self._settings.device)
+    def _stylizer(self) -> Stylizer:
+        with _for_all_jobs():
+            return load_stylizer(self._settings.model, self._settings.device)
+
+    @cached_property
+    def _facts(self) -> dict[str, Any]:
+        """What of the settings decides a result."""
+        from photostyle.model.checkpoint import identify
+        from photostyle.version import __version__
+
+        model = self._settings.model
+        with _for_all_jobs():
+            weights = model if model == "none" else identify(model)
+        return {
+            **{"version": __version__, "model": weights},
+            **{"photo": self._settings.photo, "clip": self._settings.clip},
+        }
 
     def work(self, job: Job) -> Outcome:
         """Stylize a file; what goes wrong is in the outcome."""
         start = time.perf_counter()
         try:
             return self._work(job, start)
+        except _CannotWork as error:
+            return Outcome("failed", error=str(error), all_fail=True)
         except PhotostyleError as error:
             text = str(error)
         except Exception as error:  # also a bug stops only its file
@@ -106,15 +133,9 @@ class Worker:
 
     def key(self, content: Path, style: tuple[Entry, ...]) -> str:
         """A digest of the content, the styles and the settings: of what decides the result."""
-        from photostyle.version import __version__
-
-        settings = {
-            **{"version": __version__, "model": self._settings.weights},
-            **{"photo": self._settings.photo, "clip": self._settings.clip},
-        }
         weights = [1.0 if isinstance(one, str) else one[1] for one in style]
         digests = [digest for one in style for digest in self._digests(_name(one))]
-        facts = [_digest(content), digests, weights, settings]
+        facts = [_digest(content), digests, weights, self._facts]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     def _work(self, job: Job, start: float) -> Outcome:
@@ -130,12 +151,8 @@ class Worker:
             if job.made_of == key and storage.is_file(task.output):
                 return Outcome("skipped", key=key)
             before = time.perf_counter()
-            try:
-                stylizer = self.stylizer
-            except PhotostyleError as error:
-                return Outcome("failed", error=str(error), all_fail=True)
+            options = {**options, "model": self._stylizer, "overwrite": job.replace}
             start += time.perf_counter() - before
-            options = {**options, "model": stylizer, "overwrite": job.replace}
             output = storage.uploaded(task.output, overwrite=job.replace, inputs=inputs)
             target = files.enter_context(output)
             notes = stylize(content, self._inputs(task.style), target, **options).notes

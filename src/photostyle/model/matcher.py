@@ -153,7 +153,9 @@ class Matcher(nn.Module):
             nn.LayerNorm(2 * sum(widths)), _perceptron(2 * sum(widths), 128, 64)
         )
         self.to_scene = _perceptron(FACTS + 3 * 64, 128, 1)
-        self.ridge = nn.Parameter(torch.eye(TERMS))
+        self.ridge = nn.Parameter(torch.zeros(TERMS, TERMS))
+        if not self.ridge.is_meta:  # where torch.eye imports torch._dynamo, which takes a second
+            nn.init.eye_(self.ridge)
         self.evidence = nn.Parameter(torch.tensor(4.0))
         nn.init.zeros_(self.to_prior.weight)
         nn.init.zeros_(self.to_prior.bias)
