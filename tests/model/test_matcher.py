@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +94,14 @@ def test_the_look_of_a_graded_photo_is_found(matcher: Matcher, photo: Tensor) ->
 
 
 @torch.no_grad()
+def test_reading_a_matcher_imports_no_compiler() -> None:
+    """It takes torch a second, in every process of a batch."""
+    code = "import sys; from photostyle.model.matcher import load_matcher; load_matcher(); "
+    code += "sys.exit('torch._dynamo' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+    assert torch.equal(Matcher((8, 8, 8, 8, 8)).ridge, torch.eye(TERMS))
+
+
 def test_a_matcher_is_read_as_it_was_written(tmp_path: Path, photo: Tensor) -> None:
     torch.manual_seed(0)
     path, matcher = tmp_path / "tiny.safetensors", Matcher((4, 4, 8, 8, 8)).half().float()

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -72,6 +75,29 @@ def some_map(channels: int, batch: int = 1) -> AffineMap:
 
 
 @torch.no_grad()
+def test_features_are_freed_without_a_garbage_collector() -> None:
+    """They are most of the memory, and a cycle would keep them until the next collection."""
+
+    class Watching(Visitor):
+        def __init__(self) -> None:
+            self.seen: list[weakref.ref[Tensor]] = []
+
+        def visit(self, layer: str, features: Tensor) -> AffineMap | None:  # noqa: ARG002
+            self.seen.append(weakref.ref(features))
+            channels = features.shape[1]
+            return AffineMap(torch.eye(channels).double()[None], torch.zeros(1, channels).double())
+
+    network, visitor = PhotoNet(PHOTONET, (8, 8, 8, 8, 8)), Watching()
+    gc.disable()
+    try:
+        with torch.no_grad():
+            network(torch.rand(1, 3, 32, 32), visitor)
+        assert len(visitor.seen) == len(PHOTONET.wct_layers)
+        assert [ref() for ref in visitor.seen] == [None] * len(visitor.seen)
+    finally:
+        gc.enable()
+
+
 def test_every_map_that_visit_returns_is_applied() -> None:
     torch.manual_seed(0)
     network, pixels = PhotoNet(PHOTONET, (16, 16, 16, 16, 16)), torch.rand(1, 3, 32, 48)

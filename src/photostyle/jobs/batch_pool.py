@@ -78,9 +78,9 @@ def _run_pool(
                     broken = True
                     yield job, None
     finally:
+        # Nothing is in work, or nobody waits for it; a process that ends takes torch apart first.
         for process in list((pool._processes or {}).values()):
-            if running:  # an exception: nobody waits for them any more
-                process.terminate()
+            process.terminate()
         pool.shutdown(cancel_futures=True)
 
 

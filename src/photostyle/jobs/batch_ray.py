@@ -31,6 +31,9 @@ STARTS = 10
 PATIENCE = 300.0
 """Seconds to wait for the first free core or GPU, and for another one when all are lost."""
 
+HEAD_PATIENCE = 30.0
+"""Seconds that the head may be out of reach; after 60 Ray ends this process without a word."""
+
 INTERVAL = 5.0
 """Seconds after which nodes that have joined or left are noticed."""
 
@@ -171,7 +174,7 @@ class _Crew:
         self._ready: list[Any] = []
         self._lost = 0
         self._checked = -INTERVAL
-        self._worked = time.monotonic()
+        self._worked = self._seen = time.monotonic()
 
     def free(self) -> Iterator[Any]:
         """The actors without a job."""
@@ -249,12 +252,31 @@ class _Crew:
 
     def _fill(self) -> None:
         """Start actors for cores or GPUs without one, also of nodes that have joined."""
-        if self.dismissed or time.monotonic() - self._checked < INTERVAL:
+        if time.monotonic() - self._checked < INTERVAL:
             return
         self._checked = time.monotonic()
+        if not self._sees_head() or self.dismissed:
+            return
         size = self._count or _room(self._gpu)
         for _ in range(size - len(self._starting) - len(self._ready) - len(self.working)):
             self._start()
+
+    def _sees_head(self) -> bool:
+        """Whether the head can be reached; raises PhotostyleError if that is not so for long."""
+        import ray
+
+        host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=INTERVAL).close()
+        except OSError as error:
+            if time.monotonic() - self._seen > HEAD_PATIENCE:
+                raise PhotostyleError(
+                    "The head of the Ray cluster is lost; start the cluster again, and go on with "
+                    "--resume."
+                ) from error
+            return False
+        self._seen = time.monotonic()
+        return True
 
     def _replace(self) -> None:
         """An actor is lost: start one for its job if no others will come, or others soon."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import os
@@ -100,8 +101,12 @@ class Worker:
 
     @cached_property
     def _stylizer(self) -> Stylizer:
-        with _for_all_jobs():
-            return load_stylizer(self._settings.model, self._settings.device)
+        gc.disable()  # it searches, in vain, what torch imports
+        try:
+            with _for_all_jobs():
+                return load_stylizer(self._settings.model, self._settings.device)
+        finally:
+            gc.enable()
 
     @cached_property
     def _facts(self) -> dict[str, Any]:

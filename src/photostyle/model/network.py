@@ -6,6 +6,7 @@ those of the reference checkpoints; only the layers that an architecture uses ex
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -175,8 +176,16 @@ class Link:
 
     def __init__(self, pooled: MappedFeatures, joined: MappedFeatures) -> None:
         self.pooled, self.joined = pooled, joined
-        self.twin: Link | None = None
+        self._twin: weakref.ref[Link] | None = None
         self._convolved: Tensor | None = None
+
+    @property
+    def twin(self) -> Link | None:
+        return self._twin() if self._twin else None
+
+    def pair(self, other: Link) -> None:
+        """Make two links each other's twins, without a cycle that keeps their features."""
+        self._twin, other._twin = weakref.ref(other), weakref.ref(self)
 
     def convolve(self, weight: Tensor) -> Tensor:
         """The convolution of the skip link, with the kernel of the one layer that reads it.
@@ -184,7 +193,8 @@ class Link:
         That of the twin is computed along, so that a large level is read once for both.
         """
         if self._convolved is None:
-            pair = [self, self.twin] if self.twin else [self]
+            twin = self.twin
+            pair = [self, twin] if twin else [self]
             zero = weight.new_zeros(len(weight))
             folded = [link.joined.fold(weight, zero) for link in pair]
             if all(features is folded[0][0] for features, _, _ in folded):
@@ -286,7 +296,7 @@ class PhotoNet(nn.Module):
             links[level] = plain[level] = self._link(level, levels[level], mapping, visitor)
             if mapping is not None:
                 plain[level] = self._link(level, levels[level], None, visitor)
-                links[level].twin, plain[level].twin = plain[level], links[level]
+                links[level].pair(plain[level])
         return links, plain
 
     @record_function("decoding")
