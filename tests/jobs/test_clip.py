@@ -6,9 +6,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
-from support.clips import SOUND, Probed, difference, make
+from support.clips import SOUND, Probed, difference, ffmpeg, make
 from support.photos import scene
 
 import photostyle
@@ -224,3 +225,35 @@ def test_frames_are_written_without_looking_through_the_folder(
     assert len(list((folder / "frames").iterdir())) == 5
     assert looked == [folder / "frames"]
     assert not synced
+
+
+@pytest.mark.parametrize("across", ["shots", "clip"])
+@pytest.mark.parametrize("kind", ["video", "sequence"])
+def test_parts_of_a_clip_join(kind: str, across: Any) -> None:
+    """Half of the clip is darker: alone, each half would get the same light as the other."""
+    light = "lutrgb=r='val*{0}':g='val*{0}':b='val*{0}'"
+    filters = f"[0]{light.format(0.9)}[a];[1]{light.format(0.6)}[b];[a][b]concat"
+    still = ("-loop", "1", "-r", "10", "-t", "1", "-i", "dusk.png")
+    Path("clip").mkdir()
+    target = "clip/%03d.png" if kind == "sequence" else "clip.mkv"
+    ffmpeg(*still, *still, "-filter_complex", filters, "-c:v", "png", target)
+    clip = "clip" if kind == "sequence" else target
+    Image.fromarray(scene(70, 40)[..., ::-1]).save("style.png")
+
+    def result(start: float | None = None, end: float | None = None) -> list[Any]:
+        folder = f"{start}-{end}"
+        photostyle.stylize_clip(
+            *(clip, "style.png"),
+            frames_dir=folder,
+            model="none",
+            across=across,
+            start=start,
+            end=end,
+            fps=10 if kind == "sequence" else None,
+        )
+        return [np.asarray(Image.open(path)) for path in sorted(Path(folder).glob("*.png"))]
+
+    whole, parts = result(), [*result(end=0.75), *result(0.75, 1.35), *result(1.35)]
+    assert len(parts) == len(whole) == 20
+    assert difference(whole[0], whole[-1]) > 5
+    assert max(map(difference, whole, parts)) < 1

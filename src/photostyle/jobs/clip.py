@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     File = str | os.PathLike[str]
     Cues = Sequence[tuple[float, StyleSource]]
     Pixels = npt.NDArray[Any]
+
+AROUND = 60.0
+"""Seconds before and after a part of a clip in which its shots are looked at."""
 
 PRESETS = (
     "ultrafast",
@@ -421,17 +424,46 @@ def _analyze(
     *,
     alpha: bool = False,
 ) -> int | None:
-    """Analyze the shots if the temporal mode needs it; return the approximate number of frames."""
+    """Analyze the shots if the temporal mode needs it; return the approximate number of frames.
+
+    So that parts of a clip join, the shots around a part count as well.
+    """
+    from photostyle.jobs import image_sequence
+    from photostyle.video.clip import TOLERANCE
+
+    if stylizer.temporal != "shot" or not stylizer.strength:
+        return clip.frame_count
+    whole = _surroundings(clip, stylizer.across)
+    lead = (clip.source.start or 0) - (whole.source.start or 0)
+    times: list[float] = []
+
+    def frames() -> Iterator[VideoFrame]:
+        for frame in image_sequence.reader(whole, stylizer.working_size, alpha=alpha):
+            times.append(frame.time - lead)
+            yield replace(frame, tick=frame.tick - round(lead / frame.time_base))
+
+    with watch("analyze"):
+        analyzed = stylizer.analyze_shots(frames())
+        for _ in _counted(analyzed, progress, "analyze", whole.frame_count):
+            pass
+    stylizer.first = sum(time < -TOLERANCE for time in times)
+    end = math.inf if clip.source.length is None else clip.source.length - TOLERANCE
+    return sum(time < end for time in times) - stylizer.first
+
+
+def _surroundings(clip: Clip, across: Across) -> Clip:
+    """A part of a clip with AROUND seconds on either side, or with all of the clip."""
     from photostyle.jobs import image_sequence
 
-    total = clip.frame_count
-    if stylizer.temporal == "shot" and stylizer.strength > 0:
-        with watch("analyze"):
-            frames = stylizer.analyze_shots(
-                image_sequence.reader(clip, stylizer.working_size, alpha=alpha)
-            )
-            total = sum(1 for _ in _counted(frames, progress, "analyze", total))
-    return total
+    source = clip.source
+    if source.start is None and source.end is None:
+        return clip
+    if across == "clip":
+        return image_sequence.probe(replace(source, start=None, end=None))
+    start, end = (source.start or 0) - AROUND, source.end and source.end + AROUND
+    if source.is_image_sequence:  # from frame to frame
+        start = float(math.floor(start * source.frame_rate) / source.frame_rate)
+    return image_sequence.probe(replace(source, start=start if start > 0 else None, end=end))
 
 
 def _fit_lut(

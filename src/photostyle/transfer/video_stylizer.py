@@ -160,8 +160,9 @@ class VideoStylizer:
     before `run`. across: see `Across`; "clip" needs the temporal mode "shot".
     working_size: long side of the copy of a frame that the network sees, in pixels. step: in a
     shot the network sees every so many frames. masks: for "shot", of all frames. canvas: what
-    makes the `Canvas` of a frame, from its arguments; it may be set. Raises
-    PhotostyleError for invalid settings and for styles that were learned with other weights.
+    makes the `Canvas` of a frame, from its arguments; it may be set. first: number of frames that
+    were analyzed before the first that is stylized; it may be set. Raises PhotostyleError for
+    invalid settings and for styles that were learned with other weights.
     """
 
     def __init__(
@@ -192,6 +193,7 @@ class VideoStylizer:
             stylizer.check_style(cue.style)
         self.stylizer, self.timeline, self.temporal = stylizer, timeline, temporal
         self.canvas: Callable[..., Canvas] = Canvas
+        self.first = 0
         self.match, self.strength, self.working_size = match, strength, working_size
         self.across, self.keep = across, keep
         self.step, self.masks = step if temporal == "shot" else 1, masks or FrameMasks()
@@ -208,7 +210,8 @@ class VideoStylizer:
     def analyze_shots(self, frames: Iterable[AnyFrame]) -> Iterator[AnyFrame]:
         """First pass of "shot": finds the shots and takes statistics of each.
 
-        frames: all frames of the clip; they may be smaller than those of `run`. Yields them back.
+        frames: all frames of the clip, and perhaps more around them, see ``first``; they may be
+        smaller than those of `run`. Yields them back.
         """
         sample, first, last = _Sample(), 0.0, 0.0
         for frame, small, ratio, is_cut in with_cuts(map(self._reduced, frames)):
@@ -282,11 +285,15 @@ class VideoStylizer:
     def _starts_shot_or_style(self, before: Frame, frame: Frame) -> bool:
         """Whether a shot or a style starts with ``frame``."""
         cues = (self.timeline.at(one.time)[-1][0] for one in (before, frame))
-        return frame.number in self.cuts or len(set(cues)) > 1
+        return self.first + frame.number in self.cuts or len(set(cues)) > 1
 
     def _group(self, number: int) -> int:
         """The number of the shot of a frame; 0 for all if they share their statistics."""
         return 0 if self.across == "clip" else sum(cut <= number for cut in self.cuts)
+
+    def _light_of(self, frame: Frame) -> tuple[float, float]:
+        """See `Light.of`."""
+        return self._light.of(self.first + frame.number)
 
     def _fades(self, *frames: Frame) -> bool:
         """Whether two styles are blended in one of the frames."""
@@ -315,7 +322,7 @@ class VideoStylizer:
                 raise PhotostyleError("Frames are stylized in place; their pixels are read-only.")
             canvas = self._canvas(frame)
             box, shown = picture.within(canvas)
-            light = self._light.of(frame.number)
+            light = self._light_of(frame)
             maps = dimmed(maps, light).blend(self._contrast(frame, box))
             yield _Drawing(frame, canvas, maps, soft, both_masks(shown, self.masks.only), self.keep)
 
@@ -336,7 +343,7 @@ class VideoStylizer:
         """See `key_of`; by a sample of the pixels of a frame."""
         step = max(1, max(frame.pixels.shape[:2]) // self.working_size)
         pixels = self.canvas(frame.pixels[::step, ::step], device=self.stylizer.device)
-        whole = in_full_light(pixels.rows(0, pixels.height), self._light.of(frame.number))
+        whole = in_full_light(pixels.rows(0, pixels.height), self._light_of(frame))
         return key_of(whole[None])[0]
 
     def _reduced(self, frame: AnyFrame) -> tuple[AnyFrame, Tensor, int]:
@@ -348,13 +355,13 @@ class VideoStylizer:
         """The maps from a frame to its stylized self."""
         small, ratio = self._canvas(frame).reduced(self.working_size)
         if self.temporal == "shot":
-            self._shot = self._group(frame.number)
+            self._shot = self._group(self.first + frame.number)
         else:
             if self._cut_detector.is_cut(small):
                 self._shot += 1
                 self._transfers.clear()
             self._pictures[self._shot].add(small)
-        small = in_full_light(small, self._light.of(frame.number))
+        small = in_full_light(small, self._light_of(frame))
         size = small.shape[2:]
         box = self._pictures[self._shot].bars.picture(size[0], size[1], fit_ratio(*size))
         small = box.of(small)
@@ -438,7 +445,7 @@ class VideoStylizer:
         pixels = self.canvas(frame.pixels[part]).rows(0, len(frame.pixels[part]))[None]
         mask = None if mask is None else mask[part]
         weights = reduced_mask(mask, pixels, 1)
-        return float(contrast(in_full_light(pixels, self._light.of(frame.number)), weights))
+        return float(contrast(in_full_light(pixels, self._light_of(frame)), weights))
 
 
 @dataclass(frozen=True)

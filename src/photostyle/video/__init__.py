@@ -3,8 +3,8 @@
 The ffmpeg program of imageio-ffmpeg does the work. `ffmpeg` runs it, `clip` finds out what a file
 holds, `reader` decodes frames, `encoder` encodes them, `conversion` has the filters of both,
 `matroska` writes the stream that takes frames and their times to the encoder, `writer` adds sound,
-subtitles and chapters, `containers` lists formats and codecs, and `threads` runs all this in the
-background.
+subtitles and chapters, `containers` lists formats and codecs, and `photostyle.threads` runs all
+this in the background.
 """
 
 from __future__ import annotations

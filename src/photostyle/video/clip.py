@@ -34,7 +34,7 @@ _SEEK_BACK = (0.0, 10.0, 60.0)
 _FINE = 10_000
 """Ticks per second that hold any start of a part within a tenth of a millisecond."""
 
-_TOLERANCE = 0.0005
+TOLERANCE = 0.0005
 """Seconds: a frame that begins this much before a limit of the part counts as beginning there."""
 
 _NO_TAG = {"unknown", "unspecified", "reserved", ""}
@@ -142,8 +142,8 @@ class Clip:
     def _trim(self) -> str:
         if self.source.start is None and self.source.end is None:
             return ""
-        start = "" if self.source.start is None else f"start={-_TOLERANCE}:"
-        end = "" if self.source.length is None else f"end={self.source.length - _TOLERANCE:.6f}"
+        start = "" if self.source.start is None else f"start={-TOLERANCE}:"
+        end = "" if self.source.length is None else f"end={self.source.length - TOLERANCE:.6f}"
         return f",trim={start}{end}".removesuffix(":")
 
     @property
@@ -314,7 +314,7 @@ def _frames_at(clip: Clip) -> tuple[bool, bool]:
 
     _show_frames(clip.arguments, clip.timing, read)
     first = times.pop("showinfo_0", math.inf) + float(clip.delay - clip.origin)
-    return first <= _TOLERANCE, bool(times)
+    return first <= TOLERANCE, bool(times)
 
 
 def _display_delay(source: Source, info: _StreamInfo) -> Fraction:
