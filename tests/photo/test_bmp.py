@@ -89,6 +89,37 @@ def test_palettes_and_short_headers(bits: int, header_size: int) -> None:
     assert np.array_equal(read.pixels, palette[indices][..., 2::-1])
 
 
+def test_one_bit_of_transparency() -> None:
+    values = np.random.default_rng(0).integers(0, 1 << 16, (H, W))
+    masks = struct.pack("<4I", 0x7C00, 0x3E0, 0x1F, 0x8000)
+    fields = struct.pack("<I2i2H6I", 56, W, H, 1, 16, 3, 0, 0, 0, 0, 0) + masks
+    rows = [row.astype("<u2").tobytes().ljust(W * 2 + 2, b"\0") for row in values[::-1]]
+    read = photo.read(bmp(fields + b"".join(rows), rows))
+    assert read.alpha is not None
+    assert np.array_equal(read.alpha, values // 0x8000 * 255)
+    assert np.array_equal(read.pixels[..., 2], np.round((values & 0x1F) * 255 / 31))
+
+
+def test_runs_of_4_bits() -> None:
+    palette = np.random.default_rng(0).integers(0, 256, (16, 4), np.uint8)
+    runs = bytes([5, 0x12, 0, 6, 0x12, 0x34, 0x56, 0, 0, 0, 0, 2, 3, 1, 8, 0x77, 0, 1])
+    indices = np.zeros((H, W), int)
+    indices[-1] = [1, 2, 1, 2, 1, 1, 2, 3, 4, 5, 6]
+    indices[-3, 3:11] = 7
+    content = bitmap([], 4, compression=2, after_header=palette.tobytes()) + runs
+    data = b"BM" + struct.pack("<I4xI", 14 + len(content), 14 + len(content) - len(runs)) + content
+    assert np.array_equal(photo.read(BytesIO(data)).pixels, palette[indices][..., 2::-1])
+    with pytest.raises(PhotostyleError, match="damaged"):
+        photo.read(BytesIO(data[:-2]))
+
+
+def test_a_png_file_in_a_bitmap() -> None:
+    inner = saved(Image.fromarray(scene(W, H)), "PNG").getvalue()
+    content = bitmap([], 0, compression=5) + inner
+    data = b"BM" + struct.pack("<I4xI", 14 + len(content), 54) + content
+    assert np.array_equal(photo.read(BytesIO(data)).pixels, scene(W, H))
+
+
 def test_damaged_and_huge_bitmaps_are_refused() -> None:
     rows = [bytes(W * 2)] * H
     masks = struct.pack("<3I", 0xE000, 0x1C00, 0x3FF)

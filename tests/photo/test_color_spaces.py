@@ -140,3 +140,15 @@ def test_lab_is_converted_by_its_formula() -> None:
     xyz = [0.9642 * inverse(y + a / 500), inverse(y), 0.8249 * inverse(y - b / 200)]
     linear = np.stack(xyz, -1) @ np.linalg.inv(SRGB_TO_XYZ).T
     assert np.abs(photo.read(stream).pixels - to_srgb(linear)).max() < 1.1
+
+
+def test_a_profile_that_is_dropped_is_named() -> None:
+    data = saved(Image.fromarray(scene()), "JPEG", icc_profile=profile("Display P3")).getvalue()
+    at = data.index(b"ICC_PROFILE\0") + 12
+    read = photo.read(BytesIO(data[:at] + b"\1\2" + data[at + 2 :]))  # the first of two parts
+    (note,) = read.notes
+    assert note.endswith("The colour profile is damaged and was dropped.")
+    wide = photo.read(BytesIO(data))
+    for format in ("BMP", "GIF"):
+        assert any("converted to sRGB" in s for s in photo.unsupported_features(wide, format))
+    assert photo.unsupported_features(wide, "PNG") == []

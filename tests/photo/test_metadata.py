@@ -470,6 +470,11 @@ def test_xmp_exif_and_iptc_as_other_programs_write_them_into_png() -> None:
             png((b"tEXt", b"Raw profile type " + kind + b"\0" + raw_profile(kind, data)))
         )
         assert read.metadata.resources == resource(0x0404, iptc)
+    text = raw_profile(b"IPTC profile", resource(0x0404, iptc))  # as ExifTool
+    read = photo.read(png((b"tEXt", b"Raw profile type iptc\0" + text)))
+    assert read.metadata.resources == resource(0x0404, iptc)
+    (note,) = photo.read(png((b"tEXt", b"Raw profile type iptc\0nothing"))).notes
+    assert "damaged text" in note
 
 
 def test_texts_of_png_are_kept_in_png_and_move_to_exif_and_xmp_elsewhere() -> None:

@@ -239,3 +239,21 @@ def test_palettes(bits: int, top: int) -> None:
         return
     vips = pyvips.Image.new_from_buffer(stream.getvalue(), "").numpy()
     assert np.abs(vips / (257 if vips.dtype == np.uint16 else 1) - expected * 255).max() < 1.01
+
+
+def test_a_smaller_copy_before_the_photo() -> None:
+    stream = BytesIO()
+    with tifffile.TiffWriter(stream) as file:
+        file.write(scene(W, H)[::2, ::2], photometric="rgb", subfiletype=1, metadata=None)
+        file.write(scene(W, H), photometric="rgb", metadata=None)
+    read = photo.read(stream)
+    assert np.array_equal(read.pixels, scene(W, H))
+    assert len(read.notes) == 1
+
+
+def test_grey_without_its_photometric_interpretation() -> None:
+    values = scene(W, H)[..., 0]
+    data = bytearray(tiff(values, photometric="minisblack").getvalue())
+    tag = data.index(struct.pack("<HHI", 262, 3, 1))
+    struct.pack_into("<H", data, tag, 254)  # another tag that is 1: a smaller copy
+    assert np.array_equal(photo.read(BytesIO(bytes(data))).pixels[..., 0], values)

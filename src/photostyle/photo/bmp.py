@@ -18,7 +18,8 @@ from photostyle.photo import limits, png
 MAGIC = b"BM"
 ICON_MAGIC = b"\0\0\1\0"
 
-_RGB, _BIT_FIELDS, _ALPHA_BIT_FIELDS = 0, 3, 6  # compressions
+_RGB, _RUNS_8, _RUNS_4, _BIT_FIELDS, _JPEG, _PNG, _ALPHA_BIT_FIELDS = range(7)  # compressions
+_READ_HERE = (_RGB, _RUNS_4, _BIT_FIELDS, _ALPHA_BIT_FIELDS)
 _CORE_HEADER, _INFO_HEADER, _SHORTEST_OS2_HEADER = 12, 40, 16  # bytes
 _METRE_IN_INCHES = 0.0254
 _DEFAULT_MASKS = {16: (0x7C00, 0x3E0, 0x1F, 0), 32: (0xFF0000, 0xFF00, 0xFF, 0)}
@@ -48,11 +49,25 @@ def open_bmp(stream: BinaryIO) -> Image.Image:
     (pixels,) = struct.unpack_from("<10xI", data)
     header = _header(data, 14)
     limits.check_size(header.width, abs(header.height))
-    image = Image.fromarray(_decoded(data, 14, pixels, header)[0])
+    if header.compression in (_JPEG, _PNG):
+        image: Image.Image = Image.open(BytesIO(data[pixels:]), formats=["JPEG", "PNG"])
+        image.load()
+    else:
+        image = Image.fromarray(_decoded(data, 14, pixels, header)[0])
     image.format = "BMP"
     if header.dpi:
         image.info["dpi"] = header.dpi
     return image
+
+
+def is_unusual(stream: BinaryIO) -> bool:
+    """Whether a BMP file has masks or runs of 4 bits, of which Pillow does not know all kinds."""
+    stream.seek(0)
+    kinds = _BIT_FIELDS, _ALPHA_BIT_FIELDS, _RUNS_4
+    try:
+        return _header(stream.read(256), 14).compression in kinds
+    except (ValueError, struct.error):
+        return False
 
 
 def open_icon(stream: BinaryIO) -> Image.Image:
@@ -121,7 +136,7 @@ def _header(data: bytes, at: int) -> _Header:
         masks = (*struct.unpack_from(f"<{count}I", data, at + _INFO_HEADER), 0)[:4]
         if size == _INFO_HEADER:  # the masks follow it
             size += 4 * count
-    if width < 1 or height == 0 or compression not in (_RGB, _BIT_FIELDS, _ALPHA_BIT_FIELDS):
+    if width < 1 or height == 0 or compression not in (*_READ_HERE, _JPEG, _PNG):
         raise ValueError("a bitmap of an unknown kind")
     return _Header(size, width, height, bits, compression, colors, dpi, masks)
 
@@ -141,6 +156,8 @@ def _decoded(
     if pixels is None:
         pixels = start + entry * colors
     height, stride = abs(header.height), (header.width * header.bits + 31) // 32 * 4
+    if header.compression == _RUNS_4:
+        data = data[:pixels] + _without_runs(data[pixels:], header.width, height, stride)
     end = pixels + height * stride
     if end > len(data):
         raise ValueError("a bitmap that is cut off")
@@ -158,6 +175,36 @@ def _decoded(
     words = rows[:, : header.width * header.bits // 8].copy().view(f"<u{header.bits // 8}")
     masks = header.masks if header.masks[3] else header.masks[:3]
     return np.dstack([_field(words, mask) for mask in masks]), end
+
+
+def _without_runs(data: bytes, width: int, height: int, stride: int) -> bytes:
+    """Rows of 4 bits per pixel, from runs; what is skipped has the first colour."""
+    rows = np.zeros((height, stride * 2), np.uint8)
+    x = y = at = 0
+    while y < height:
+        if at + 2 > len(data):
+            raise ValueError("a bitmap that is cut off")
+        count, value = data[at], data[at + 1]
+        at += 2
+        if not count and value == 1:
+            break
+        if not count and value == 0:
+            x, y = 0, y + 1
+            continue
+        if not count and value == 2:
+            x, y, at = x + data[at], y + data[at + 1], at + 2
+            continue
+        length = count or value
+        pairs = np.frombuffer(data[at : at + (length + 1) // 2], np.uint8)
+        if count:
+            pairs = np.full((count + 1) // 2, value, np.uint8)
+        else:
+            at += (length + 3) // 4 * 2
+        pixels = np.stack([pairs >> 4, pairs & 15], -1).ravel()[:length]
+        shown = rows[y, x : min(x + length, width)]
+        shown[: len(pixels)] = pixels[: len(shown)]
+        x += length
+    return (rows[:, ::2] << 4 | rows[:, 1::2]).tobytes()
 
 
 def _indices(rows: npt.NDArray[np.uint8], header: _Header) -> npt.NDArray[np.uint8]:

@@ -35,6 +35,7 @@ from photostyle.photo import (
     log_photo,
     named_color,
     png,
+    pnm,
     psd,
     raster,
 )
@@ -57,7 +58,7 @@ _RAW_SUFFIXES = re.compile(
     r"\.(3fr|arw|cr2|cr3|crw|dcr|dng|erf|fff|iiq|kdc|mef|mos|mrw|nef|nrw|orf|pef|raf|raw|rw2|rwl"
     r"|sr2|srf|srw|x3f)"
 )
-_LIGHT_SUFFIXES = {".exr", ".hdr", ".pfm", ".pic", ".rgbe"}
+_OTHER_SUFFIXES = {".exr", ".hdr", ".pam", ".pfm", ".pic", ".rgbe"}
 # Raw files recognized by their content, if the name does not help: offset and bytes.
 _RAW_MAGIC = (
     (0, b"FUJIFILMCCD-RAW"),
@@ -87,7 +88,7 @@ _SALVAGED_NOTE = "The file is cut off; what is missing of the photo is grey or c
 def has_photo_suffix(path: PurePath) -> bool:
     """Whether a file has the extension of a format that can be read."""
     suffix = path.suffix.lower()
-    known = Image.EXTENSION.get(suffix) in READABLE or suffix in _LIGHT_SUFFIXES
+    known = Image.EXTENSION.get(suffix) in READABLE or suffix in _OTHER_SUFFIXES
     return known or bool(_RAW_SUFFIXES.fullmatch(suffix))
 
 
@@ -208,6 +209,8 @@ def _decode(
         return _decode_psd(stream, color_managed)
     if linear_light.is_linear_light(start):
         return _decode_linear_light(stream, white)
+    if start.startswith(b"P") and (values := pnm.read(stream)):
+        return _to_photo(values, 1, Metadata(), "PPM", [])
     return _decode_with_pillow(stream, start, still, color_managed)
 
 
@@ -307,6 +310,8 @@ def _opened_image(stream: BinaryIO) -> Image.Image:
     if start.startswith(bmp.ICON_MAGIC):
         with suppress(*DECODER_ERRORS):
             return bmp.open_icon(stream)
+    if start.startswith(bmp.MAGIC) and bmp.is_unusual(stream):
+        return bmp.open_bmp(stream)
     stream.seek(0)
     try:
         image = Image.open(stream, "r", READABLE)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from PIL import Image
 
 from photostyle.errors import PhotostyleError
+from photostyle.photo import color
 from photostyle.photo.photo import Photo
 
 # Plugins for Pillow, installed by the extra photostyle[formats].
@@ -132,7 +133,9 @@ def unsupported_features(photo: Photo, format: str) -> list[str]:
     target, sentences = FORMATS[format], []
     if photo.animation and not target.animation:
         sentences.append(f"{format} stores no animation; only the first frame was written.")
-    elif photo.animation and photo.depth > 8:
+    if not target.profile and not color.are_equivalent(photo.original, None):
+        sentences.append(f"{format} stores no colour profile; colours were converted to sRGB.")
+    if photo.animation and target.animation and photo.depth > 8:
         sentences.append("Animations are written with 8 bits per channel; the photo has more.")
     if photo.alpha is not None and not target.alpha:
         sentences.append(f"{format} stores no transparency; the background became white.")

@@ -20,6 +20,7 @@ from photostyle.photo.photo import strips
 from photostyle.photo.raster import Raster
 
 _MAX_TILE_SIDE = 1 << 14
+_PHOTOMETRIC = 262  # tag
 
 # Values of TIFF tags.
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _SEPARATED, _CIELAB, _ICCLAB = 0, 1, 2, 3, 5, 8, 9
@@ -64,8 +65,10 @@ def read_tiff(stream: BinaryIO, white: float | None = None) -> tuple[Raster, boo
     try:
         stream.seek(0)
         tiff = TiffFile(stream)
-        page = tiff.pages.first
+        page = _primary(tiff)
         bits = index(page.bitspersample)
+        if _PHOTOMETRIC not in page.tags and page.compression not in _READ_BY_PILLOW:
+            page.photometric = _RGB if index(page.samplesperpixel) > 2 else _BLACK_IS_ZERO
         space, colors = _SPACES[page.photometric]
         if page.dtype is None or (bits <= 8 and page.compression in _READ_BY_PILLOW):
             return None
@@ -81,6 +84,14 @@ def read_tiff(stream: BinaryIO, white: float | None = None) -> tuple[Raster, boo
     values, alpha = _normalized(values, colors, page, white)
     profile = color.LAB if space == "Lab " else page.tags.valueof("InterColorProfile")
     return raster.from_array(values, profile, space, alpha), tiff.pages.is_multipage
+
+
+def _primary(tiff: Any) -> Any:
+    """The first page that is no smaller copy of another (NewSubfileType), else the first."""
+    first = tiff.pages.first
+    if not first.is_reduced:
+        return first
+    return next((page for page in tiff.pages if not page.is_reduced), first)
 
 
 def _values(page: Any, colors: int, stream: BinaryIO) -> npt.NDArray[Any]:

@@ -30,9 +30,11 @@ EXIF_PREFIX = b"Exif\0\0"
 MAX_JPEG_XMP = JPEG_SEGMENT - len(XMP_NAME)
 
 _CREDENTIALS_NOTE = "The content credentials (C2PA) hold only for the original and were dropped."
+_ICC_NAME = b"ICC_PROFILE\0"
 _GAIN_MAP_NAME = b"urn:iso:std:iso:ts:21496:-1\0"
 _SAMSUNG_MOTION = 0x0A30
-_PROFILE_TEXT = re.compile(rb"\s*\S+\s+(\d+)\s+([0-9a-fA-F\s]*)")
+# A line with a name, which may have several words; a number of bytes; these.
+_PROFILE_TEXT = re.compile(rb"\s*[^\n]+\n\s*(\d+)\s+([0-9a-fA-F\s]*)")
 _KEYWORDS = ("Title", "Author", "Description", "Copyright", "Comment")  # also written small
 _MAX_TEXT = 1 << 26  # bytes of all texts of a PNG file, after decompression
 _GIF_XMP = b"\x21\xff\x0bXMP DataXMP"
@@ -136,6 +138,8 @@ def _in_jpeg(image: Image.Image, stream: BinaryIO) -> Blocks:
     for digest, pieces in parts.items():
         if digest in found.xmp:
             found.extension = b"".join(pieces[offset] for offset in sorted(pieces))
+    if any(d.startswith(_ICC_NAME) for _, d in segments) and not info.get("icc_profile"):
+        found.notes.append("The colour profile is damaged and was dropped.")
     if info.get("jfif_unit"):
         scale = 2.54 if info["jfif_unit"] == _CENTIMETRE else 1
         x, y = info["jfif_density"]
@@ -237,6 +241,8 @@ def _add_png_text(found: Blocks, keyword: bytes, text: bytes, utf8: bool) -> Non
             profile = profile.removeprefix(RESOURCES_NAME)
             is_block = profile.startswith(b"8BIM")
             found.resources += profile if is_block else image_resources.of_iptc(profile)
+    elif kind in (b"exif", b"app1", b"xmp", b"iptc", b"8bim"):
+        raise ValueError("a profile that is damaged")
 
 
 def in_resources(resources: bytes) -> Blocks:
