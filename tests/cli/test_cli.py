@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from importlib import metadata
@@ -217,6 +218,25 @@ def test_a_bug_is_reported_as_one_and_debug_shows_where() -> None:
     assert debugged.returncode == 1
     assert debugged.stderr.startswith("Traceback")
     assert debugged.stderr.endswith("KeyError: 'x'\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_the_callback_of_a_weak_reference_is_not_lost(number: signal.Signals) -> None:
+    program = f"""
+import signal, time, weakref
+from photostyle import cli
+class Watched:
+    pass
+def work():
+    watched = Watched()
+    reference = weakref.ref(watched, lambda _: signal.raise_signal({int(number)}))
+    del watched  # Python ignores exceptions of the callback
+    time.sleep(60)
+cli.cli = work
+cli.main()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (128 + number, "")
 
 
 def test_an_unknown_command_is_wrong_usage() -> None:

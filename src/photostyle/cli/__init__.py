@@ -15,6 +15,7 @@ import sys
 import traceback
 from contextlib import nullcontext, suppress
 from importlib import import_module
+from threading import Timer
 from typing import Any, NoReturn
 
 import click
@@ -112,6 +113,7 @@ def main() -> NoReturn:
         # Signals that are ignored, as under nohup or in the background of a shell, stay ignored.
         if number and signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, _interrupt)
+    sys.unraisablehook = _deliver_again
     try:
         cli()
     except SystemExit as exit:
@@ -152,6 +154,14 @@ def _exit_at_once() -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)
+
+
+def _deliver_again(lost: Any) -> None:
+    """Send a signal again whose exception Python ignores, as of a weak reference's callback."""
+    if _received and isinstance(lost.exc_value, (KeyboardInterrupt, SystemExit)):
+        Timer(0.01, os.kill, (os.getpid(), _received[-1])).start()
+    else:
+        sys.__unraisablehook__(lost)
 
 
 def _interrupt(number: int, _: object) -> NoReturn:
