@@ -119,7 +119,7 @@ def test_what_one_lut_cannot_do_is_refused() -> None:
 
 
 def test_frames_are_evenly_spread() -> None:
-    for count in (1, FRAMES, 49, 500):
+    for count in (1, FRAMES, 25, 49, 500):
         kept = evenly(range(count))  # type: ignore[arg-type]
         assert min(count, FRAMES) <= len(kept) <= 2 * FRAMES
         assert len(set(np.diff(np.array(kept)))) <= 1

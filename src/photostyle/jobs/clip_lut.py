@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from photostyle.transfer.video_stylizer import VideoStylizer
     from photostyle.video import VideoFrame
 
-FRAMES = 24
+FRAMES = 12
 """Least number of frames to which a LUT is fitted, if a clip has as many."""
 
 SIZE = 33
