@@ -45,8 +45,8 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.fromarray(clouds(20, 15, seed=99)).save("dusk.png")
 
 
-def started(cluster: TwoNodes, *code: str) -> subprocess.Popen[str]:
-    command = [sys.executable, *code, *COMMON, "--resume", "--ray", cluster.address]
+def started(cluster: TwoNodes, address: str, *code: str) -> subprocess.Popen[str]:
+    command = [sys.executable, *code, *COMMON, "--resume", "--ray", address]
     return subprocess.Popen(
         command,
         env=cluster.environment,
@@ -60,7 +60,7 @@ def started(cluster: TwoNodes, *code: str) -> subprocess.Popen[str]:
 def test_lost_workers_and_nodes_cost_no_other_photo() -> None:
     """One photo kills every worker, one worker is killed in its work, a node is lost."""
     with two_nodes() as cluster:
-        with started(cluster, "-c", DYING) as command:
+        with started(cluster, cluster.address, "-c", DYING) as command:
             assert command.stdout is not None
             lines: list[dict[str, Any]] = []
             for line in command.stdout:
@@ -81,7 +81,7 @@ def test_lost_workers_and_nodes_cost_no_other_photo() -> None:
         made = {path.name for path in Path("results").iterdir()}
         assert made == {path.name for path in Path("photos").iterdir()} - {"b.png"} | {JOURNAL}
 
-        with started(cluster, "-m", "photostyle") as command:
+        with started(cluster, "auto", "-m", "photostyle") as command:
             stdout, stderr = command.communicate()
         assert command.returncode == 0, stderr
         statuses = [json.loads(line)["status"] for line in stdout.splitlines()]
