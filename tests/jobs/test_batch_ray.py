@@ -49,7 +49,7 @@ def started(cluster: TwoNodes, address: str, *code: str) -> subprocess.Popen[str
     command = [sys.executable, *code, *COMMON, "--resume", "--ray", address]
     return subprocess.Popen(
         command,
-        env=cluster.environment,
+        env={**cluster.environment, "RAY_ADDRESS": cluster.address},  # for "auto"
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -93,8 +93,10 @@ def test_lost_workers_and_nodes_cost_no_other_photo() -> None:
 
 @pytest.mark.parametrize("address", ["127.0.0.1:{port}", "nowhere", "auto"])
 def test_a_cluster_that_is_not_there(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RAY_TMPDIR", str(Path.cwd()))  # where "auto" looks
+    # Where "auto" looks: no folder, variable or process of a cluster that runs meanwhile.
+    monkeypatch.setenv("RAY_TMPDIR", str(Path.cwd()))
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr("ray._private.services.find_gcs_addresses", set)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))  # and does not listen
         chosen = address.format(port=free.getsockname()[1])
