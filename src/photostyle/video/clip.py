@@ -100,8 +100,12 @@ class Clip:
     it is not the default one. hdr: what is said of the light of HDR. has_keys: whether there is
     metadata under names of Apple or Android. attachments: number of attached files, without cover
     art. origin: the time in the file that becomes 0, in seconds: the start of the file or of the
-    part. delay: seconds to add to the times that ffmpeg gives to frames. seek: where ffmpeg has to
-    begin to reach the part, in seconds from the start of the file; None is the beginning.
+    part. delay: seconds to add to the times that ffmpeg gives to frames. sound_bases: ffmpeg moves
+    each track of sound by multiples of so many seconds, if they are long. seek: where ffmpeg has to
+    begin to reach the part, in seconds from the start of the file; None is the beginning. data: the
+    type of each track of data. has_captions: whether the picture carries closed captions.
+    languages: by "Video", "Audio", "Subtitle" and "Data", the code of each track's language, empty
+    if unknown. created: date and time of the file, in ISO 8601.
     """
 
     source: Source
@@ -121,8 +125,13 @@ class Clip:
     hdr: HdrMetadata = field(default_factory=HdrMetadata)
     has_keys: bool = False
     attachments: int = 0
+    data: tuple[str, ...] = ()
+    has_captions: bool = False
+    languages: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    created: str = ""
     origin: Fraction = Fraction(0)
     delay: Fraction = Fraction(0)
+    sound_bases: tuple[Fraction, ...] = ()
     seek: float | None = None
 
     @property
@@ -210,14 +219,21 @@ class _StreamInfo:
     numbers: set[int] = field(default_factory=set)
     has_keys: bool = False
     attachments: int = 0
+    data: list[str] = field(default_factory=list)
+    has_captions: bool = False
+    languages: dict[str, list[str]] = field(default_factory=dict)
+    created: str = ""
 
     def parse(self, line: str) -> None:
         if "side data - " in line or "DOVI conf" in line:
             self.light.append(line)
+            self.has_captions |= "Closed Captions" in line
         elif re.match(r" {4}com\.[\w.-]+ *: ", line):
             self.has_keys = True
         elif not self.frame and re.match(r" +Stream #0:\d+\S*: Attachment: ", line):
             self.attachments += 1
+        elif found := re.match(r" {4}creation_time *: ([^;]+)", line):
+            self.created = self.created or found[1]
         elif found := re.search(r"Input #0, (.+), from '", line):
             self.format = found[1]
         elif found := re.search(r"Duration: (\d+):(\d+):([\d.]+)", line):
@@ -225,9 +241,13 @@ class _StreamInfo:
             self.duration = int(hours) * 3600 + int(minutes) * 60 + float(seconds)
             self._parse_start(line)
         elif not self.frame and (
-            found := re.search(r"^ +Stream #0:(\d+)\S*: (Video|Audio|Subtitle): (\w+)", line)
+            found := re.search(
+                r"^ +Stream #0:(\d+)(?:\[\w+\])?(?:\((\w+)\))?: (Video|Audio|Subtitle|Data): (\w+)",
+                line,
+            )
         ):
-            self._add_stream(int(found[1]), found[2], found[3], line)
+            number, language, kind, codec = found.groups()
+            self._add_stream(int(number), kind, codec, language or "", line)
         elif not self.frame and re.search(r"^\s+alpha_mode\s*: 1$", line, re.IGNORECASE):
             self.decoder = _ALPHA_DECODERS.get(self.video)
         elif found := re.search(r"config in (.+)|showinfo.*?\] (?!config out)(.+)", line):
@@ -238,14 +258,19 @@ class _StreamInfo:
         if found := re.search(r"start: (-?[\d.]+)", line):
             self.start = Fraction(found[1])
 
-    def _add_stream(self, number: int, kind: str, codec: str, line: str) -> None:
+    def _add_stream(self, number: int, kind: str, codec: str, language: str, line: str) -> None:
         """Add a stream, which is listed once for each programme that it is part of."""
         if number in self.numbers:
             return
         self.numbers.add(number)
-        if kind == "Video":
-            if "(attached pic)" not in line:
-                self.has_video, self.video = True, self.video or codec
+        if kind == "Video" and "(attached pic)" in line:
+            return
+        self.languages.setdefault(kind, []).append(language)
+        if kind == "Data":
+            found = re.search(r" \((\S{4}) / 0x", line)
+            self.data.append(found[1] if found else codec)
+        elif kind == "Video":
+            self.has_video, self.video = True, self.video or codec
         else:
             (self.audio if kind == "Audio" else self.subtitles).append(codec)
 
@@ -266,7 +291,8 @@ def probe(source: Source) -> Clip:
             f"{str(source.path)!r} is HDR, not log footage; leave out --input-space."
         )
     if info.format == "avi":
-        clip = replace(clip, delay=_display_delay(source, info))
+        delay, bases = _times_of_avi(source, info)
+        clip = replace(clip, delay=delay, sound_bases=bases)
     return clip if source.start is None else _reached(clip)
 
 
@@ -317,23 +343,26 @@ def _frames_at(clip: Clip) -> tuple[bool, bool]:
     return first <= TOLERANCE, bool(times)
 
 
-def _display_delay(source: Source, info: _StreamInfo) -> Fraction:
-    """Seconds to add to the times that ffmpeg gives to the frames of an AVI file.
+def _times_of_avi(source: Source, info: _StreamInfo) -> tuple[Fraction, tuple[Fraction, ...]]:
+    """Seconds to add to the times that ffmpeg gives to the frames of an AVI file; its sound_bases.
 
     AVI has times of decoding only. If frames are not decoded in the order in which they are shown,
     each is shown one frame after its time; ffmpeg is late by all frames that the decoder holds.
     """
-    listed = ["-map", "0:V:0", "-c", "copy", "-frames:v", "30", "-f", "framecrc", "-"]
-    arguments = ["-copyts", "-fflags", "+genpts", *source.arguments, *listed]
+    listed = ["-map", "0:V:0", "-map", "0:a?", "-c", "copy", "-frames:v", "30"]
+    arguments = ["-copyts", "-fflags", "+genpts", *source.arguments, *listed, "-f", "framecrc", "-"]
     with FFmpeg(arguments, stdout=True) as process:
         assert process.stdout
-        rows = [line.split(b",") for line in process.stdout if line[:1].isdigit()]
+        lines = [line.decode("ascii", "replace") for line in process.stdout]
         process.wait()
+    found = [re.match(r"#tb [1-9]\d*: (\d+/\d+)", line) for line in lines]
+    bases = tuple(Fraction(base[1]) for base in found if base)
+    rows = [line.split(",") for line in lines if line.startswith("0,")]
     shown = [int(row[2]) for row in rows if abs(int(row[2])) < 1 << 62]  # others are unknown
     decoded = info.frame.get("pts", "")
     if not shown or not decoded.lstrip("-").isdigit():
-        return Fraction(0)
-    return (min(shown) - int(decoded)) * Fraction(info.frame["time_base"])
+        return Fraction(0), bases
+    return (min(shown) - int(decoded)) * Fraction(info.frame["time_base"]), bases
 
 
 def _check_info(source: Source, info: _StreamInfo, errors: list[str]) -> None:
@@ -386,6 +415,10 @@ def _clip(source: Source, info: _StreamInfo) -> Clip:
         hdr=HdrMetadata.of(info.light),
         has_keys=info.has_keys,
         attachments=info.attachments,
+        data=tuple(info.data),
+        has_captions=info.has_captions,
+        languages={kind: tuple(codes) for kind, codes in info.languages.items()},
+        created=info.created,
         origin=round(origin / time_base) * time_base,
     )
 

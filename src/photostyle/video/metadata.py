@@ -11,6 +11,9 @@ from photostyle.video.tracks import Encoded
 _OF_ENCODING = ("encoder", "BPS", "DURATION", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES")
 """Tags that say how the clip's picture was encoded, which is no longer true."""
 
+_OF_FILE = ("major_brand", "minor_version", "compatible_brands")
+"""Tags that say what kind of file the clip was."""
+
 
 def arguments(
     clip: Clip, container: Container, kept: Sequence[Encoded], *, alpha: bool
@@ -20,7 +23,9 @@ def arguments(
     Input 0 is the picture, input 1 the clip. alpha: whether the picture has it.
     """
     words = ["-map_metadata", "1", "-map_metadata:s:v:0", "1:s:V:0"]
-    places = {"a": 0, "s": 0}
+    for name in _OF_FILE:
+        words += ["-metadata", f"{name}="]
+    places = {"a": 0, "s": 0, "d": 0}
     for track, _ in kept:
         kind = track.kind
         words += [f"-map_metadata:s:{kind}:{places[kind]}", f"1:s:{kind}:{track.number}"]
@@ -34,7 +39,8 @@ def arguments(
     if alpha:
         words += ["-metadata:s:v:0", "alpha_mode=1"]
     if clip.has_keys and container.muxer in ("mp4", "mov"):
-        words += ["-movflags", "+use_metadata_tags"]
+        # As a key it would be there twice: `quicktime.complete` sets the date of the header.
+        words += ["-movflags", "+use_metadata_tags", "-metadata", "creation_time="]
     return words
 
 

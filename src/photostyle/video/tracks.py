@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,11 +14,14 @@ from photostyle.video.ffmpeg import file_url, run
 TRIED = 10
 """Seconds of each track that are written to find out whether a container takes it."""
 
+_WRITTEN_ELSEWHERE = ("tmcd", "text")
+"""Tracks of data with the timecode and the chapters, which are written from what they say."""
+
 _TEXT_SUBTITLES = {"subrip", "srt", "ass", "ssa", "mov_text", "webvtt", "text"}
 
 
 class Track(NamedTuple):
-    """A track of a clip: "a" for sound or "s" for subtitles, its number among those, its codec."""
+    """A track of sound ("a"), subtitles ("s") or data ("d"): its number among those, its codec."""
 
     kind: str
     number: int
@@ -36,6 +40,9 @@ COPY = ("c", "copy")
 _AHEAD = 10
 """Seconds by which tracks may lie behind the pictures of the same time in a file."""
 
+_FINE = 90_000
+"""Ticks per second of sound whose own are too long to move it into place."""
+
 _PRIMING = 0.15
 """Maximum seconds of a track before time 0 that a decoder needs but does not play."""
 
@@ -52,7 +59,7 @@ def arguments(
 ) -> list[str]:
     """ffmpeg's arguments that write tracks of the input of a number, from the clip's time 0 on."""
     words: list[str] = []
-    kept = {"a": 0, "s": 0}
+    kept = {"a": 0, "s": 0, "d": 0}
     for track, options in tracks:
         words += ["-map", f"{number}:{track.kind}:{track.number}"]
         dropped = []
@@ -61,18 +68,33 @@ def arguments(
         if options[:2] == ("c", "aac"):
             # It only primes the decoder, and not all players skip it.
             dropped.append(r"eq(n\,0)")
-        if dropped:
-            options += ("bsf", f"noise=drop={'+'.join(dropped)}")
+        filters = [f"noise=drop={'+'.join(dropped)}"] if dropped else []
+        remainder = _remainder(clip, track)
+        if remainder and options[:2] == COPY:
+            ticks = round(remainder * _FINE)
+            filters.insert(0, f"setts=time_base=1/{_FINE}:prescale=1:ts=TS{ticks:+d}")
+        if filters:
+            options += ("bsf", ",".join(filters))
         if track.kind == "a" and options[:2] != COPY:
-            options += ("filter", ",".join(_filters(clip)))
+            options += ("filter", ",".join(_filters(clip, remainder)))
         for name, value in zip(options[::2], options[1::2], strict=True):
             words += [f"-{name}:{track.kind}:{kept[track.kind]}", value]
         kept[track.kind] += 1
     return words
 
 
-def _filters(clip: Clip) -> Iterator[str]:
+def _remainder(clip: Clip, track: Track) -> Fraction:
+    """Seconds to add to the times of a track, which ffmpeg moved by whole ticks only."""
+    if track.kind != "a" or track.number >= len(clip.sound_bases):
+        return Fraction(0)
+    base = clip.sound_bases[track.number]
+    return round(clip.origin / base) * base - clip.origin
+
+
+def _filters(clip: Clip, remainder: Fraction) -> Iterator[str]:
     """ffmpeg's filters of sound that is encoded again: gaps become silence."""
+    if remainder:
+        yield f"asetpts=PTS{float(remainder):+.6f}/TB"
     yield "aresample=async=1:min_hard_comp=0.004"
     yield "aformat=sample_rates=32000|44100|48000|88200|96000"
     if clip.source.start is not None:
@@ -94,6 +116,7 @@ def choose(clip: Clip, container: Container, scratch: Path) -> tuple[list[Encode
     """
     tracks = [Track("a", number, codec) for number, codec in enumerate(clip.audio)]
     tracks += [Track("s", number, codec) for number, codec in enumerate(clip.subtitles)]
+    tracks += [Track("d", number, kind) for number, kind in enumerate(clip.data)]
     if clip.source.is_image_sequence or not tracks:
         return [], []
     if container.muxer == "gif":
@@ -109,7 +132,16 @@ def choose(clip: Clip, container: Container, scratch: Path) -> tuple[list[Encode
                     break
     options_of = dict(chosen)
     notes = [_note(track, options_of.get(track), container) for track in tracks]
-    return chosen, [note for note in notes if note]
+    return chosen, list(dict.fromkeys(note for note in notes if note))
+
+
+def languages(clip: Clip, kept: Sequence[Encoded]) -> list[str]:
+    """The languages of the tracks of a file: the picture, then those kept."""
+    names = {"a": "Audio", "s": "Subtitle", "d": "Data"}
+    places = [("Video", 0), *((names[track.kind], track.number) for track, _ in kept)]
+    return [
+        clip.languages[kind][number] if kind in clip.languages else "" for kind, number in places
+    ]
 
 
 def _works(clip: Clip, container: Container, tracks: Sequence[Encoded], scratch: Path) -> bool:
@@ -121,6 +153,10 @@ def _works(clip: Clip, container: Container, tracks: Sequence[Encoded], scratch:
 
 def _candidates(track: Track, container: Container) -> Iterator[tuple[str, ...]]:
     """Options for a track, the best ones first."""
+    if track.kind == "d":
+        if track.codec == "gpmd" and container.muxer in ("mp4", "mov"):
+            yield (*COPY, "tag", track.codec)
+        return
     if track.kind == "s":
         if container.muxer == "matroska" and track.codec != "mov_text":
             yield COPY
@@ -136,8 +172,12 @@ def _candidates(track: Track, container: Container) -> Iterator[tuple[str, ...]]
 
 def _note(track: Track, options: tuple[str, ...] | None, container: Container) -> str:
     """A note on a track; empty if it is copied, or is subtitles that stay text."""
-    if options == COPY or (track.kind == "s" and options):
+    if options == COPY or (track.kind != "a" and options):
         return ""
+    if track.kind == "d":
+        if track.codec in _WRITTEN_ELSEWHERE:
+            return ""
+        return f"Data ({track.codec}) was left out: it cannot be copied to {container.muxer} files."
     name = f"{track.codec} {'audio' if track.kind == 'a' else 'subtitles'}"
     change = "left out" if not options else "re-encoded" if "ac" not in options else "mixed down"
     return f"A track of {name} was {change}: {container.muxer} files cannot hold it."

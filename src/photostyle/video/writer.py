@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from photostyle.files import new_file, scratch_file
-from photostyle.video import metadata, tracks
+from photostyle.video import metadata, quicktime, tracks
 from photostyle.video.clip import Clip
 from photostyle.video.containers import Container, codec_of, container_of
 from photostyle.video.encoder import Encoding, VideoEncoder, encoding_error, padding
@@ -60,6 +60,8 @@ def open_writer(
         encoder = VideoEncoder(clip, codec, encoding, [*muxer, silent_url])
         writer = Writer(encoder)
         writer.notes += notes
+        if clip.has_captions:
+            writer.notes.append("Closed captions in the picture were left out.")
         if clip.attachments and container.muxer != "matroska":
             writer.notes.append("Attached files were left out: only mkv holds them.")
         if any(padding(clip, codec)):
@@ -84,11 +86,13 @@ def open_writer(
         output = [*container.options, *muxer, file_url(Path(final.name))]
         files = metadata.files(clip, container) if streams else []
         inputs = ["-y", "-copyts", *video, *streams]
-        if not run([*inputs, *files, "-c:v", "copy", *output]):
-            return
-        if errors := run([*inputs, "-c:v", "copy", *output]):
-            raise encoding_error(errors)
-        writer.notes.append("Cover art or attached files were left out: they cannot be copied.")
+        if run([*inputs, *files, "-c:v", "copy", *output]):
+            if errors := run([*inputs, "-c:v", "copy", *output]):
+                raise encoding_error(errors)
+            writer.notes.append("Cover art or attached files were left out: they cannot be copied.")
+        if container.muxer in ("mp4", "mov"):
+            languages = tracks.languages(clip, kept)
+            quicktime.complete(Path(final.name), languages, clip.created)
 
 
 def _muxer_arguments(clip: Clip, container: Container) -> list[str]:
