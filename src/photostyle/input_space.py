@@ -74,6 +74,13 @@ class InputSpace:
         return float(self.curve(np.ones(1))[0])
 
     @cached_property
+    def black(self) -> float:
+        """The value of no light."""
+        assert self.curve
+        values = np.linspace(0, 1, 4096)
+        return float(np.interp(0, self.curve(values), values))
+
+    @cached_property
     def to_bt709(self) -> Matrix:
         """The matrix from light to light in BT.709."""
         return conversion(self.primaries, BT709)

@@ -125,6 +125,7 @@ def test_the_command() -> None:
 def test_a_range_by_hand() -> None:
     """Values of full range in a clip that is tagged as legal."""
     light = pale(patches())
+    light[8] = 0
     make("full.mkv", footage(light, "slog3"), full=True)
     relabel = [
         "-c",
@@ -137,10 +138,21 @@ def test_a_range_by_hand() -> None:
     ffmpeg("-i", "full.mkv", *relabel, "in.mkv")
     words = ["in.mkv", "style.png", "--model", "none", "--input-space", "slog3", "--strength", "0"]
     words += ["--preset", "ultrafast", "--crf", "4"]
-    assert run(*words, "-o", "auto.mp4")[0] == 0
-    assert run(*words, "--input-range", "full", "-o", "full.mp4")[0] == 0
+    code, _, error = run(*words, "-o", "auto.mp4")
+    assert code == 0
+    assert (
+        "of the first frame is darker than black of Sony S-Log3, S-Gamut3.Cine; if blacks" in error
+    )
+    code, _, error = run(*words, "--input-range", "full", "-o", "full.mp4")
+    assert code == 0
+    assert "darker than black" not in error
     check_luma("full.mp4", shown(light, "slog3"))
     assert np.abs(luma("auto.mp4") - luma("full.mp4")).max() > 10 / 255
+    make("legal.mkv", footage(light, "slog3"))
+    code, _, error = run("legal.mkv", *words[1:], "-o", "legal.mp4")
+    assert code == 0
+    assert "darker than black" not in error
+    check_luma("legal.mp4", shown(light, "slog3"))
     code, _, error = run("in.mkv", "style.png", "--input-range", "full", "-o", "no.mp4")
     assert code == 1
     assert "An input range is for log footage; name its --input-space as well." in error

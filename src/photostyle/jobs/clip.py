@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -61,6 +62,10 @@ InputRange = Literal["auto", "legal", "full"]
 
 Hdr = Literal["sdr", "keep"]
 """What becomes of HDR: SDR in BT.709, or HDR of 10 bits with the tags and metadata of the clip."""
+
+
+_BELOW_BLACK, _DARK_PIXELS = 0.02, 0.02
+"""What makes a frame of log footage too dark: how much less than black, on which share of it."""
 
 
 @dataclass(frozen=True)
@@ -222,7 +227,7 @@ def stylize_clip(
                 writer.cut_short = interrupted or bool(reader.damage)
             outputs.close()
     count = writer.count if writer else count
-    notes = [*_notes(found, bits, codec, keep_hdr), *_of_styles(styles)]
+    notes = [*_notes(found, bits, codec, keep_hdr), *_range_notes(found), *_of_styles(styles)]
     notes += writer.notes if writer else []
     if alpha and codec == "gif":
         notes.append(
@@ -622,6 +627,26 @@ def _hdr_canvas(clip: Clip) -> Callable[..., Canvas]:
 
     space = HdrSpace(clip.transfer == "arib-std-b67", clip.hdr.peak)
     return partial(HdrCanvas, space=space)
+
+
+def _range_notes(clip: Clip) -> Iterator[str]:
+    """A note if log footage of legal range is darker than black, as if it had the full range."""
+    from photostyle.video import Reader
+
+    source, space = clip.source, clip.source.input_space
+    if not (space and space.curve) or source.range or source.is_image_sequence:
+        return
+    if clip.range == "pc" or clip.matrix == "gbr":
+        return
+    as_stored = replace(clip, source=replace(source, input_space=None))
+    frames = iter(Reader(as_stored, VIDEO_WORKING_SIZE, depth=16))
+    for frame in islice(frames, 1):
+        dark = frame.pixels.max(-1) < 65535 * (space.black - _BELOW_BLACK)
+        if dark.mean() > _DARK_PIXELS:
+            yield (
+                f"{dark.mean():.0%} of the first frame is darker than black of {space.name}; if "
+                "blacks are crushed, its values have the full range: say --input-range full."
+            )
 
 
 def _notes(
