@@ -3,17 +3,20 @@
 A safetensors file. Its metadata hold the weight and the provenance of each style, the digest of the
 weights that learned it, and that of the matcher that read its blocks. Covariances are stored by
 their upper triangles in float32, blocks as they are in float16, thumbnails and samples with 8 bits
-per value, masks at half their size.
+per value, masks at half their size. The bytes of each tensor are compressed; files of the first
+format, in which they are not, are read too.
 """
 
 from __future__ import annotations
 
 import json
+import lzma
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
@@ -28,7 +31,12 @@ from photostyle.transfer.content_moments import PIXELS, RESIDUAL
 from photostyle.transfer.style import AnyStyle, Style, StyleMix, parts_of
 from photostyle.transfer.tone_curves import BINS, ToneHistogram
 
-KEY, FORMAT = "photostyle", "photostyle-style/1"
+KEY, FORMAT, UNCOMPRESSED = "photostyle", "photostyle-style/2", "photostyle-style/1"
+
+FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 9, "dict_size": 1 << 20}]
+
+LARGEST = 16 << 20
+"""Bytes of a tensor at most: many times those of any style."""
 
 Tensors = dict[str, Tensor]
 
@@ -54,9 +62,11 @@ def serialize(style: AnyStyle) -> bytes:
                 "provenance": dict(part.provenance),
             }
         )
-    contiguous = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+    types = {name: [str(t.dtype)[6:], *t.shape] for name, t in tensors.items()}
+    facts = {"format": FORMAT, "tensors": types, "styles": described}
     # In one entry: safetensors writes several in any order, but equal styles give equal files.
-    return save(contiguous, {KEY: json.dumps({"format": FORMAT, "styles": described})})
+    stored = {name: _compressed(name, tensor) for name, tensor in tensors.items()}
+    return save(stored, {KEY: json.dumps(facts)})
 
 
 def read(path: Path) -> AnyStyle:
@@ -72,11 +82,23 @@ def deserialize(data: bytes, name: str) -> AnyStyle:
     described = describe(data, name)
     try:
         tensors = load(data)
+        if "tensors" in (facts := _facts(data)):
+            tensors = {
+                name: _decompressed(name, tensor, *facts["tensors"][name])
+                for name, tensor in tensors.items()
+            }
         parts = [
             (_unpacked(_Part(tensors, f"{number}."), facts), facts["weight"])
             for number, facts in enumerate(described)
         ]
-    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (
+        SafetensorError,
+        lzma.LZMAError,
+        LookupError,
+        TypeError,
+        ValueError,
+        RuntimeError,
+    ) as error:
         raise _damaged(name, error) from None
     return parts[0][0] if len(parts) == 1 else StyleMix.of(parts)
 
@@ -84,7 +106,7 @@ def deserialize(data: bytes, name: str) -> AnyStyle:
 def describe(data: bytes, name: str) -> list[dict[str, Any]]:
     """The facts on each style in the bytes of a file; raises PhotostyleError if it is none."""
     facts = _facts(data)
-    if facts.get("format") != FORMAT:
+    if facts.get("format") not in (FORMAT, UNCOMPRESSED):
         raise PhotostyleError(
             f"{name!r} is not a style file; make one with `photostyle style learn`."
         )
@@ -134,6 +156,35 @@ def _packed(style: Style) -> Tensors:
         # Clusters of descriptors that differ in the least can differ.
         tensors |= {f"blocks.{name}": part.half() for name, part in style.blocks._asdict().items()}
     return tensors
+
+
+def _compressed(name: str, tensor: Tensor) -> Tensor:
+    """The bytes of a tensor, (N,), by their significance; pictures as differences of neighbours."""
+    array = tensor.cpu().contiguous().numpy()
+    if name.endswith(_SMOOTH):
+        array = np.diff(array, axis=-1, prepend=np.zeros_like(array[..., :1]))
+    planes = array.reshape(-1, 1).view(np.uint8).T
+    found = lzma.compress(planes.tobytes(), lzma.FORMAT_RAW, filters=FILTERS)
+    return torch.frombuffer(bytearray(found), dtype=torch.uint8)
+
+
+_SMOOTH = ("thumbnail", "mask")
+
+
+def _decompressed(name: str, stored: Tensor, kind: str, *shape: int) -> Tensor:
+    """The tensor of such bytes; raises ValueError or LZMAError if they are damaged."""
+    if kind not in ("uint8", "float16", "float32"):
+        raise ValueError(f"{name} of type {kind}")
+    dtype, size = np.dtype(kind), math.prod(shape)
+    if not 0 < size * dtype.itemsize <= LARGEST:
+        raise ValueError(f"{name} of shape {shape}")
+    decoder = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=FILTERS)
+    found = decoder.decompress(stored.numpy().tobytes(), size * dtype.itemsize)
+    planes = np.frombuffer(found, np.uint8).reshape(dtype.itemsize, size)
+    array = np.ascontiguousarray(planes.T).view(dtype).reshape(shape)
+    if name.endswith(_SMOOTH):
+        array = np.cumsum(array, axis=-1, dtype=dtype)
+    return torch.from_numpy(array)
 
 
 class _Part:
