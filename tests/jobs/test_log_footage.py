@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
+from support.clips import Probed, ffmpeg
 from support.log_footage import Array, footage, patches, shown
 from support.photos import encoded, profile, scene
 
@@ -144,8 +145,10 @@ def test_a_batch_of_log_footage() -> None:
     Path("in").mkdir()
     light = patches()
     write("in/a.png", footage(light, "dlog"))
+    ffmpeg("-i", "in/a.png", "-pix_fmt", "yuv444p10le", "-c:v", "prores_ks", "in/b.mkv")
     words = ("batch", "in", "style.png", "--model", "none", "--input-space", "dlog")
     assert run(*words, "--strength", "0", "-o", "out", "--jobs", "1")[0] == 0
+    assert Probed("out/b.mkv").tags[1:] == (1, 1, 1)
     np.testing.assert_allclose(
         photo.read("out/a.png").pixels / 65535, shown(light, "dlog"), atol=0.3 / 255
     )
