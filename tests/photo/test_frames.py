@@ -127,6 +127,16 @@ def test_a_cut_off_animation_is_refused() -> None:
         photo.read(BytesIO(file[:last] + chunk(b"IEND", b"")))
 
 
+def test_a_frame_that_claims_to_be_huge_is_refused() -> None:
+    frames = [Drawn(np.zeros((8, 9, 3), np.uint16), 0, 0, None) for _ in range(2)]
+    file = animated_png(frames)
+    last = file.rindex(b"fcTL")
+    control = file[last + 4 : last + 8] + struct.pack(">2I", 100_000, 100_000)
+    huge = file[: last - 4] + chunk(b"fcTL", control + file[last + 16 : last + 30])
+    with pytest.raises(PhotostyleError, match="megapixels"):
+        photo.read(BytesIO(huge + file[last + 34 :]))
+
+
 def gif(frames: list[Drawn], palette: npt.NDArray[Any]) -> bytes:
     """frames: indices of 8 colours (h, w, 1), of which 3 is transparent where frames are `over`."""
     parts = [b"GIF89a", struct.pack("<2H3B", *SIZE, 0x82, 5, 0), palette.tobytes()]

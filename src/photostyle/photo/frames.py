@@ -14,7 +14,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from PIL import Image
 
-from photostyle.photo import high_bit_depth, png, raster
+from photostyle.photo import high_bit_depth, limits, png, raster
 from photostyle.photo.color import Pixels
 from photostyle.photo.raster import Raster
 
@@ -61,7 +61,9 @@ def of_png(stream: BinaryIO, size: tuple[int, int]) -> Iterator[Frame]:
         raise ValueError("an animation that is cut off")
 
     def part(control: bytes, data: list[bytes]) -> _Part:
-        left, top, delay, per_second, disposal, over = struct.unpack(">2I2H2B", control[12:26])
+        width, height, left, top = struct.unpack(">4I", control[4:20])
+        limits.check_size(width, height)
+        delay, per_second, disposal, over = struct.unpack(">2H2B", control[20:26])
         chunks = [png.chunk(b"IHDR", control[4:12] + header[8:]), *shared]
         chunks += [png.chunk(b"IDAT", b"".join(data)), png.chunk(b"IEND", b"")]
         values = _decoded(BytesIO(b"".join([png.MAGIC, *chunks])), deep=header[8] == 16)

@@ -155,14 +155,14 @@ def _bit_depth(bits: Bits) -> int | None:
 class Bits:
     """The fields of a codestream, from the lowest bit of each byte; zeros follow its end."""
 
-    def __init__(self, data: bytes):
-        self.value, self.at = int.from_bytes(data, "little"), 0
+    def __init__(self, data: bytes | memoryview):
+        self.data, self.at = data, 0
 
     def take(self, count: int) -> int:
         """The number in the next bits."""
-        value = self.value >> self.at & (1 << count) - 1
-        self.at += count
-        return value
+        start, self.at = self.at, self.at + count
+        value = int.from_bytes(self.data[start // 8 : (self.at + 7) // 8], "little")
+        return value >> start % 8 & (1 << count) - 1
 
     def number(self, *forms: tuple[int, int]) -> int:
         """U32 of the standard: the width and offset that the next two bits choose."""

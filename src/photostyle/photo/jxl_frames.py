@@ -15,7 +15,8 @@ _CUSTOM = 2  # white or primaries
 _REGULAR, _LF, _REFERENCE, _SKIP_PROGRESSIVE = range(4)  # types of frames
 _USES_LF_FRAME = 0x20  # flag
 _REPLACE, _BLEND, _WEIGHTED_ADD, _MULTIPLY = 0, 2, 3, 4  # modes of blending
-_FULL = -1  # size of a frame
+_MAX_FRAMES = 100_000
+_MAX_PARTS = 1 << 20
 _SIDE = (8, 0), (11, 256), (14, 2304), (30, 18688)
 _POWER = (0, 1), (0, 2), (0, 4), (0, 8)
 _LENGTH = (10, 0), (14, 1024), (22, 17408), (30, 4211712)
@@ -27,8 +28,8 @@ def durations(stream: BinaryIO) -> list[float]:
     Raises ValueError if it cannot be found out: for a codestream with an ICC profile, parts in
     another order, or of an unknown structure.
     """
-    codestream = _codestream(stream)
-    bits = Bits(codestream[: 1 << 12])
+    codestream = memoryview(_codestream(stream))
+    bits = Bits(codestream)
     header = jxl.header_of(bits)
     extra, xyb = jxl.skip_extra_channels(bits), bool(bits.take(1))
     _skip_color(bits)
@@ -38,15 +39,17 @@ def durations(stream: BinaryIO) -> list[float]:
     if not bits.take(1):
         raise ValueError("a JPEG XL file with transforms of its own")
     bits.to_byte()
-    at, found, last = bits.at // 8, list[float](), False
-    while not last:
+    at, found = bits.at // 8, list[float]()
+    for _ in range(_MAX_FRAMES):
         if at >= len(codestream):
             raise ValueError("a JPEG XL file that is cut off")
-        frame = _Frame(Bits(codestream[at : at + (1 << 16)]), header, extra, xyb)
-        at, last = at + frame.length, frame.is_last
-        if frame.is_shown and (frame.ticks or last):
+        frame = _Frame(Bits(codestream[at:]), header, extra, xyb)
+        if frame.is_shown and (frame.ticks or frame.is_last):
             found.append(frame.ticks * header.tick)
-    return found
+        if frame.is_last:
+            return found
+        at += frame.length
+    raise ValueError("a JPEG XL file with too many frames")
 
 
 def _codestream(stream: BinaryIO) -> bytes:
@@ -139,8 +142,8 @@ class _Frame:
         groups = -(-width // side) * -(-height // side)
         lf_groups = -(-width // (8 * side)) * -(-height // (8 * side))
         parts = 1 if groups == passes == 1 else 2 + lf_groups + groups * passes
-        if bits.take(1):
-            raise ValueError("a JPEG XL file with parts in another order")
+        if bits.take(1) or parts > _MAX_PARTS:
+            raise ValueError("a JPEG XL file with parts in another order, or too many")
         bits.to_byte()
         lengths = [bits.number(*_LENGTH) for _ in range(parts)]
         bits.to_byte()
