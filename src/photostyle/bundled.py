@@ -10,13 +10,16 @@ MATCHER = "matcher"
 EDITS = "edits"
 """The file of `photostyle.lut.prior`."""
 
+SKIN = "skin"
+"""The file of `photostyle.model.skin`."""
+
 # A wheel has the weights inside the package, a checkout beside src.
 _FOLDERS = [Path(__file__).parent / "_weights", Path(__file__).parents[2] / "weights"]
 
 
 def networks() -> dict[str, Path]:
     """The networks: files by name."""
-    return {name: path for name, path in _files().items() if name not in (MATCHER, EDITS)}
+    return {name: path for name, path in _files().items() if name not in (MATCHER, EDITS, SKIN)}
 
 
 def bundled_file(name: str) -> Path:

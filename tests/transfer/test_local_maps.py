@@ -159,8 +159,8 @@ def test_differentiable_maps_are_those_by_rows(width: int, height: int, ratio: i
     maps = LocalAffineMaps(torch.randn(12, *shape, generator=generator), ratio)
     for top in range(0, height, 7):
         count = min(7, height - top)
-        expected = maps._interpolated(top, count, width)
-        found = maps._interpolated_by_rows(top, count, width)
+        expected = maps._interpolated(maps.maps, top, count, width)
+        found = maps._interpolated_by_rows(maps.maps, top, count, width)
         torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
 
 

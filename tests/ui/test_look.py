@@ -18,7 +18,8 @@ from photostyle import lut, photo
 from photostyle.jobs.styles import StyleInputs
 from photostyle.photo import Photo
 from photostyle.transfer import style_file
-from photostyle.ui.look import PREVIEW, STRENGTHS, Look
+from photostyle.transfer.options import Keep
+from photostyle.ui.look import PREVIEW, STRENGTHS, Look, Settings
 
 MakeLook = Callable[[Photo], Look]
 
@@ -46,7 +47,7 @@ def test_the_result_is_that_of_the_engine_at_any_strength(
     look.fit("auto")
     for strength in (0, 0.25, 0.5, 0.75, 1, 1.25, 1.5):
         expected = photonas.apply(content.pixels, look.style, strength, mode="fast")
-        result = look.result("auto", strength).pixels
+        result = look.result(Settings("auto", strength)).pixels
         if strength in (0, *STRENGTHS):
             assert np.array_equal(result, expected)
         else:
@@ -74,9 +75,9 @@ def test_a_change_of_the_strength_does_not_run_the_network(
     fitted = len(runs)
     assert fitted == learned + 2 * len(STRENGTHS)
     for strength in (0, 0.3, 0.5, 0.8, 1, 1.2, 1.5):
-        look.after("auto", strength)
-        look.after("global", strength)
-        look.result("auto", strength)
+        look.after(Settings("auto", strength))
+        look.after(Settings("global", strength))
+        look.result(Settings("auto", strength))
     look.fit("auto")
     assert len(runs) == fitted
 
@@ -87,7 +88,10 @@ def test_the_preview_is_a_reduced_result(look_at: MakeLook) -> None:
     look.fit("auto")
     size = (PREVIEW, 150)
     for strength in (0, 0.6, 1, 1.4):
-        shown, result = look.after("auto", strength), look.result("auto", strength).pixels
+        shown, result = (
+            look.after(Settings("auto", strength)),
+            look.result(Settings("auto", strength)).pixels,
+        )
         expected = np.asarray(Image.fromarray(result).resize(size, Image.Resampling.LANCZOS))
         assert shown.shape == (150, PREVIEW, 3)
         assert psnr(shown, expected) > 38
@@ -99,7 +103,7 @@ def test_black_bars_stay_as_they_are(look_at: MakeLook) -> None:
     pixels[:80] = pixels[-80:] = 0
     look = look_at(Photo(pixels))
     look.fit("auto", [1.0])
-    result, shown = look.result("auto", 1).pixels, look.after("auto", 1)
+    result, shown = look.result(Settings("auto", 1)).pixels, look.after(Settings("auto", 1))
     assert not result[:80].any()
     assert np.array_equal(shown[:38], look.before()[:38])
     assert np.array_equal(shown[-38:], look.before()[-38:])
@@ -114,7 +118,7 @@ def test_the_photo_comes_through_whole(look_at: MakeLook, tmp_path: Path) -> Non
     icc = profile("Display P3")
     look = look_at(Photo(pixels, alpha, icc, icc))
     look.fit("auto")
-    result = look.result("auto", 0.7)
+    result = look.result(Settings("auto", 0.7))
     photo.write(result, tmp_path / "result.png")
     back = photo.read(tmp_path / "result.png")
     assert back.depth == 16
@@ -122,7 +126,7 @@ def test_the_photo_comes_through_whole(look_at: MakeLook, tmp_path: Path) -> Non
     assert back.alpha is not None
     assert np.array_equal(back.alpha, alpha)
     assert np.array_equal(back.pixels[:, :20], pixels[:, :20])
-    shown = look.after("auto", 0.7)
+    shown = look.after(Settings("auto", 0.7))
     assert (shown[:, :20] == 255).all()
     opaque = replace(result, alpha=None).in_srgb()
     assert np.abs(shown[:, 20:].astype(int) - opaque[:, 20:]).max() <= 4
@@ -139,8 +143,35 @@ def test_the_style_and_the_look_are_written(
     photonas.check_style(style)
     first, second = (photonas.apply(content.pixels, one) for one in (style, look.style))
     assert psnr(first, second) > 45
-    look.write_cube(tmp_path / "look.cube", "global", 0.8)
+    look.write_cube(tmp_path / "look.cube", Settings("global", 0.8))
     table = lut.read(tmp_path / "look.cube")
     pixels = (table(content.pixels / np.float32(255)) * 255).round()
-    assert psnr(pixels, look.result("global", 0.8).pixels) > 30
-    assert psnr(content.pixels, look.result("global", 0.8).pixels) < 25
+    assert psnr(pixels, look.result(Settings("global", 0.8)).pixels) > 30
+    assert psnr(content.pixels, look.result(Settings("global", 0.8)).pixels) < 25
+
+
+def test_regions_lead_from_the_whole_to_the_match(look_at: MakeLook) -> None:
+    content = Photo(scene(120, 90))
+    look = look_at(content)
+    settings = [Settings("regions", regions=regions) for regions in (0, 0.5, 1)]
+    look.fit_for(settings[0])
+    none, half, all_of_them = (look.result(one).pixels.astype(int) for one in settings)
+    assert np.array_equal(none, look.result(Settings("global")).pixels)
+    assert np.abs(none - all_of_them).mean() > 2
+    assert np.abs((none + all_of_them) / 2 - half).mean() < 1
+    first, second = (
+        look.result(Settings("global", regions=regions)).pixels for regions in (0.2, 1)
+    )
+    assert np.array_equal(first, second)
+
+
+def test_the_page_keeps_what_the_engine_keeps(
+    look_at: MakeLook, photonas: photostyle.Stylizer
+) -> None:
+    content = Photo(scene(120, 90))
+    look = look_at(content)
+    look.fit("auto", [1.0])
+    kept: tuple[Keep, ...] = ("luminance", "skin")
+    for keep in kept:
+        expected = photonas.apply(content.pixels, look.style, mode="fast", keep=keep)
+        assert np.array_equal(look.result(Settings(keep=keep)).pixels, expected)

@@ -120,7 +120,8 @@ match = _photo(
 keep = _photo(
     "--keep",
     type=click.Choice(KEEPS),
-    help="Leave the luma (luminance) or the chroma (color) of the content as it is.",
+    help="Leave the luma (luminance), the chroma (color) or the hue of human skin (skin) of the "
+    "content as it is.",
 )
 
 input_space = _photo(

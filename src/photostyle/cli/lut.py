@@ -56,6 +56,7 @@ def _written(command: _options.Command) -> _options.Command:
 @_options.device
 @_options.strength
 @_options.match
+@_options.keep
 @_options.input_space
 @_options.threads
 def make(**options: Any) -> None:

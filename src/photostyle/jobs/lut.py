@@ -15,7 +15,7 @@ from photostyle.jobs.models import load_stylizer
 from photostyle.jobs.photo import Depth, check_options
 from photostyle.jobs.progress import Progress, silent
 from photostyle.jobs.styles import StyleInputs
-from photostyle.transfer.options import Match
+from photostyle.transfer.options import Keep, Match
 from photostyle.version import __version__
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def make_lut(
     device: str = "auto",
     strength: float = 1.0,
     match: Match = "auto",
+    keep: Keep = "none",
     input_space: str | None = None,
     overwrite: bool = False,
     progress: Progress = silent,
@@ -74,7 +75,8 @@ def make_lut(
     values of that. It is smooth, and changes colours less the farther they are from those of the
     content. output: a `.cube` file, or .png or .tif for a Hald CLUT. size: points per axis, one of
     SIZES. title: None for the names of content and style. clamp: whether values are clamped to
-    0..1; a Hald CLUT always is. model, device, strength, match, input_space: as in `stylize_photo`.
+    0..1; a Hald CLUT always is. model, device, strength, match, keep, input_space: as in
+    `stylize_photo`; a LUT does to all things of the colours of skin what it does to skin.
     progress: called with the phases read, load, apply and fit.
 
     The report has the PSNR between the content transformed by the LUT and the stylized content.
@@ -89,12 +91,14 @@ def make_lut(
     styles = StyleInputs(style)
     target = output_path(output, f"{source.stem}-{styles.name}.cube")
     _check_lut(target, size, overwrite, [source, *styles.paths])
+    check_options("auto", None, match=match, keep=keep)
     photo = _read(source, space)
     before, mask = photo.with_depth(8).visible()
     progress("load")
     stylizer = load_stylizer(model, device)
     progress("apply")
-    after = stylizer.apply(before, styles.learn(stylizer), strength, match=match, mask=mask)
+    learned = styles.learn(stylizer)
+    after = stylizer.apply(before, learned, strength, match=match, mask=mask, keep=keep)
     progress("fit")
     examples = pairs.examples(before, after)
     lut = look = fit(examples, size, smoothness=1.0, identity=0.01)

@@ -50,7 +50,7 @@ class PhotoReport:
     output: the file written; None for a stream. compare: the file with content, style and result
     side by side, if any. page: the report to look at, if any. content_size, style_size: width and
     height in pixels, of what is not one style photo None. model: name or path; None for a loaded
-    `Stylizer`. mode: "fast" or "exact". strength: 0 to 1.5. match: see `Match`.
+    `Stylizer`. mode: "fast" or "exact". strength: 0 to 1.5. match: see `Match`. keep: see `Keep`.
     seconds: wall-clock time of the phases read, load, learn, apply and write. notes: sentences on
     parts of the files that were not read or kept, and on regions without a counterpart.
     """
@@ -65,6 +65,7 @@ class PhotoReport:
     mode: str
     strength: float
     match: Match
+    keep: Keep
     seconds: dict[str, float]
     notes: tuple[str, ...]
 
@@ -203,7 +204,7 @@ def stylize_photo(
             )
     name = model_name(model)
     with watch("write"):
-        stamp = None if strip_metadata else software(name, chosen, strength, match)
+        stamp = None if strip_metadata else software(name, chosen, strength, match, keep)
         result = _finished(result, depth, profile, stamp)
         pictures = styles.pictures(learned) if target.compared else []
         inputs_shown = [("content", content_photo), *labelled(pictures)]
@@ -220,6 +221,7 @@ def stylize_photo(
         mode=chosen,
         strength=strength,
         match=match,
+        keep=keep,
         seconds=watch.seconds,
         notes=(*content_photo.notes, *styles.notes, *masks.notes(), *unsupported),
     )
@@ -332,10 +334,14 @@ def _finished(result: Photo, depth: Depth, profile: ProfileChoice, stamp: str | 
     return result.stripped() if stamp is None else result.stamped(stamp)
 
 
-def software(model: str | None, mode: str, strength: float, match: str) -> str:
+def software(model: str | None, mode: str, strength: float, match: str, keep: str = "none") -> str:
     """The program and its settings, for the metadata."""
-    known = f"model {Path(model).stem}, " if model else ""
-    return f"photostyle {__version__} ({known}mode {mode}, strength {strength:g}, match {match})"
+    settings = [f"mode {mode}", f"strength {strength:g}", f"match {match}"]
+    if model:
+        settings.insert(0, f"model {Path(model).stem}")
+    if keep != "none":
+        settings.append(f"keep {keep}")
+    return f"photostyle {__version__} ({', '.join(settings)})"
 
 
 def _settings(done: PhotoReport) -> dict[str, object]:
@@ -348,6 +354,7 @@ def _settings(done: PhotoReport) -> dict[str, object]:
         "mode": done.mode,
         "strength": f"{done.strength:g}",
         "match": done.match,
+        **({"keep": done.keep} if done.keep != "none" else {}),
         "size": f"{width} x {height}",
     }
 

@@ -34,6 +34,9 @@ FORMAT = "photostyle/1"
 MATCHER_FORMAT = "photostyle-matcher/1"
 """The format of files of `photostyle.model.matcher`."""
 
+SKIN_FORMAT = "photostyle-skin/1"
+"""The format of files of `photostyle.model.skin`."""
+
 NONE = "none"
 """The model without a network: colours alone are transferred."""
 
@@ -111,7 +114,7 @@ def identify(source: str | os.PathLike[str]) -> str:
 def read_metadata(path: Path) -> dict[str, str]:
     """The metadata of a photostyle checkpoint; raises PhotostyleError for any other file."""
     metadata = read_file(path)
-    if metadata.get("format") == MATCHER_FORMAT:
+    if metadata.get("format") in (MATCHER_FORMAT, SKIN_FORMAT):
         raise PhotostyleError(
             f"{path} is a matcher, not a network; use the weights of a network, such as photonas."
         )
@@ -129,10 +132,12 @@ def read_file(path: Path) -> dict[str, str]:
 
 
 def describe(path: Path) -> dict[str, str]:
-    """The facts in a file of a network or matcher, by name, in the order in which to show them."""
+    """The facts in a file of weights, by name, in the order in which to show them."""
     metadata = read_file(path)
     if metadata.get("format") == MATCHER_FORMAT:
         names: tuple[str, ...] = ("format", "widths")
+    elif metadata.get("format") == SKIN_FORMAT:
+        names = ("format",)
     else:
         metadata = read_metadata(path)
         names = ("architecture", "widths", "transfer")

@@ -79,10 +79,10 @@ def dimmed(maps: LocalAffineMaps, light: tuple[float, float]) -> LocalAffineMaps
     """
     for end, level in zip(ENDS, light, strict=True):
         if level < 1:
-            matrix, bias = maps.maps[:9].unflatten(0, (3, 3)), maps.maps[9:]
+            matrix, bias = maps.maps[:9].unflatten(0, (3, 3)), maps.maps[9:12]
             moved = end * matrix.sum(1)
             bias = end - moved + level * (moved + bias - end)
-            maps = LocalAffineMaps(torch.cat([maps.maps[:9], bias]), maps.ratio)
+            maps = LocalAffineMaps(torch.cat([maps.maps[:9], bias, maps.maps[12:]]), maps.ratio)
     return maps
 
 

@@ -21,7 +21,7 @@ from torch.profiler import record_function
 from photostyle.model.moments import Moments
 from photostyle.transfer.canvas import Canvas
 from photostyle.transfer.color_match import roll_off
-from photostyle.transfer.kept import keeping
+from photostyle.transfer.kept import keeping, keeping_skin, saturation_of
 from photostyle.transfer.options import Keep
 
 BLOCK = 2
@@ -186,10 +186,14 @@ def apply_maps(
     of the change each pixel takes. progress: called with the fraction done. keep:
     see `Keep`.
     """
+    skin = maps.maps[12:]
+    saturation = saturation_of(maps.maps, skin[0]) if keep == "skin" and len(skin) else 1.0
     for top, bottom in canvas.strips():
         strip = canvas.rows(top, bottom)
         mapped = maps(strip, top)
         mapped = roll_off(mapped, strip) if soft else mapped
+        if keep == "skin" and len(skin):
+            mapped = keeping_skin(mapped, strip, maps.skin(top, *strip.shape[1:]), saturation)
         canvas.put(top, limited(mapped, strip, only, top, keep))
         progress(bottom / canvas.height)
 
@@ -209,7 +213,10 @@ def limited(
 
 
 class LocalAffineMaps:
-    """Maps as `fit` returns them, for a photo that is ``ratio`` times as large as the content."""
+    """Maps as `fit` returns them, for a photo that is ``ratio`` times as large as the content.
+
+    A plane more, the 13th, says how far a pixel is skin (`photostyle.transfer.skin`).
+    """
 
     def __init__(self, maps: Tensor, ratio: int) -> None:
         self.maps, self.ratio = maps, ratio
@@ -228,7 +235,8 @@ class LocalAffineMaps:
             return self
         identity = self.maps.new_zeros(12, 1, 1)
         identity[[0, 4, 8]] = 1
-        return LocalAffineMaps(torch.lerp(identity, self.maps, strength), self.ratio)
+        blended = torch.lerp(identity, self.maps[:12], strength)
+        return LocalAffineMaps(torch.cat([blended, self.maps[12:]]), self.ratio)
 
     def padded(self, top: int, bottom: int, left: int, right: int) -> LocalAffineMaps:
         """The same maps, repeated around a photo that is larger by so many pixels at each side.
@@ -242,30 +250,37 @@ class LocalAffineMaps:
         """Rows of the photo, (3, n, W), from row ``top`` on, each pixel through its own map."""
         differentiable = self.maps.requires_grad or strip.requires_grad
         interpolated = self._interpolated if differentiable else self._interpolated_by_rows
-        maps = interpolated(top, *strip.shape[1:])
+        maps = interpolated(self.maps[:12], top, *strip.shape[1:])
         result, add = maps[9:], torch.addcmul if differentiable else Tensor.addcmul_
         for column in range(3):
             result = add(result, maps[column:9:3], strip[column])
         return result
 
-    def _interpolated(self, top: int, count: int, width: int) -> Tensor:
-        """The maps of ``count`` rows of the photo: (12, count, width); differentiable."""
-        size = [self.ratio * length for length in self.maps.shape[1:]]
-        maps = F.interpolate(self.maps[None], size=size, mode="bilinear")[0]
+    def skin(self, top: int, count: int, width: int) -> Tensor:
+        """How far pixels of ``count`` rows of the photo are skin, if known: (count, width)."""
+        return self._interpolated_by_rows(self.maps[12:], top, count, width)[0]
+
+    def _interpolated(self, planes: Tensor, top: int, count: int, width: int) -> Tensor:
+        """Planes (C, h, w) of maps in ``count`` rows of the photo, (C, count, width).
+
+        Differentiable.
+        """
+        size = [self.ratio * length for length in planes.shape[1:]]
+        maps = F.interpolate(planes[None], size=size, mode="bilinear")[0]
         return maps[:, top : top + count, :width]
 
-    def _interpolated_by_rows(self, top: int, count: int, width: int) -> Tensor:
+    def _interpolated_by_rows(self, planes: Tensor, top: int, count: int, width: int) -> Tensor:
         """The same, faster: all rows of the photo between two rows of maps at once."""
-        step, highest = self.ratio, self.maps.shape[1] - 1
+        step, highest = self.ratio, planes.shape[1] - 1
         # The centre of the k-th row of maps lies at (k + 1/2) step.
         position = (np.arange(top, top + count) + 0.5) / step - 0.5
         below = np.floor(position).astype(int)
         numbers = np.arange(below[0], below[-1] + 2)
-        rows = self.maps[:, numbers.clip(0, highest).tolist()]
-        rows = F.interpolate(rows, size=self.maps.shape[2] * step, mode="linear")[..., :width]
+        rows = planes[:, numbers.clip(0, highest).tolist()]
+        rows = F.interpolate(rows, size=planes.shape[2] * step, mode="linear")[..., :width]
         fraction = torch.from_numpy(position - below)[:, None].to(rows)
         counts = np.bincount(below - below[0]).tolist()
-        maps = rows.new_empty(12, count, width)
+        maps = rows.new_empty(len(planes), count, width)
         bands = zip(
             maps.split(counts, 1),
             fraction.split(counts),

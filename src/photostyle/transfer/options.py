@@ -23,8 +23,8 @@ by region; to the palette of the whole style photo; or not at all beyond what th
 
 MATCHES = get_args(Match)
 
-Keep = Literal["none", "luminance", "color"]
-"""What the result has from the content: nothing, its luma, or its chroma."""
+Keep = Literal["none", "luminance", "color", "skin"]
+"""What the result has from the content: nothing, its luma, its chroma, or the hue of its skin."""
 
 KEEPS = get_args(Keep)
 

@@ -41,10 +41,13 @@ class PhotoMaps:
         return replace(self, maps=self.maps.blend(strength))
 
     @torch.no_grad()
-    def apply(self, photo: ImageLike) -> ImageLike:
-        """The photo through its maps, as what it is given as; of the maps' height and width."""
+    def apply(self, photo: ImageLike, keep: Keep = "none") -> ImageLike:
+        """The photo through its maps, as what it is given as; of the maps' height and width.
+
+        keep: as in `Stylizer.apply`; "skin" needs maps that were fitted for it.
+        """
         canvas = Canvas(photo, device=self.maps.maps.device)
-        self.draw(canvas)
+        self.draw(canvas, keep=keep)
         return cast(ImageLike, canvas.result())
 
     def draw(

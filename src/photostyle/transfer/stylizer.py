@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
@@ -20,6 +21,7 @@ from photostyle.model.checkpoint import Checkpoint, digest_of
 from photostyle.model.matcher import ANALYSIS_SIZE, Blocks, Matcher, load_matcher
 from photostyle.model.moments import Moments
 from photostyle.model.network import STRIDE, Passthrough, PhotoNet
+from photostyle.model.skin import load_skin_head
 from photostyle.transfer.bars import Bars, box_mask, find_bars
 from photostyle.transfer.canvas import CPU, Canvas, ImageLike, resized
 from photostyle.transfer.content_moments import (
@@ -44,6 +46,7 @@ from photostyle.transfer.options import (
 from photostyle.transfer.photo_maps import PhotoMaps
 from photostyle.transfer.pipeline import StyleTransfer, compose, style_maps
 from photostyle.transfer.regions import RegionMasks
+from photostyle.transfer.skin import SkinFinder
 from photostyle.transfer.style import AnyStyle, Style, StyleMix, learn_style, parts_of
 from photostyle.transfer.tiling import OVERLAP, compose_tiled
 from photostyle.version import __version__
@@ -155,6 +158,12 @@ class Stylizer:
         descriptors, colors = (joined(part) for part in (blocks.descriptors, blocks.colors))
         blocks = Blocks(descriptors, colors, blocks.statistics.mean(0, keepdim=True))
         return replace(style, blocks=_halved(blocks), matcher=self.matcher_digest)
+
+    @cached_property
+    def skin_finder(self) -> SkinFinder:
+        """Finds skin with the bundled matcher, whatever the weights."""
+        matcher = self.matcher or load_matcher().to(self.device)
+        return SkinFinder(matcher, load_skin_head().to(self.device))
 
     def blocks(self, pixels: Tensor, mask: Tensor | None = None) -> Blocks | None:
         """What the matcher reads of RGB (B, 3, H, W), 0..1; None without a matcher.
@@ -272,11 +281,13 @@ class Stylizer:
         match: Match = "auto",
         working_size: int = WORKING_SIZE,
         mask: Mask | None = None,
+        keep: Keep = "none",
     ) -> PhotoMaps:
         """The local maps that `apply` in the mode "fast" fits to a photo, to keep them.
 
         They can be applied to it again, blended with those of another strength, and applied to a
-        copy of another size. All arguments are as in `apply`, but the strength is above 0.
+        copy of another size. All arguments are as in `apply`, but the strength is above 0. Maps
+        for the keep "skin" serve for any other as well.
         """
         check_strength(strength)
         check_working_size(working_size)
@@ -284,7 +295,7 @@ class Stylizer:
         self.check_style(style)
         canvas = Canvas(photo, device=self.device)
         _check_mask(mask, canvas)
-        transfer = _Transfer(style, strength, match, mask, None, None, "none")
+        transfer = _Transfer(style, strength, match, mask, None, None, keep)
         maps = self._stylize(canvas, transfer, working_size, TILE, lambda _: None, always_maps=True)
         assert maps is not None
         return maps
@@ -338,7 +349,7 @@ class Stylizer:
         """The pipeline on a copy with a long side of ``side`` pixels: the maps for the photo.
 
         Weights that do not refine draw their own pixels on a photo as large as the copy, and return
-        None, unless ``always_maps``.
+        None, unless ``always_maps`` or to keep skin.
         """
         copy, ratio = canvas.reduced(side)
         settings = self.checkpoint.transfer
@@ -366,7 +377,7 @@ class Stylizer:
             results += 1
             return result
 
-        if ratio == 1 and not settings.refine and not always_maps:
+        if ratio == 1 and not settings.refine and not always_maps and options.keep != "skin":
             each = (
                 weight * transfer.extrapolated(compose_here(content, transfer), content)
                 for transfer, weight in transfers
@@ -378,6 +389,8 @@ class Stylizer:
                 canvas.put(top, limited(rows, strip, options.only, top, options.keep))
             return None
         maps = style_maps(compose_here, content, transfers, EPSILON, fit_by)
+        if options.keep == "skin":
+            maps = self.skin_finder.added(maps, content)
         maps = maps.blend(float(contrast(content, mask)))
         shown = None
         if any(bars):

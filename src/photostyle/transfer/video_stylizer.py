@@ -380,7 +380,11 @@ class VideoStylizer:
                 regions = replace(regions, masks=regions.masks[:1])
             transfer.content.regions = regions
         maps = style_maps(self._compose, small, transfers, VIDEO_EPSILON, fit_ratio(*size))
-        return maps.padded(*box.margins(*size)).enlarged(ratio)
+        return self._finding_skin(maps, small).padded(*box.margins(*size)).enlarged(ratio)
+
+    def _finding_skin(self, maps: LocalAffineMaps, picture: Tensor) -> LocalAffineMaps:
+        """The maps of a picture (1, 3, h, w), which know where its skin is if that is kept."""
+        return self.stylizer.skin_finder.added(maps, picture) if self.keep == "skin" else maps
 
     def _compose(self, pixels: Tensor, transfer: StyleTransfer) -> Tensor:
         return compose(self.stylizer.network, self.stylizer.on_device(pixels), transfer)
@@ -414,9 +418,10 @@ class VideoStylizer:
             for part, (style, _) in enumerate(self._styles[cue]):
                 transfer = self._new_transfer(style, ShotMoments(weights), frames, bars)
                 pairs = match_style(self._compose, frames, transfer, VIDEO_EPSILON, ratio)
+                each = maps_of_each(*pairs, transfer, VIDEO_EPSILON, ratio)
                 maps = [
-                    one.padded(*box.margins(*size))
-                    for one in maps_of_each(*pairs, transfer, VIDEO_EPSILON, ratio)
+                    self._finding_skin(one, frame).padded(*box.margins(*size))
+                    for one, frame in zip(each, frames.split(1), strict=True)
                 ]
                 key = group, cue, part
                 self._transfers[key] = transfer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from photostyle.jobs.report import shown
 from photostyle.lut import pairs
 from photostyle.lut.fit import fit as fit_lut
 from photostyle.photo import Photo
-from photostyle.transfer.options import Match
+from photostyle.transfer.options import Keep, Match
 from photostyle.transfer.photo_maps import PhotoMaps
 
 if TYPE_CHECKING:
@@ -28,6 +28,20 @@ PREVIEW = 1200
 
 STRENGTHS = (1.0, 0.5, 1.5)
 """The strengths that the network computes, for each match; maps of others lie between theirs."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a photo is shown.
+
+    regions: 0..1, from the palette of the whole style photo to what ``match`` makes of regions; no
+    other match has any. keep: see `Keep`.
+    """
+
+    match: Match = "auto"
+    strength: float = 1.0
+    regions: float = 1.0
+    keep: Keep = "none"
 
 
 class Look:
@@ -50,10 +64,28 @@ class Look:
         for strength in strengths:
             if (match, strength) not in self._maps:
                 self._maps[match, strength] = self._stylizer.fit(
-                    pixels, self.style, strength, match=match, mask=mask
+                    pixels, self.style, strength, match=match, mask=mask, keep="skin"
                 )
 
-    def maps(self, match: Match, strength: float) -> PhotoMaps:
+    def fit_for(self, settings: Settings, strengths: Iterable[float] = STRENGTHS) -> None:
+        """`fit` for what `maps` of these settings need."""
+        strengths = tuple(strengths)
+        self.fit(settings.match, strengths)
+        if _mixes(settings):
+            self.fit("global", strengths)
+
+    def maps(self, settings: Settings) -> PhotoMaps:
+        """The maps for settings, after `fit_for`.
+
+        The more regions, the closer to the maps of the match, and the farther from those of the
+        whole.
+        """
+        maps = self._maps_of(settings.match, settings.strength)
+        if not _mixes(settings):
+            return maps
+        return self._maps_of("global", settings.strength).lerp(maps, settings.regions)
+
+    def _maps_of(self, match: Match, strength: float) -> PhotoMaps:
         """The maps for a strength, after `fit` for this match and at least the strength 1.
 
         Those of `fit` themselves, or a quadratic through the strengths 0, 0.5 and 1, and a line
@@ -71,18 +103,18 @@ class Look:
         """The photo, to be shown: (H, W, 3), uint8, sRGB."""
         return shown(self._small, PREVIEW)
 
-    def after(self, match: Match, strength: float) -> npt.NDArray[np.uint8]:
+    def after(self, settings: Settings) -> npt.NDArray[np.uint8]:
         """The result, to be shown, with `maps`: (H, W, 3), uint8, sRGB."""
-        return shown(self._applied(self._small, match, strength), PREVIEW)
+        return shown(self._applied(self._small, settings), PREVIEW)
 
-    def result(self, match: Match, strength: float) -> Photo:
+    def result(self, settings: Settings) -> Photo:
         """The result at full resolution, with `maps`."""
-        return self._applied(self.photo, match, strength)
+        return self._applied(self.photo, settings)
 
-    def write_cube(self, target: Path, match: Match, strength: float) -> None:
+    def write_cube(self, target: Path, settings: Settings) -> None:
         """Write the LUT that comes closest, see `photostyle.jobs.lut.make_lut`."""
         before, after = (
-            photo.in_srgb() for photo in (self._small, self._applied(self._small, match, strength))
+            photo.in_srgb() for photo in (self._small, self._applied(self._small, settings))
         )
         examples = pairs.examples(before, after)
         lut = fit_lut(examples, 33, smoothness=1.0, identity=0.01)
@@ -94,14 +126,18 @@ class Look:
 
         style_file.write(self.styles.learn(self._stylizer), target, overwrite=True)
 
-    def _applied(self, photo: Photo, match: Match, strength: float) -> Photo:
-        if strength == 0:
+    def _applied(self, photo: Photo, settings: Settings) -> Photo:
+        if settings.strength == 0:
             return photo
         width, height = photo.size
-        maps = self.maps(match, strength)
+        maps = self.maps(settings)
         if photo is not self.photo:
             maps = maps.resized(height, width)
-        return photo.map_visible(lambda pixels, _: maps.apply(pixels))
+        return photo.map_visible(lambda pixels, _: maps.apply(pixels, settings.keep))
+
+
+def _mixes(settings: Settings) -> bool:
+    return settings.regions < 1 and settings.match in ("auto", "regions")
 
 
 def _reduced(photo: Photo) -> Photo:

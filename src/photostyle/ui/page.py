@@ -9,7 +9,7 @@ import re
 import secrets
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,9 +24,9 @@ from photostyle.jobs.report import shown
 from photostyle.jobs.styles import StyleInputs
 from photostyle.photo import Photo
 from photostyle.photo.limits import at_most
-from photostyle.transfer.options import MATCHES, MAX_STRENGTH, Match
+from photostyle.transfer.options import KEEPS, MATCHES, MAX_STRENGTH
 from photostyle.transfer.stylizer import Stylizer
-from photostyle.ui.look import Look
+from photostyle.ui.look import Look, Settings
 
 MAX_PIXELS = 150_000_000
 """The largest photo that the page takes."""
@@ -40,6 +40,8 @@ _KEPT = 50
 CSS = """
 footer { display: none !important; }
 """
+_REGIONS = "how far each region takes the colours of its counterpart: 0 is the match global"
+_KEEP = "what stays as it is: luma, chroma, or the hue of human skin"
 _MATCH = (
     "auto: region by region, or the grade where both show the same scene; regions: always region "
     "by region; global: the palette of the whole style; none: as the network colours it"
@@ -131,39 +133,44 @@ def build(stylizer: Stylizer, folder: Path) -> gr.Blocks:
         return call  # type: ignore[return-value]
 
     @explained
-    def answer(
-        photo_file: str | None, style_file: str | None, match: Match, strength: float, known: Any
-    ) -> Any:
+    def answer(photo_file: str | None, style_file: str | None, known: Any, *chosen: Any) -> Any:
         if not (photo_file and style_file):
             return None, None, None, "Drop a photo and a style."
         opened = desk.opened(photo_file, style_file, known)
-        look = opened.look
-        look.fit(match, [1.0])
+        look, settings = opened.look, Settings(*chosen)
+        look.fit_for(settings, [1.0])
         picture = desk.preview(_style_picture(opened))
-        return opened, _pair(look, match, strength), picture, _notes(opened)
+        return opened, _pair(look, settings), picture, _notes(opened)
 
     @explained
-    def refine(match: Match, strength: float, opened: Opened | None) -> Any:
-        """The maps of other strengths, so that the network need not run when it is changed."""
+    def refine(opened: Opened | None, *chosen: Any) -> Any:
+        """The maps of other settings, so that the network need not run when they are changed."""
         if opened is None:
             return gr.skip()
-        opened.look.fit(match)
-        return gr.skip() if strength == 1 else _pair(opened.look, match, strength)
+        settings = Settings(*chosen)
+        opened.look.fit_for(settings)
+        shown_already = settings.strength == 1
+        opened.look.fit_for(replace(settings, regions=0))
+        return gr.skip() if shown_already else _pair(opened.look, settings)
 
     @explained
-    def change(match: Match, strength: float, opened: Opened | None) -> Any:
-        return gr.skip() if opened is None else _pair(opened.look, match, strength)
+    def change(opened: Opened | None, *chosen: Any) -> Any:
+        if opened is None:
+            return gr.skip()
+        settings = Settings(*chosen)
+        opened.look.fit_for(settings, [1.0])
+        return _pair(opened.look, settings)
 
-    def _pair(look: Look, match: Match, strength: float) -> tuple[str, str]:
-        return desk.preview(look.before()), desk.preview(look.after(match, strength))
+    def _pair(look: Look, settings: Settings) -> tuple[str, str]:
+        return desk.preview(look.before()), desk.preview(look.after(settings))
 
     def written(suffix: str) -> Callable[..., str]:
         @explained
-        def write(match: Match, strength: float, opened: Opened | None) -> str:
+        def write(opened: Opened | None, *chosen: Any) -> str:
             if opened is None:
                 raise PhotostyleError("Drop a photo and a style first.")
-            look, name = opened.look, opened.styles.name
-            look.fit(match)
+            look, name, settings = opened.look, opened.styles.name, Settings(*chosen)
+            look.fit_for(settings)
             if suffix == ".style":
                 target = desk.target(f"{name}.style")
                 look.write_style(target)
@@ -171,11 +178,12 @@ def build(stylizer: Stylizer, folder: Path) -> gr.Blocks:
             default = default_output(look.photo, Path(opened.photo_file), name)
             if suffix == ".cube":
                 target = desk.target(f"{default.stem}.cube")
-                look.write_cube(target, match, strength)
+                look.write_cube(target, settings)
                 return str(target)
             target = desk.target(default.name)
-            stamp = software(stylizer.name, "fast", strength, match)
-            photo.write(look.result(match, strength).stamped(stamp), target)
+            how = (settings.strength, settings.match, settings.keep)
+            stamp = software(stylizer.name, "fast", *how)
+            photo.write(look.result(settings).stamped(stamp), target)
             return str(target)
 
         return write
@@ -195,9 +203,13 @@ def build(stylizer: Stylizer, folder: Path) -> gr.Blocks:
                 strength = gr.Slider(
                     0, MAX_STRENGTH, value=1, step=0.05, label="Strength", elem_id="strength"
                 )
+                regions = gr.Slider(
+                    0, 1, value=1, step=0.05, label="Regions", elem_id="regions", info=_REGIONS
+                )
                 match = gr.Radio(
                     list(MATCHES), value="auto", label="Match", elem_id="match", info=_MATCH
                 )
+                keep = gr.Radio(list(KEEPS), value="none", label="Keep", elem_id="keep", info=_KEEP)
             with gr.Column(scale=3):
                 slider = gr.ImageSlider(
                     label="Before and after",
@@ -219,20 +231,29 @@ def build(stylizer: Stylizer, folder: Path) -> gr.Blocks:
             "concurrency_limit": 1,
             "api_visibility": "private",
         }
-        look = [match, strength, opened]
+        chosen = [match, strength, regions, keep]
+        look = [opened, *chosen]
         for trigger in (content.change, style.change, match.input):
             answered = trigger(
                 answer,
-                [content, style, match, strength, opened],
+                [content, style, *look],
                 [opened, slider, picture, notes],
                 **options,
             )
             answered.success(refine, look, [slider], show_progress="hidden", **options)
-        strength.change(
-            change,
-            look,
-            [slider],
-            trigger_mode="always_last",
+        for changed in (strength, regions, keep):
+            changed.change(
+                change,
+                look,
+                [slider],
+                trigger_mode="always_last",
+                show_progress="hidden",
+                **options,
+            )
+        match.change(
+            lambda match: gr.update(interactive=match in ("auto", "regions")),
+            [match],
+            [regions],
             show_progress="hidden",
             **options,
         )
