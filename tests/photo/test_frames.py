@@ -178,3 +178,12 @@ def test_regions_of_gif() -> None:
             check(gif(frames, palette), [colored(frame) for frame in frames])
     # A photo that does not fill its canvas.
     check(gif(frames[1:2], palette), [colored(frames[1])])
+
+
+def test_a_gif_without_a_whole_frame_is_refused() -> None:
+    palette = np.zeros((8, 3), np.uint8)
+    file = gif([Drawn(np.zeros((8, 9, 1), int), 0, 0, None)], palette)
+    image = file.index(b",")
+    for damaged in (file[:-9], file[:image] + b"?" + file[image + 1 :]):
+        with pytest.raises(PhotostyleError):
+            photo.read(BytesIO(damaged))

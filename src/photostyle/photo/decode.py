@@ -280,10 +280,10 @@ def _better_values(
         if header.animated or (header.is_deep and not getattr(image, "jpeg", False)):
             return jxl.read_first_frame(stream, header)
     elif image.format == "GIF":
-        return next(frames.of_gif(stream, image.size))[0]
+        return frames.first(frames.of_gif(stream, image.size))
     elif image.format == "PNG":
         if count > 1:
-            return next(frames.of_png(stream, image.size))[0]
+            return frames.first(frames.of_png(stream, image.size))
         stream.seek(0)
         if _PNG_16_BIT.match(stream.read(32)):
             return high_bit_depth.read_png(stream)

@@ -73,6 +73,13 @@ def of_png(stream: BinaryIO, size: tuple[int, int]) -> Iterator[Frame]:
     return _composed((part(*frame) for frame in drawn), size)
 
 
+def first(frames: Iterator[Frame]) -> Raster:
+    """The values of the first frame; ValueError if there is none."""
+    for values, _ in frames:
+        return values
+    raise ValueError("a file without frames")
+
+
 def of_gif(stream: BinaryIO, size: tuple[int, int]) -> Iterator[Frame]:
     """The frames of a GIF file. Raises one of DECODER_ERRORS if it is damaged."""
     return _composed(_parts_of_gif(stream), size)
