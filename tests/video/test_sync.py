@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 from support.clips import ffmpeg
 
@@ -139,6 +142,72 @@ def test_jittering_times_are_no_damage() -> None:
     with av.open("in.mkv") as before, av.open("out.mkv") as after:
         pairs = zip(before.decode(video=0), after.decode(video=0), strict=True)
         assert all(abs(float(a.time or 0) - float(b.time or 0)) < 1e-3 for a, b in pairs)
+
+
+def with_edits(name: str, edits: list[tuple[float, float]]) -> None:
+    """Give each track of a mov, whose header comes last, edits: seconds, and where in the track."""
+
+    def box(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I4s", 8 + len(content), kind) + content
+
+    def parts(content: bytes) -> Iterator[tuple[bytes, bytes]]:
+        while content:
+            size, kind = struct.unpack(">I4s", content[:8])
+            yield kind, content[8:size]
+            content = content[size:]
+
+    def scale(header: bytes) -> int:
+        assert header[0] == 0
+        return int(struct.unpack(">I", header[12:16])[0])
+
+    media, _, header = Path(name).read_bytes().partition(b"moov")
+    moov = list(parts(header))
+    whole = scale(dict(moov)[b"mvhd"])
+    for place, (kind, content) in enumerate(moov):
+        if kind == b"trak":
+            track = [part for part in parts(content) if part[0] != b"edts"]
+            own = scale(dict(parts(dict(track)[b"mdia"]))[b"mdhd"])
+            rows = [
+                struct.pack(">IiI", round(s * whole), round(m * own), 1 << 16) for s, m in edits
+            ]
+            elst = box(b"elst", struct.pack(">II", 0, len(rows)) + b"".join(rows))
+            track.insert(1, (b"edts", elst))
+            moov[place] = kind, b"".join(box(*part) for part in track)
+    content = b"".join(box(*part) for part in moov)
+    Path(name).write_bytes(media[:-4] + box(b"moov", content))
+
+
+@pytest.mark.parametrize("edits", [[(0.52, 0.0), (1.0, 1.0)], [(0.4, 0.4), (0.4, 0.4)]])
+@pytest.mark.parametrize(
+    ("codec", "target"), [("pcm_s16le", "mov"), ("pcm_s16le", "mkv"), ("aac", "mkv")]
+)
+def test_several_edits_are_played(
+    edits: list[tuple[float, float]], codec: str, target: str
+) -> None:
+    # The pitch at t is 300 + 700 t.
+    chirp = "-f lavfi -i aevalsrc=0.5*sin(2*PI*(300*t+350*t*t)):d=2:s=48000"
+    ffmpeg(*PICTURE.split(), *chirp.split(), "-bf", "0", "-c:a", codec, "in.mov")
+    with_edits("in.mov", edits)
+    copy(Source(Path("in.mov")), f"out.{target}")
+    shown = times("in.mov", 0)[0]
+    assert times(f"out.{target}", 0)[0] == pytest.approx(shown, abs=1e-3)
+    assert len(shown) == round(25 * sum(length for length, _ in edits))
+    heard, end = np.zeros(2 * 48000), 0
+    with av.open(f"out.{target}") as container:
+        for frame in container.decode(audio=0):
+            start = round(float(frame.time or 0) * 48000)
+            samples = frame.to_ndarray()[0].astype(float)
+            if abs(start - end) <= 96:  # mkv has times of 1 ms
+                start = end
+            end = start + len(samples)
+            heard[max(start, 0) : start + len(samples)] = samples[max(-start, 0) :]
+    begin, priming = 0.0, 1024 / 48000 if codec == "aac" else 0
+    for length, place in edits:
+        for time in np.arange(0.05, length - 0.05, 0.05):
+            piece = heard[int((begin + time) * 48000) - 960 :][:1920] * np.hanning(1920)
+            pitch = np.abs(np.fft.rfft(piece, 48000)).argmax()
+            assert (pitch - 300) / 700 + priming == pytest.approx(place + time, abs=8e-3)
+        begin += length
 
 
 def test_encoded_sound_begins_where_it_began() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from photostyle.errors import PhotostyleError
 from photostyle.input_space import InputSpace
-from photostyle.video import sequence
+from photostyle.video import quicktime, sequence
 from photostyle.video.ffmpeg import FFmpeg, Log, file_url
 from photostyle.video.mastering import HdrMetadata
 
@@ -101,7 +101,8 @@ class Clip:
     metadata under names of Apple or Android. attachments: number of attached files, without cover
     art. origin: the time in the file that becomes 0, in seconds: the start of the file or of the
     part. delay: seconds to add to the times that ffmpeg gives to frames. sound_bases: ffmpeg moves
-    each track of sound by multiples of so many seconds, if they are long. seek: where ffmpeg has to
+    each track of sound by multiples of so many seconds, if they are long. is_cut: whether an
+    edit list plays several pieces of a track. seek: where ffmpeg has to
     begin to reach the part, in seconds from the start of the file; None is the beginning. data: the
     type of each track of data. has_captions: whether the picture carries closed captions.
     languages: by "Video", "Audio", "Subtitle" and "Data", the code of each track's language, empty
@@ -132,6 +133,7 @@ class Clip:
     origin: Fraction = Fraction(0)
     delay: Fraction = Fraction(0)
     sound_bases: tuple[Fraction, ...] = ()
+    is_cut: bool = False
     seek: float | None = None
 
     @property
@@ -293,6 +295,8 @@ def probe(source: Source) -> Clip:
     if info.format == "avi":
         delay, bases = _times_of_avi(source, info)
         clip = replace(clip, delay=delay, sound_bases=bases)
+    elif info.format.startswith("mov,"):
+        clip = replace(clip, is_cut=quicktime.is_cut(source.path))
     return clip if source.start is None else _reached(clip)
 
 

@@ -1,6 +1,7 @@
-"""Writes into a finished mp4 or mov what ffmpeg writes otherwise: languages and the date.
+"""What ffmpeg does not tell or write of mp4 and mov: edit lists, languages and the date.
 
-Source: ISO/IEC 14496-12 (mvhd, tkhd, mdhd) and Apple's QuickTime File Format, "Language codes".
+Source: ISO/IEC 14496-12 (elst, mvhd, tkhd, mdhd) and "Language Code Values" of
+Apple's QuickTime File Format.
 """
 
 from __future__ import annotations
@@ -13,8 +14,26 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
+_EDITS = 1000
+"""Maximum number of edits that are looked at."""
+
 _EPOCH = datetime(1904, 1, 1, tzinfo=UTC)
-_PARENTS = (b"moov", b"trak", b"mdia")
+_PARENTS = (b"moov", b"trak", b"mdia", b"edts")
+
+
+def is_cut(path: Path) -> bool:
+    """Whether the edit list of a track plays several pieces of it."""
+    with path.open("rb") as file:
+        for kind, place in _boxes(file, 0, os.fstat(file.fileno()).st_size):
+            if kind == b"elst":
+                entry = struct.Struct(">QqI" if _is_long(file, place) else ">IiI")
+                file.seek(place + 4)
+                (count,) = struct.unpack(">I", file.read(4))
+                listed = file.read(min(count, _EDITS) * entry.size)
+                whole = len(listed) // entry.size * entry.size
+                if sum(media >= 0 for _, media, _ in entry.iter_unpack(listed[:whole])) > 1:
+                    return True
+    return False
 
 
 def complete(path: Path, languages: Sequence[str], created: str) -> None:
@@ -48,12 +67,13 @@ def _boxes(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int]]:
         file.seek(start)
         size, kind = struct.unpack(">I4s", file.read(8))
         place = start + 8
-        if size == 1:
+        if size == 1 and start + 16 <= end:
             size, place = struct.unpack(">Q", file.read(8))[0], start + 16
         size = size or end - start
-        if size < place - start:
+        if size < place - start or start + size > end:  # damaged
             return
-        yield kind, place
+        if start + size >= place + 8:
+            yield kind, place
         if kind in _PARENTS:
             yield from _boxes(file, place, start + size)
         start += size

@@ -121,17 +121,17 @@ def choose(clip: Clip, container: Container, scratch: Path) -> tuple[list[Encode
         return [], []
     if container.muxer == "gif":
         return [], ["A GIF has no sound."] if clip.audio else []
-    preferred = [Encoded(track, next(_candidates(track, container), ())) for track in tracks]
+    preferred = [Encoded(track, next(_candidates(clip, track, container), ())) for track in tracks]
     chosen = [one for one in preferred if one.options]
     if chosen and not _works(clip, container, chosen, scratch):
         chosen = []
         for track in tracks:
-            for options in _candidates(track, container):
+            for options in _candidates(clip, track, container):
                 if _works(clip, container, [Encoded(track, options)], scratch):
                     chosen.append(Encoded(track, options))
                     break
     options_of = dict(chosen)
-    notes = [_note(track, options_of.get(track), container) for track in tracks]
+    notes = [_note(clip, track, options_of.get(track), container) for track in tracks]
     return chosen, list(dict.fromkeys(note for note in notes if note))
 
 
@@ -151,7 +151,7 @@ def _works(clip: Clip, container: Container, tracks: Sequence[Encoded], scratch:
     return not run([*source, *arguments(clip, container, tracks, 0), *output])
 
 
-def _candidates(track: Track, container: Container) -> Iterator[tuple[str, ...]]:
+def _candidates(clip: Clip, track: Track, container: Container) -> Iterator[tuple[str, ...]]:
     """Options for a track, the best ones first."""
     if track.kind == "d":
         if track.codec == "gpmd" and container.muxer in ("mp4", "mov"):
@@ -164,13 +164,17 @@ def _candidates(track: Track, container: Container) -> Iterator[tuple[str, ...]]
             yield ("c", container.subtitles)
         return
     if container.audio is None or track.codec in container.audio:
-        yield COPY
+        # What an edit list leaves out of a packet would be heard again.
+        if not clip.is_cut:
+            yield COPY
+        elif track.codec in ("flac", "alac") or track.codec.startswith("pcm_"):
+            yield ("c", track.codec)
     if container.audio_encoder:
         yield ("c", container.audio_encoder)
         yield ("c", container.audio_encoder, "ac", "2", "ar", "48000")
 
 
-def _note(track: Track, options: tuple[str, ...] | None, container: Container) -> str:
+def _note(clip: Clip, track: Track, options: tuple[str, ...] | None, container: Container) -> str:
     """A note on a track; empty if it is copied, or is subtitles that stay text."""
     if options == COPY or (track.kind != "a" and options):
         return ""
@@ -180,4 +184,9 @@ def _note(track: Track, options: tuple[str, ...] | None, container: Container) -
         return f"Data ({track.codec}) was left out: it cannot be copied to {container.muxer} files."
     name = f"{track.codec} {'audio' if track.kind == 'a' else 'subtitles'}"
     change = "left out" if not options else "re-encoded" if "ac" not in options else "mixed down"
-    return f"A track of {name} was {change}: {container.muxer} files cannot hold it."
+    reason = f"{container.muxer} files cannot hold it"
+    if clip.is_cut and options:
+        if options == ("c", track.codec):
+            return ""
+        reason = "its packets cannot follow the edit list of the clip"
+    return f"A track of {name} was {change}: {reason}."
