@@ -48,13 +48,10 @@ def main() -> None:
     files = sorted(file for folder in options.folders for file in folder.rglob("*.jpg"))
     faces = found_faces(files, options.faces)
     matcher = load_matcher()
-    examples = [
-        one
-        for number, file in enumerate(files)
-        for one in read(file, faces.get(str(file), []), matcher, number)
-    ]
-    held_out, kept = examples[::10], [one for i, one in enumerate(examples) if i % 10]
-    head = SkinHead()
+    kept, held_out = list[Example](), list[Example]()
+    for number, file in enumerate(files):
+        found = read(file, faces.get(str(file), []), matcher, number)
+        (kept if number % 10 else held_out).extend(found)
     blocks = Example(*map(torch.cat, zip(*kept, strict=True)))
     head = trained(blocks)
     head = trained(doubtful_left_out(blocks, head))
