@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
@@ -85,7 +85,9 @@ class Channel(Generic[T]):
             yield item[0]
 
 
-def in_background(work: Callable[[T], None], items: Iterable[T], size: int) -> Iterator[T]:
+def in_background(
+    work: Callable[[T], None], items: Iterable[T], size: int
+) -> Generator[T, None, None]:
     """Items in their order, after ``work`` on each in another thread.
 
     Up to ``size`` items are there while further ones are prepared in this thread.
