@@ -143,7 +143,7 @@ def counted(masks: Tensor, weights: Tensor | None) -> Tensor:
 
 def scene_weight(logit: Tensor) -> Tensor:
     """How far to apply the look instead of matching, from the logit that it is the same scene."""
-    return torch.sigmoid(4 * (logit - 1.5))
+    return torch.sigmoid(4 * (logit - 1.4))
 
 
 def by_hand(
