@@ -184,6 +184,7 @@ def test_a_grid_has_every_style_and_a_contact_sheet() -> None:
         (["a.CR2", "a.tif"], ["dusk.png"], "would both be written to"),
         (["a.png", "A.png"], ["dusk.png"], "would both be written to"),
         (["a.png"], [("dusk.png", 0.5)], "without weights"),
+        (["a.png"], ["missing.png"], "'missing.png' cannot be read: No such file"),
     ],
 )
 def test_plans_that_are_refused(files: list[str], styles: list[Any], message: str) -> None:

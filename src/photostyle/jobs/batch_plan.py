@@ -47,8 +47,13 @@ def plan(
     content takes every style, one by one, also of folders.
 
     Raises PhotostyleError if a folder cannot be read or holds nothing to stylize, contents have no
-    style, or two results would have one name.
+    style, a style does not exist, or two results would have one name.
     """
+    for style in styles:
+        name = style if isinstance(style, str) else style[0]
+        path = storage.place(name)
+        if isinstance(path, Path) and not path.exists():
+            raise PhotostyleError(f"{name!r} cannot be read: No such file or directory.")
     found, ignored = _contents(contents, folder)
     if not found:
         raise PhotostyleError(f"The folder {str(contents)!r} has no photos or clips.")
