@@ -349,6 +349,7 @@ def test_json_is_one_line(folder: Path, model: str) -> None:
         "mode": "exact",
         "strength": 0.25,
         "match": "auto",
+        "keep": "none",
         "notes": [],
     }
     assert {summary["output"], summary["compare"]} < set(names(folder))

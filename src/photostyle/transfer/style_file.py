@@ -181,7 +181,7 @@ def _decompressed(name: str, stored: Tensor, kind: str, *shape: int) -> Tensor:
     decoder = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=FILTERS)
     found = decoder.decompress(stored.numpy().tobytes(), size * dtype.itemsize)
     planes = np.frombuffer(found, np.uint8).reshape(dtype.itemsize, size)
-    array = np.ascontiguousarray(planes.T).view(dtype).reshape(shape)
+    array = np.array(planes.T, order="C").view(dtype).reshape(shape)
     if name.endswith(_SMOOTH):
         array = np.cumsum(array, axis=-1, dtype=dtype)
     return torch.from_numpy(array)
