@@ -17,15 +17,7 @@ from photostyle.jobs.models import load_stylizer, model_name
 from photostyle.jobs.progress import Progress, Stopwatch, silent
 from photostyle.jobs.report import Result, check_page, shown, write_page
 from photostyle.jobs.styles import StyleInputs, source_of
-from photostyle.transfer.options import (
-    KEEPS,
-    MATCHES,
-    TILE,
-    WORKING_SIZE,
-    Keep,
-    Match,
-    Mode,
-)
+from photostyle.transfer.options import KEEPS, MATCHES, TILE, WORKING_SIZE, Keep, Match, Mode
 from photostyle.version import __version__
 
 if TYPE_CHECKING:

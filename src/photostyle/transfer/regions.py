@@ -138,12 +138,16 @@ def sharpened(
 
     reach, edges: see REACH and EDGES.
     """
+    return normalized(following_edges(weights, pixels, reach, edges))
+
+
+def following_edges(masks: Tensor, pixels: Tensor, reach: float, edges: float) -> Tensor:
+    """As `sharpened`, of masks that need not add up to 1; they can leave 0..1 a little."""
     radius = max(2, round(reach * max(pixels.shape[2:])))
     rows = [
-        guided_filter(photo, mask, radius, edges)
-        for photo, mask in zip(pixels, weights, strict=True)
+        guided_filter(photo, mask, radius, edges) for photo, mask in zip(pixels, masks, strict=True)
     ]
-    return normalized(torch.stack(rows))
+    return torch.stack(rows)
 
 
 def normalized(masks: Tensor) -> Tensor:

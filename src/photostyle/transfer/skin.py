@@ -6,12 +6,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from photostyle.model.matcher import ANALYSIS_SIZE, Matcher
+from photostyle.model.matcher import ANALYSIS_SIZE, Blocks, Matcher
 from photostyle.model.network import STRIDE
 from photostyle.model.skin import SkinHead, facts
 from photostyle.transfer.canvas import resized
 from photostyle.transfer.kept import LUMA
-from photostyle.transfer.local_maps import LocalAffineMaps, guided_filter
+from photostyle.transfer.local_maps import LocalAffineMaps
+from photostyle.transfer.regions import following_edges
 
 REACH, EDGES = 0.03, 1e-3
 """As in `photostyle.transfer.regions`, of the mask of skin."""
@@ -30,27 +31,27 @@ class SkinFinder:
         self._matcher, self._head = matcher, head
 
     @torch.no_grad()
-    def masks(self, photos: Tensor) -> Tensor:
-        """How far each pixel of copies of photos, RGB (B, 3, H, W), shows skin: (B, 1, h, w)."""
+    def masks(self, photos: Tensor, blocks: Blocks | None = None) -> Tensor:
+        """How far each pixel of copies of photos, RGB (B, 3, H, W), shows skin: (B, 1, h, w).
+
+        blocks: of the photos, by the same matcher, if they are known.
+        """
         device = self._head.out.weight.device
         small = resized(photos.to(device), ANALYSIS_SIZE, STRIDE)
         small = small.contiguous(memory_format=torch.channels_last)
-        blocks = self._matcher.blocks(small)
+        blocks = blocks or self._matcher.blocks(small)
         skin = self._head(facts(blocks)).sigmoid().permute(0, 3, 1, 2)
         skin = ((_mean(skin, 3) - UNSURE) / (SURE - UNSURE)).clamp(0, 1)
         # Where most has colours that no skin has, nothing is skin: folds of orange cloth.
         share = _mean(skin * plausible(blocks.colors), AROUND) / _mean(skin, AROUND).clamp_min(1e-3)
         skin = skin * ((share - 0.6) / 0.3).clamp(0, 1)
-        radius = max(2, round(REACH * max(small.shape[2:])))
-        masks = [
-            guided_filter(photo, mask, radius, EDGES)
-            for photo, mask in zip(small, skin, strict=True)
-        ]
-        return torch.stack(masks).clamp(0, 1)
+        return following_edges(skin, small, REACH, EDGES).clamp(0, 1)
 
-    def added(self, maps: LocalAffineMaps, photo: Tensor) -> LocalAffineMaps:
-        """Maps of RGB (1, 3, H, W), 0..1, that know where its skin is."""
-        mask = F.interpolate(self.masks(photo), maps.maps.shape[1:], mode="bilinear")[0]
+    def added(
+        self, maps: LocalAffineMaps, photo: Tensor, blocks: Blocks | None = None
+    ) -> LocalAffineMaps:
+        """Maps of RGB (1, 3, H, W), 0..1, that know where its skin is; blocks: as in `masks`."""
+        mask = F.interpolate(self.masks(photo, blocks), maps.maps.shape[1:], mode="bilinear")[0]
         return LocalAffineMaps(torch.cat([maps.maps[:12], mask.to(maps.maps)]), maps.ratio)
 
 

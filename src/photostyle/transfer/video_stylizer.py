@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from photostyle.errors import PhotostyleError
+from photostyle.model.matcher import Blocks
 from photostyle.threads import in_background
 from photostyle.transfer.bars import Bars, both_masks, box_mask, find_bars
 from photostyle.transfer.canvas import Canvas
@@ -254,8 +255,8 @@ class VideoStylizer:
 
     def __call__(self, frame: Frame) -> None:
         """Stylize a single frame, in place."""
-        for _ in self.run([frame]):
-            pass
+        for drawing in self._drawings([frame]) if self.strength else ():
+            drawing.draw()
 
     def _drawings(self, frames: Iterable[AnyFrame]) -> Iterator[_Drawing[AnyFrame]]:
         """What is to be drawn on each frame."""
@@ -380,11 +381,19 @@ class VideoStylizer:
                 regions = replace(regions, masks=regions.masks[:1])
             transfer.content.regions = regions
         maps = style_maps(self._compose, small, transfers, VIDEO_EPSILON, fit_ratio(*size))
-        return self._finding_skin(maps, small).padded(*box.margins(*size)).enlarged(ratio)
+        maps = self._finding_skin(maps, small, blocks)
+        return maps.padded(*box.margins(*size)).enlarged(ratio)
 
-    def _finding_skin(self, maps: LocalAffineMaps, picture: Tensor) -> LocalAffineMaps:
-        """The maps of a picture (1, 3, h, w), which know where its skin is if that is kept."""
-        return self.stylizer.skin_finder.added(maps, picture) if self.keep == "skin" else maps
+    def _finding_skin(
+        self, maps: LocalAffineMaps, picture: Tensor, blocks: Blocks | None = None
+    ) -> LocalAffineMaps:
+        """The maps of a picture (1, 3, h, w), which know where its skin is if that is kept.
+
+        blocks: of the picture, if they are known.
+        """
+        if self.keep != "skin":
+            return maps
+        return self.stylizer.skin_finder.added(maps, picture, blocks)
 
     def _compose(self, pixels: Tensor, transfer: StyleTransfer) -> Tensor:
         return compose(self.stylizer.network, self.stylizer.on_device(pixels), transfer)
