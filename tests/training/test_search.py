@@ -4,6 +4,7 @@ import json
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.trial import TrialState
 from PIL import Image
+from skimage import color
 from support.photos import clouds
 from torch import Tensor
 
@@ -32,7 +34,13 @@ from photostyle.model.network import PhotoNet
 from photostyle.model.transfer_settings import TransferSettings
 from photostyle.training.data import Photos
 from photostyle.training.distillation import Outcome, distillation
-from photostyle.training.evaluator import Evaluator, feature_error, make_pairs, paper_score
+from photostyle.training.evaluator import (
+    Evaluator,
+    feature_error,
+    make_pairs,
+    paper_score,
+    region_error,
+)
 from photostyle.training.evolution import (
     SPACE,
     AgingEvolution,
@@ -50,6 +58,8 @@ from photostyle.training.supernet import (
     load_supernet,
     sample,
 )
+from photostyle.transfer.correspondence import Correspondence
+from photostyle.transfer.regions import RegionMasks
 from photostyle.transfer.style import Style
 from photostyle.transfer.tone_curves import ToneHistogram
 
@@ -264,12 +274,35 @@ def test_the_evaluator_compares_with_the_teacher(supernet: Supernet, photos: Pat
         assert different["distance"] > 0.1
         assert different["pixel"] > same["pixel"]
     assert ["target" in figures for figures in other] == [True, False, True, False]
+    assert all(figures["error"] == figures["target"] for figures in other[::2])
 
     # Another teacher: its results are what a candidate is compared with.
     reference = Checkpoint(supernet.extract(SMALLEST), TransferSettings())
     evaluator = Evaluator(supernet, TransferSettings(), pairs, reference=reference, latency_size=64)
     assert evaluator.compare(supernet.subnetwork(SMALLEST), 1)["pixel"] < 1e-9
     assert evaluator.compare(supernet.subnetwork(PHOTONET), 1)["pixel"] > 1e-6
+
+
+def test_the_error_counts_regions_and_known_answers(photos: Path) -> None:
+    """The result that has the style's colours in each region has no error, others have."""
+    pair = make_pairs(Photos([photos]), 2, 64, 0)[1]
+    halves = torch.zeros(1, 2, 64, 64)
+    halves[:, 0, :, :32], halves[:, 1, :, 32:] = 1, 1
+    found = Correspondence("auto", halves, torch.ones(1, 2)), RegionMasks(halves, 64, 64)
+    moments = outcome(0.5)
+    style = np.zeros((64, 64, 3), np.uint8)
+    style[:, :32] = 200, 40, 40  # red on the left, grey on the right
+    style[:, 32:] = 128
+    batch = replace(pair, style=torch.from_numpy(style / 255).permute(2, 0, 1)[None].float())
+    right = region_error(replace(moments, found=found), batch, style)
+    turned = region_error(replace(moments, found=found), batch, style[:, ::-1].copy())
+    assert right == pytest.approx(0, abs=1e-6)
+    lab = color.rgb2lab(np.array([[[200, 40, 40], [128, 128, 128]]], np.uint8))[0]
+    directions = np.random.default_rng(0).normal(size=(64, 3))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    distance = np.abs(directions @ (lab[0] - lab[1])).mean()
+    assert 20 * (1 - np.sqrt(np.exp(-distance / 15))) < turned <= 20
+    assert region_error(moments, batch, style) == 0  # no regions were found
 
 
 def test_latency_is_the_median_ratio(supernet: Supernet, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -302,6 +335,7 @@ class FakeEvaluator:
         missing = float((~bits) @ np.random.default_rng(7).uniform(0, 1, 32))
         return {
             "distance": missing * (1 + 0.1 * number),
+            "error": 5 + abs(missing - 4) * (1 + 0.1 * number),
             "pixel": 0.01 * missing,
             "feature": 0.1 * missing,
         }
@@ -320,8 +354,11 @@ def search(
     return found, evaluator
 
 
-def test_search_finds_the_front(supernet: Supernet, tmp_path: Path) -> None:
-    found, evaluator = search(str(tmp_path / "study.log"), supernet, 28)
+@pytest.mark.parametrize(("score", "objective"), [("pareto", "distance"), ("results", "error")])
+def test_search_finds_the_front(
+    supernet: Supernet, tmp_path: Path, score: str, objective: str
+) -> None:
+    found, evaluator = search(str(tmp_path / "study.log"), supernet, 28, score=score)
     candidates = found.candidates()
     assert len(candidates) == 28
     assert len(set(evaluator.evaluated)) == len(evaluator.evaluated) == 28  # none twice
@@ -329,9 +366,9 @@ def test_search_finds_the_front(supernet: Supernet, tmp_path: Path) -> None:
     assert all(c.architecture.wct_layers for c in candidates)
 
     front = found.front()
-    points = [(c.figures["latency"], c.figures["distance"]) for c in candidates]
+    points = [(c.figures["latency"], c.figures[objective]) for c in candidates]
     for c in candidates:
-        mine = (c.figures["latency"], c.figures["distance"])
+        mine = (c.figures["latency"], c.figures[objective])
         beaten = any(p != mine and p[0] <= mine[0] and p[1] <= mine[1] for p in points)
         assert (c in front) == (not beaten)
 
@@ -343,21 +380,21 @@ def test_search_finds_the_front(supernet: Supernet, tmp_path: Path) -> None:
         assert c.pairs in (2, 4)
         assert any(
             c.figures["latency"] > SLOWER * other.figures["latency"]
-            and c.figures["distance"] > FARTHER * other.figures["distance"]
+            and c.figures[objective] > FARTHER * other.figures[objective]
             for other in complete
         )
 
     photonas = found.find(PHOTONAS).figures
     chosen = found.choose(0.0)
-    assert chosen.figures["distance"] <= photonas["distance"]
+    assert chosen.figures[objective] <= photonas[objective]
     assert chosen.figures["latency"] <= photonas["latency"]
-    closer = [c for c in front if c.figures["distance"] <= 0.5 * photonas["distance"]]
-    assert found.choose(-0.5) == min(closer, key=lambda c: c.figures["latency"])
+    closer = [c for c in front if c.figures[objective] <= 0.8 * photonas[objective]]
+    assert found.choose(-0.2) == min(closer, key=lambda c: c.figures["latency"])
     with pytest.raises(PhotostyleError, match="not evaluated"):
         found.find(Architecture(conv15=True))
 
 
-@pytest.mark.parametrize("score", ["pareto", "paper"])
+@pytest.mark.parametrize("score", ["pareto", "results", "paper"])
 def test_an_interrupted_search_continues_unchanged(
     supernet: Supernet, tmp_path: Path, score: str
 ) -> None:
@@ -549,6 +586,14 @@ def test_train_search_distil(
     outcome = invoke(*arguments, "--seed", 1)
     assert outcome.exit_code == 1
     assert "other options" in outcome.stderr
+
+    # By the error of results, with regions that the matcher finds.
+    output = tmp_path / "results"
+    arguments = ("search", photos, "--supernet", file, "-o", output, *options, *common)
+    outcome = invoke(*arguments, "--score", "results", "--candidates", 3)
+    assert outcome.exit_code == 0, outcome.output
+    candidates = [json.loads(line) for line in (output / "candidates.jsonl").open()]
+    assert all(0 < c["error"] < 30 for c in candidates)
 
 
 def test_paper_search_from_the_command_line(

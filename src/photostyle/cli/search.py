@@ -29,14 +29,14 @@ _option = _options.of(run.search)
 @_option(
     "--score",
     type=click.Choice(get_args(Score)),
-    help="pareto: two objectives, distance to the teacher and latency; paper: the paper's score "
-    "and evolutionary search.",
+    help="pareto: two objectives, distance to the teacher and latency; results: latency and the "
+    "error of graded pairs and of regions; paper: the paper's score and evolutionary search.",
 )
 @_option(
     "--within",
     type=click.FloatRange(-1),
-    help="Choose the fastest network whose distance to the teacher is at most (1 + this value) "
-    "times that of the paper's PhotoNAS.",
+    help="Choose the fastest network whose distance to the teacher, or error, is at most (1 + this "
+    "value) times that of the paper's PhotoNAS.",
 )
 @_option("--choose", metavar="NAME|BITS", help="Choose this architecture regardless of figures.")
 @_option(

@@ -10,6 +10,7 @@ import statistics
 import time
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,11 +26,15 @@ from photostyle.training.distillation import Found, Outcome
 from photostyle.training.recipe import Recipe
 from photostyle.training.supernet import Supernet, canonical
 from photostyle.training.trainer import Batch, make_batch, to_uint8
+from photostyle.transfer.correspondence import resized_to
 
 Figures = dict[str, float]
 
 REPEATS = 3
 """Number of times that candidate and teacher are timed."""
+
+REGION_ERROR = 20.0
+"""Error of a result that has nothing of the style in any region, beside colour differences."""
 
 
 def make_pairs(photos: Photos, count: int, size: int, seed: int) -> list[Batch]:
@@ -104,7 +109,8 @@ class Evaluator:
 
         Returns distance: mean CIEDE2000 between the results; pixel: their mean squared difference;
         feature: `feature_error`, if there is a VGG; target: for a graded pair, mean CIEDE2000
-        between the network's result and the target.
+        between the network's result and the target; error: the same, or for two different photos
+        REGION_ERROR (1 - region_style) by the regions that the matcher found, 0 without them.
         """
         pair = self.pairs[number]
         with torch.inference_mode():
@@ -116,8 +122,11 @@ class Evaluator:
                 figures["feature"] = feature_error(self.vgg(result), self._features[number])
         pixels = to_uint8(result[0])
         figures["distance"] = metrics.ciede2000(to_uint8(teacher_result[0]), pixels)
-        if pair.target is not None:
+        if pair.target is None:
+            figures["error"] = region_error(outcome, pair, pixels)
+        else:
             figures["target"] = metrics.ciede2000(to_uint8(pair.target[0]), pixels)
+            figures["error"] = figures["target"]
         return figures
 
     def latency(self, architecture: Architecture) -> float:
@@ -151,3 +160,18 @@ class Evaluator:
         network: PhotoNet, settings: TransferSettings, pair: Batch, matcher: Matcher | Found | None
     ) -> Outcome:
         return Outcome.of(network, pair.content, pair.style, settings, matcher)
+
+
+def region_error(outcome: Outcome, pair: Batch, result: np.ndarray) -> float:
+    """REGION_ERROR (1 - region_style) of a result (H, W, 3), uint8; 0 without two regions."""
+    if outcome.regions is None:
+        return 0.0
+    labels = (
+        resized_to(masks, photo).argmax(1)[0].cpu().numpy()
+        for masks, photo in (
+            (outcome.regions.content, pair.content),
+            (outcome.regions.style, pair.style),
+        )
+    )
+    style = metrics.region_style(result, to_uint8(pair.style[0]), *labels)
+    return 0.0 if style is None else REGION_ERROR * (1 - style)

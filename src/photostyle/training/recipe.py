@@ -9,8 +9,9 @@ from typing import Literal
 from photostyle.model.architecture import Widths
 from photostyle.model.transfer_settings import TransferSettings
 
-Score = Literal["pareto", "paper"]
-"""Objectives of a search: distance to the teacher and latency, or the single score of the paper."""
+Score = Literal["pareto", "results", "paper"]
+"""Objectives of a search: latency and distance to the teacher, latency and error of the results, or
+the single score of the paper."""
 
 
 @dataclass(frozen=True)

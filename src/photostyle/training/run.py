@@ -334,7 +334,7 @@ def search(
     finally:
         trials.write(output / "candidates.jsonl")
     best = trials.find(chosen[0]) if chosen else trials.choose(within)
-    save_plot(trials.candidates(), trials.front(), best, output / "pareto.png")
+    save_plot(trials, best, output / "pareto.png")
     _save_chosen(best, network, transfer, settings, output / "chosen.safetensors")
     latency, distance = best.figures["latency"], best.figures["distance"]
     return SearchResult(best.architecture, latency, distance, len(trials.candidates()))

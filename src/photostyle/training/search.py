@@ -32,7 +32,7 @@ from photostyle.training.evolution import (
     count_trials,
     parameters_of,
 )
-from photostyle.training.recipe import SearchSettings
+from photostyle.training.recipe import Score, SearchSettings
 from photostyle.training.supernet import SMALLEST, canonical, sample
 
 ANCHORS = (PHOTONET, PHOTONAS, SMALLEST)
@@ -40,6 +40,9 @@ ANCHORS = (PHOTONET, PHOTONAS, SMALLEST)
 
 SLOWER, FARTHER = 1.05, 1.15
 """A candidate is pruned if it is slower and farther than another one by more than these factors."""
+
+OBJECTIVES: dict[Score, str] = {"pareto": "distance", "results": "error", "paper": "score"}
+"""The figure that a search minimizes, beside the latency if it is not the paper's score."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,8 @@ class Search:
     def __init__(self, settings: SearchSettings, storage: str, name: str):
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.settings = settings
-        self._pareto = settings.score == "pareto"
+        self.objective = OBJECTIVES[settings.score]
+        self._pareto = settings.score != "paper"
         try:
             self.study = optuna.create_study(
                 storage=_storage(storage),
@@ -138,26 +142,26 @@ class Search:
         return list(found.values())
 
     def front(self) -> list[Candidate]:
-        """The Pareto front of distance and latency, fastest first."""
+        """The Pareto front of the objective and latency, fastest first."""
         complete = [c for c in self.candidates() if c.state == "complete"]
         return [
             c
-            for c in sorted(complete, key=_objectives)
-            if not any(_dominates(other, c) for other in complete)
+            for c in sorted(complete, key=self._objectives)
+            if not any(self._dominates(other, c) for other in complete)
         ]
 
     def choose(self, within: float) -> Candidate:
         """The best candidate by the paper's score, or one on the Pareto front.
 
-        On the front it is the fastest whose distance to the teacher is at most (1 + ``within``)
-        times that of the paper's PHOTONAS, or the closest if none is that close.
+        On the front it is the fastest whose distance to the teacher, or error, is at most
+        (1 + ``within``) times that of the paper's PHOTONAS, or the best if none is that good.
         """
         if not self._pareto:
             complete = [c for c in self.candidates() if c.state == "complete"]
-            return min(complete, key=lambda c: c.figures["score"])
+            return min(complete, key=lambda c: c.figures[self.objective])
         front = self.front()
-        limit = (1 + within) * self.find(PHOTONAS).figures["distance"]
-        return next((c for c in front if c.figures["distance"] <= limit), front[-1])
+        limit = (1 + within) * self.find(PHOTONAS).figures[self.objective]
+        return next((c for c in front if c.figures[self.objective] <= limit), front[-1])
 
     def find(self, architecture: Architecture) -> Candidate:
         """The candidate of an architecture; raises PhotostyleError if it was not evaluated."""
@@ -213,36 +217,39 @@ class Search:
         latency = evaluator.latency(architecture)
         network = evaluator.supernet.subnetwork(architecture)
         rows: list[Figures] = []
-        state, distance = "complete", None
+        state, estimate = "complete", None
         while len(rows) < self.settings.pairs and state == "complete":
             rows.append(evaluator.compare(network, len(rows)))
             if architecture not in ANCHORS:
-                state, distance = self._prune(trial, rows, latency, architecture)
+                state, estimate = self._prune(trial, rows, latency, architecture)
         figures = _mean(rows) | {"latency": latency}
-        if distance is not None:
-            figures["distance"] = distance
+        if estimate is not None:
+            figures[self.objective] = estimate
         if not self._pareto:
             figures["score"] = paper_score(figures["pixel"], figures["feature"], architecture)
-        trial.set_user_attr("distances", [row["distance"] for row in rows])
+        trial.set_user_attr("pairs", len(rows))
+        if self._pareto:
+            trial.set_user_attr("objectives", [row[self.objective] for row in rows])
         trial.set_user_attr("state", state)
         trial.set_user_attr("figures", figures)
         if self._pareto:
-            self.study.tell(trial, [figures["distance"], latency])
+            self.study.tell(trial, [figures[self.objective], latency])
         elif state == "pruned":
             self.study.tell(trial, state=TrialState.PRUNED)
         else:
-            self.study.tell(trial, figures["score"])
+            self.study.tell(trial, figures[self.objective])
         return Candidate(trial.number, architecture, state, len(rows), figures)
 
     def _prune(
         self, trial: Trial, rows: Sequence[Figures], latency: float, architecture: Architecture
     ) -> tuple[str, float | None]:
-        """The state of a candidate after some pairs, and its estimated distance if it is pruned.
+        """The state of a candidate after some pairs, and its estimated objective if it is pruned.
 
         With one objective Optuna's pruner decides. Optuna has no pruner for two objectives: after a
         quarter and half of the pairs we prune a candidate that is clearly slower than another
-        (SLOWER) and, on these pairs, clearly farther from the teacher (FARTHER). Its estimated
-        distance is the other's times the same ratio, so that the candidate is dominated.
+        (SLOWER) and, on these pairs, clearly farther from the teacher or the known answers
+        (FARTHER). Its estimate is the other's objective times the same ratio, so that the candidate
+        is dominated.
         """
         done, pairs = len(rows), self.settings.pairs
         if done == pairs:
@@ -253,15 +260,23 @@ class Search:
             return ("pruned" if trial.should_prune() else "complete"), None
         if done not in (pairs // 4, pairs // 2):
             return "complete", None
-        mine = _mean(rows)["distance"]
+        mine = _mean(rows)[self.objective]
         for other in self.study.get_trials(deepcopy=False):
             candidate = _candidate(other)
             if candidate and candidate.state == "complete":
-                theirs = float(np.mean(other.user_attrs["distances"][:done]))
+                theirs = float(np.mean(other.user_attrs["objectives"][:done]))
                 slower = latency > SLOWER * candidate.figures["latency"]
                 if slower and mine > FARTHER * theirs:
-                    return "pruned", candidate.figures["distance"] * mine / max(theirs, 1e-9)
+                    estimate = candidate.figures[self.objective] * mine / max(theirs, 1e-9)
+                    return "pruned", estimate
         return "complete", None
+
+    def _objectives(self, candidate: Candidate) -> tuple[float, float]:
+        return candidate.figures["latency"], candidate.figures[self.objective]
+
+    def _dominates(self, one: Candidate, other: Candidate) -> bool:
+        a, b = self._objectives(one), self._objectives(other)
+        return a != b and a[0] <= b[0] and a[1] <= b[1]
 
 
 def _storage(name: str) -> optuna.storages.BaseStorage:
@@ -278,8 +293,8 @@ def _storage(name: str) -> optuna.storages.BaseStorage:
 
 
 def _pruner(settings: SearchSettings) -> BasePruner:
-    """A pruner of the worst quarter of candidates after the first population; none for pareto."""
-    if settings.score == "pareto":
+    """With the paper's score, a pruner of the worst quarter after the first population."""
+    if settings.score != "paper":
         return NopPruner()
     return PercentilePruner(75, settings.population, max(1, settings.pairs // 4))
 
@@ -293,7 +308,7 @@ def _candidate(trial: FrozenTrial) -> Candidate | None:
         trial.number,
         architecture_of(trial.params),
         attributes["state"],
-        len(attributes["distances"]),
+        attributes["pairs"],
         attributes["figures"],
     )
 
@@ -302,12 +317,3 @@ def _mean(rows: Sequence[Figures]) -> Figures:
     """The mean of each figure over the pairs that have it."""
     names = dict.fromkeys(name for row in rows for name in row)
     return {name: float(np.mean([row[name] for row in rows if name in row])) for name in names}
-
-
-def _objectives(candidate: Candidate) -> tuple[float, float]:
-    return candidate.figures["latency"], candidate.figures["distance"]
-
-
-def _dominates(one: Candidate, other: Candidate) -> bool:
-    a, b = _objectives(one), _objectives(other)
-    return a != b and a[0] <= b[0] and a[1] <= b[1]
