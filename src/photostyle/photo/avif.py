@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import BinaryIO
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import Image
 
 from photostyle.photo import isobmff, limits, raster
 from photostyle.photo.raster import Raster
@@ -39,15 +39,12 @@ def open_image(stream: BinaryIO) -> Image.Image:
         values = (values >> (_bits(properties) - 8)).astype(np.uint8)
     image = Image.fromarray(values[..., 0] if values.shape[-1:] == (1,) else values)
     image.format = "AVIF"
-    for kind, data in properties:
-        if kind == b"colr" and data[:4] in (b"prof", b"rICC"):
-            image.info["icc_profile"] = data[4:]
+    image.info["icc_profile"] = profile(stream)
     items = isobmff.item_data(stream, (b"Exif", b"mime"))
     if block := items.get(b"Exif"):
         image.info["exif"] = block[4 + int.from_bytes(block[:4], "big") :]
     if packet := items.get(b"mime"):
         image.info["xmp"] = packet
-    image.getexif()[ExifTags.Base.Orientation] = _orientation(properties)
     return image
 
 
@@ -76,7 +73,7 @@ def read_all_bits(
 
 
 def _bits(properties: list[tuple[bytes, bytes]]) -> int:
-    """Bits per channel, of the largest (ISO/IEC 23008-12, 6.5.6; a grid of tiles has no av1C)."""
+    """Bits per channel, of the largest (ISO/IEC 23008-12, 6.5.6)."""
     pixi = dict(properties).get(b"pixi", b"")
     if len(pixi) > 5:
         return max(pixi[5:])
@@ -85,12 +82,29 @@ def _bits(properties: list[tuple[bytes, bytes]]) -> int:
     return (12 if flags & 0x20 else 10) if flags & 0x40 else 8
 
 
-def _orientation(properties: list[tuple[bytes, bytes]]) -> int:
-    """The turns and mirrors of an image as an EXIF orientation."""
+def profile(stream: BinaryIO) -> bytes | None:
+    """The ICC profile of the primary image, also if only its tiles have it, unlike Pillow."""
+    with suppress(ValueError, struct.error, IndexError):
+        for kind, data in isobmff.primary_properties(stream):
+            if kind == b"colr" and data[:4] in (b"prof", b"rICC"):
+                return data[4:]
+    return None
+
+
+def orientation(stream: BinaryIO) -> int | None:
+    """The turns and mirrors of the primary image, in their order, as an EXIF orientation.
+
+    None if there are none.
+    """
+    properties = list[tuple[bytes, bytes]]()
+    with suppress(ValueError, struct.error, IndexError):
+        properties = isobmff.primary_properties(stream)
     stored = shown = np.arange(6, dtype=np.uint8).reshape(2, 3)
     for kind, data in properties:
         if kind == b"irot":
             shown = np.rot90(shown, data[0] & 3)
         elif kind == b"imir":
             shown = shown[:, ::-1] if data[0] & 1 else shown[::-1]
+    if shown is stored:
+        return None
     return next(o for o in range(1, 9) if np.array_equal(raster.oriented(stored, o), shown))

@@ -230,6 +230,8 @@ def _decode_with_pillow(given: BinaryIO, start: bytes, still: bool, color_manage
         format = image.format or "PNG"
         if format == "JPEG2000":
             image.info["icc_profile"] = jpeg2000.profile(stream)
+        if format == "AVIF" and not image.info.get("icc_profile"):
+            image.info["icc_profile"] = avif.profile(stream)
         png.correct_transparency(image)
         count = 1 if format == "TIFF" else getattr(image, "n_frames", 1)
         if count > 1 and not still and format in _ANIMATIONS:
@@ -451,6 +453,8 @@ def _metadata_of(image: Image.Image, stream: BinaryIO) -> tuple[Metadata, int]:
         orientation = 1
     if image.format in ("AVIF", "HEIF", "TIFF"):  # Pillow has turned TIFF already
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    if image.format == "AVIF":  # Pillow turns before it mirrors, whatever the order in the file
+        orientation = avif.orientation(stream) or orientation
     return metadata, orientation
 
 

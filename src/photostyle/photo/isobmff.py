@@ -68,10 +68,29 @@ def brands(stream: BinaryIO) -> set[bytes]:
 def primary_properties(stream: BinaryIO) -> list[tuple[bytes, bytes]]:
     """Type and content of the properties of the primary image, in their order.
 
-    Raises ValueError or struct.error if the file is damaged.
+    An image made of tiles that does not tell its colour space or bits has those of its first
+    tile. Raises ValueError or struct.error if the file is damaged.
     """
     meta = _meta(stream)
-    return _properties(meta.get(b"pitm", b""), meta.get(b"iprp", b""))
+    pitm, properties = meta.get(b"pitm", b""), _properties(meta.get(b"iprp", b""))
+    if not pitm:
+        return []
+    (primary,) = struct.unpack_from(">I" if pitm[0] else ">H", pitm, 4)
+    found = properties.get(primary, [])
+    missing = {b"colr", b"pixi", b"av1C"} - {kind for kind, _ in found}
+    for tile in _sources(meta.get(b"iref", b""), primary)[:1]:
+        found = found + [item for item in properties.get(tile, []) if item[0] in missing]
+    return found
+
+
+def item_kinds(stream: BinaryIO) -> set[bytes]:
+    """The types of the items, such as b"grid", and of the auxiliary images, such as URNs."""
+    meta = _meta(stream)
+    entries = [entry for kind, entry in boxes(meta.get(b"iinf", b"")[6:]) if kind == b"infe"]
+    kinds = {entry[8:12] if entry[:1] == b"\2" else entry[10:14] for entry in entries}
+    for properties in _properties(meta.get(b"iprp", b"")).values():
+        kinds |= {data[4:].partition(b"\0")[0] for kind, data in properties if kind == b"auxC"}
+    return kinds
 
 
 def item_data(stream: BinaryIO, kinds: tuple[bytes, ...]) -> dict[bytes, bytes]:
@@ -128,12 +147,11 @@ def _locations(iloc: bytes) -> dict[int, list[tuple[int, int]]]:
     return found
 
 
-def _properties(pitm: bytes, iprp: bytes) -> list[tuple[bytes, bytes]]:
-    if not pitm or not iprp:
-        return []
-    (primary,) = struct.unpack_from(">I" if pitm[0] else ">H", pitm, 4)
+def _properties(iprp: bytes) -> dict[int, list[tuple[bytes, bytes]]]:
+    """Type and content of the properties of each item."""
     containers = list(boxes(iprp))
     properties = [item for kind, data in containers if kind == b"ipco" for item in boxes(data)]
+    found: dict[int, list[tuple[bytes, bytes]]] = {}
     for kind, ipma in containers:
         if kind != b"ipma":
             continue
@@ -144,10 +162,19 @@ def _properties(pitm: bytes, iprp: bytes) -> list[tuple[bytes, bytes]]:
             large = flags & 1
             indices = struct.unpack_from(f">{number}{'H' if large else 'B'}", ipma, at)
             at += number * (2 if large else 1)
-            if item == primary:
-                mask = 0x7FFF if large else 0x7F  # without the bit "essential"
-                chosen = [index & mask for index in indices]
-                return [properties[i - 1] for i in chosen if 0 < i <= len(properties)]
+            mask = 0x7FFF if large else 0x7F  # without the bit "essential"
+            chosen = [index & mask for index in indices]
+            found[item] = [properties[i - 1] for i in chosen if 0 < i <= len(properties)]
+    return found
+
+
+def _sources(iref: bytes, item: int) -> list[int]:
+    """The items of which a derived image, such as a grid, is made."""
+    code, size = ("I", 4) if iref[:1] == b"\1" else ("H", 2)
+    for kind, data in boxes(iref[4:]):
+        origin, count = struct.unpack_from(f">{code}H", data)
+        if kind == b"dimg" and origin == item:
+            return list(struct.unpack_from(f">{count}{code}", data, size + 2))
     return []
 
 

@@ -92,9 +92,18 @@ def find_blocks(image: Image.Image, stream: BinaryIO) -> Blocks:
             found.exif = image._decoder.get_info()[4] or b""  # type: ignore[attr-defined]
     if comment := info.get("comment"):
         found.texts.append(("Comment", _text(comment)))
-    if isinstance(aux := info.get("aux"), dict) and any("hdrgainmap" in str(k) for k in aux):
-        found.notes.append(xmp.GAIN_MAP_NOTE)
+    if format in ("AVIF", "HEIF"):
+        with suppress(ValueError, struct.error, IndexError):
+            found.notes += _notes_on_other_images(isobmff.item_kinds(stream))
     return found
+
+
+def _notes_on_other_images(kinds: set[bytes]) -> list[str]:
+    """Notes on the images of an AVIF or HEIC file that belong to the photo, by their types."""
+    gain_maps = {kind for kind in kinds if kind == b"tmap" or b"gainmap" in kind}
+    alpha = {kind for kind in kinds if kind.endswith((b":alpha", b":auxid:1"))}
+    others = {kind for kind in kinds if kind.startswith(b"urn:")} - gain_maps - alpha
+    return [xmp.GAIN_MAP_NOTE] * bool(gain_maps) + [xmp.PARTS_NOTE] * bool(others)
 
 
 def find_tiff_blocks(stream: BinaryIO) -> Blocks:

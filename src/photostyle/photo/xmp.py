@@ -18,7 +18,7 @@ ORIENTATION = "tiff:Orientation"
 GAIN_MAP_NOTE = "The HDR gain map does not fit the new colours and was dropped."
 MOTION_NOTE = "The motion clip in the file was dropped."
 _EXTENSION_NOTE = "A part of the XMP metadata is damaged or missing and was dropped."
-_PARTS_NOTE = "Other pictures in the file, such as a depth map, were dropped."
+PARTS_NOTE = "Other pictures in the file, such as a depth map, were dropped."
 
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _NAMESPACES = {
@@ -63,7 +63,7 @@ _NOTES = {
     _EXTENDED: _EXTENSION_NOTE,
     _GAIN_MAP: GAIN_MAP_NOTE,
     _MOTION: MOTION_NOTE,
-    _PARTS: _PARTS_NOTE,
+    _PARTS: PARTS_NOTE,
 }
 
 _PACKET = (
@@ -146,8 +146,8 @@ def still_true(packet: bytes) -> tuple[bytes, list[str]]:
             raise
         return packet, []
     notes = [_NOTES[kind] for kind in _NOTES if any(re.fullmatch(kind, p.name) for p in found)]
-    if {GAIN_MAP_NOTE, MOTION_NOTE} & set(notes) and _PARTS_NOTE in notes:
-        notes.remove(_PARTS_NOTE)  # the parts are what the other note says
+    if {GAIN_MAP_NOTE, MOTION_NOTE} & set(notes) and PARTS_NOTE in notes:
+        notes.remove(PARTS_NOTE)  # the parts are what the other note says
     changes = {p: "1" if p.name == ORIENTATION and p.value else "" for p in found}
     return edited(packet, changes.get), notes
 
