@@ -26,6 +26,7 @@ import av
 import torch
 from click.testing import CliRunner
 from PIL import Image
+from support import heif
 from support.clips import make
 from support.models import save_tiny_model
 from support.photos import example_files, saved, scene
@@ -178,10 +179,14 @@ class Trial:
 
 def other_photos() -> dict[str, bytes]:
     picture = Image.fromarray(scene(32, 32))
-    return {
+    files = {
         f"plain.{name}": saved(picture.convert(mode), name.upper()).getvalue()
         for name, mode in OTHER_PHOTOS.items()
     }
+    for name, format in (("tiles.heic", "HEIF"), ("tiles.avif", "AVIF")):
+        if format in Image.SAVE:
+            files[name] = heif.file(heif.tiled(scene(80, 64), format, ()), format).getvalue()
+    return files
 
 
 def clips() -> dict[str, bytes]:

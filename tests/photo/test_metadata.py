@@ -238,6 +238,38 @@ def test_exif_is_copied_from_tiff_with_types_and_byte_order() -> None:
         assert ("main", 0x0111) not in found
 
 
+def tiff_with_maker_note(note: bytes, place: int) -> BytesIO:
+    """A photo of 2 x 2 grey pixels."""
+    data = bytes(place - 8) + note + bytes(len(note) % 2)
+    exif, main = 8 + len(data), 8 + len(data) + 18
+    data += struct.pack("<HHHIIi", 1, 0x927C, 7, len(note), place, 0)
+    fields = [(256, 2), (257, 2), (258, 8), (262, 1), (273, main), (279, 4), (0x8769, exif)]
+    data += struct.pack("<H", 7)
+    data += b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in fields)
+    return BytesIO(b"II*\0" + struct.pack("<I", main) + data + bytes(4))
+
+
+@pytest.mark.parametrize(
+    ("note", "place", "moved"),
+    [
+        (b"offsets of the file", 8, False),
+        (b"offsets of the file", 30_001, False),
+        (b"offsets of the file", 40_000, True),
+        (b"Nikon\0\2, with offsets of its own", 40_000, False),
+    ],
+)
+def test_maker_notes_of_tiff_stay_in_their_place_or_a_note_says_so(
+    note: bytes, place: int, moved: bool
+) -> None:
+    stream = tiff_with_maker_note(note, place)
+    read = photo.read(stream)
+    assert any("maker notes" in text for text in read.notes) == moved
+    for format in ("JPEG", "TIFF", "PNG"):
+        written = block_in(encoded(read, format), format, "<")
+        assert tags_of(written)["exif", 0x927C] == (7, len(note), note)
+        assert (written.index(note) == place) == (place < 40_000)
+
+
 def test_16_bit_tiff_in_the_byte_order_of_its_exif() -> None:
     pixels = np.arange(40 * 60 * 3, dtype=np.uint16).reshape(40, 60, 3) * 9
     for order in "<>":
@@ -311,6 +343,11 @@ APPLE = (
     "",
     'xmlns:g="http://ns.apple.com/HDRGainMap/1.0/"',
 )
+APPLE_TONE_MAP = (
+    'g:AlternateHeadroom="3" xmp:Rating="4"',
+    "",
+    'xmlns:g="http://ns.apple.com/HDRToneMap/1.0/"',
+)
 
 
 @pytest.mark.parametrize(
@@ -319,6 +356,7 @@ APPLE = (
         (GAIN_MAP, (b"hdrgm:V", b"hdrgm:G", b"Directory", b"Item:S"), "gain map"),
         (MOTION, (b"MotionPhoto", b"MicroVideo"), "motion clip"),
         (APPLE, (b"g:HDR",), "gain map"),
+        (APPLE_TONE_MAP, (b"g:Alt",), "gain map"),
     ],
 )
 def test_xmp_does_not_claim_what_is_dropped(

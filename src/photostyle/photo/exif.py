@@ -31,6 +31,9 @@ _LONGEST_PREFIX = 16
 _HEADER = re.compile(rb"II\*\0|MM\0\*")
 _ORDERS = {b"II": "<", b"MM": ">"}
 _MAX_ENTRY = 1 << 24  # bytes
+_FARTHEST_MAKER_NOTE = 1 << 15  # bytes from the beginning of a TIFF file
+# Beginnings of maker notes whose offsets count from their own beginning.
+_OWN_OFFSETS = (b"Apple iOS", b"FUJIFILM", b"Nikon\0\2", b"OLYMPUS\0", b"OM SYSTEM")
 
 BYTE, LONG, UNDEFINED = 1, 4, 7
 _ASCII, _SHORT, _RATIONAL, _SRATIONAL = 2, 3, 5, 10
@@ -61,12 +64,16 @@ STRUCTURE = {
 
 
 class Entry(NamedTuple):
-    """One entry of a directory; ``data`` is in the byte order of the block."""
+    """One entry of a directory; ``data`` is in the byte order of the block.
+
+    place: where the data have to lie; None for the end of the block.
+    """
 
     tag: int
     type: int
     number: int
     data: bytes
+    place: int | None = None
 
 
 class Field(NamedTuple):
@@ -213,6 +220,10 @@ class ExifBlock:
         if added:
             self._extend(directory, added)
 
+    def reserve(self, entry: Entry) -> None:
+        """Keep the place of an entry that will be set later free; the block must be empty."""
+        self._raw(entry)
+
     def text(self, tag: int, text: str) -> Entry:
         """An entry of text, in UTF-8 as most programs write it."""
         data = text.encode() + b"\0"
@@ -286,7 +297,10 @@ class ExifBlock:
     def _raw(self, entry: Entry) -> bytes:
         """The 12 bytes of an entry, after its data have been appended if they are longer than 4."""
         data = entry.data
-        if len(data) > 4:
+        if entry.place is not None:
+            self._write(entry.place, data)
+            data = struct.pack(self.order + "I", entry.place)
+        elif len(data) > 4:
             data = struct.pack(self.order + "I", self._append(data))
         return struct.pack(self.order + "HHI", *entry[:3]) + data.ljust(4, b"\0")
 
@@ -322,12 +336,21 @@ class ExifBlock:
         self._tiff.length = length
 
 
-def read_tiff(stream: BinaryIO) -> tuple[ExifBlock, dict[int, bytes]]:
+class TiffBlocks(NamedTuple):
     """The EXIF block of a TIFF or raw file, and the data of XMP, IPTC and RESOURCES by tag.
 
     The block holds the entries that describe the photo, with their bytes, types and byte order.
-    Raises ValueError if the file has no TIFF structure.
+    moved: whether the maker notes lie in another place than in the file, although there may be
+    offsets in them that count from the beginning of the file.
     """
+
+    exif: ExifBlock
+    others: dict[int, bytes]
+    moved: bool
+
+
+def read_tiff(stream: BinaryIO) -> TiffBlocks:
+    """The metadata of a TIFF or raw file; ValueError if it has no TIFF structure."""
     tiff = Tiff(stream)
     block = ExifBlock(b"II*\0\0\0\0\0" if tiff.order == "<" else b"MM\0*\0\0\0\0")
     fields, _ = tiff.fields(tiff.main)
@@ -336,24 +359,31 @@ def read_tiff(stream: BinaryIO) -> tuple[ExifBlock, dict[int, bytes]]:
         for field in fields
         if field.tag in (XMP, IPTC, RESOURCES) and field.size and field.size <= _MAX_ENTRY
     }
-    _copy(tiff, tiff.main, block, MAIN)
-    return block, others
+    copied = _copied(tiff, tiff.main, MAIN)
+    notes = [e for entries in copied.values() for e in entries if e.tag == _Base.MakerNote]
+    for note in notes:
+        if note.place is not None:
+            block.reserve(note)
+    for directory, entries in copied.items():
+        block.set(entries, directory)
+    moved = [n for n in notes if n.place is None and len(n.data) > 4]
+    return TiffBlocks(block, others, any(not n.data.startswith(_OWN_OFFSETS) for n in moved))
 
 
-def _copy(tiff: Tiff, at: int, block: ExifBlock, directory: int) -> None:
+def _copied(tiff: Tiff, at: int, directory: int) -> dict[int, list[Entry]]:
+    """The entries to copy of a directory and of those below it, by directory."""
     fields, _ = tiff.fields(at)
     dropped = {*_PARENTS, *(STRUCTURE if directory == MAIN else ())}
-    kept = {
-        field.tag: tiff.entry(field)
-        for field in fields
-        if field.tag not in dropped
-        and field.type not in _BIG
-        and field.size
-        and field.size <= _MAX_ENTRY
-    }
-    if kept:
-        block.set(sorted(kept.values(), key=attrgetter("tag")), directory)
+    kept = {}
+    for field in fields:
+        if field.tag in dropped or field.type in _BIG or not field.size or field.size > _MAX_ENTRY:
+            continue
+        in_place = field.tag == _Base.MakerNote and 8 <= field.data_at <= _FARTHEST_MAKER_NOTE
+        place = field.data_at if in_place and field.size > 4 else None
+        kept[field.tag] = tiff.entry(field)._replace(place=place)
+    found = {directory: sorted(kept.values(), key=attrgetter("tag"))} if kept else {}
     for child, parent in _PARENTS.items():
         offsets = [tiff.integers(f) for f in fields if f.tag == child and parent == directory]
         if offsets and len(offsets[0]) == 1:
-            _copy(tiff, offsets[0][0], block, child)
+            found |= _copied(tiff, offsets[0][0], child)
+    return found

@@ -178,7 +178,7 @@ def without_maker_notes(block: bytes) -> bytes:
     """A short copy of an EXIF block, without what only the maker of the camera can read."""
     copy = ExifBlock(block)
     copy.remove([_Base.MakerNote], exif.EXIF)
-    return exif.read_tiff(BytesIO(copy.tiff()))[0].tobytes()
+    return exif.read_tiff(BytesIO(copy.tiff())).exif.tobytes()
 
 
 def still_true(found: Blocks) -> tuple[Metadata, int]:

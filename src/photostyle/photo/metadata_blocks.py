@@ -30,6 +30,7 @@ EXIF_PREFIX = b"Exif\0\0"
 MAX_JPEG_XMP = JPEG_SEGMENT - len(XMP_NAME)
 
 _CREDENTIALS_NOTE = "The content credentials (C2PA) hold only for the original and were dropped."
+_MOVED_NOTE = "The maker notes lie in another place now, where programs may not read all of them."
 _ICC_NAME = b"ICC_PROFILE\0"
 _GAIN_MAP_NAME = b"urn:iso:std:iso:ts:21496:-1\0"
 _SAMSUNG_MOTION = 0x0A30
@@ -108,13 +109,14 @@ def _notes_on_other_images(kinds: set[bytes]) -> list[str]:
 
 def find_tiff_blocks(stream: BinaryIO) -> Blocks:
     """The metadata of a TIFF or raw file; ValueError if it has no TIFF structure."""
-    block, others = exif.read_tiff(stream)
+    block, others, moved = exif.read_tiff(stream)
     resources, iptc = others.get(exif.RESOURCES, b""), others.get(exif.IPTC, b"")
     if iptc[3:4] == b"\x1c" != iptc[:1]:  # stored as 32-bit numbers
         iptc = struct.pack(f"<{len(iptc) // 4}I", *struct.unpack(f">{len(iptc) // 4}I", iptc))
     if not image_resources.find(resources, image_resources.IPTC):
         resources += image_resources.of_iptc(iptc)
-    return Blocks(block.tobytes(), others.get(exif.XMP, b""), resources=resources)
+    notes = [_MOVED_NOTE] * moved
+    return Blocks(block.tobytes(), others.get(exif.XMP, b""), resources=resources, notes=notes)
 
 
 def _in_jpeg(image: Image.Image, stream: BinaryIO) -> Blocks:

@@ -32,6 +32,7 @@ _NAMESPACES = {
     "photoshop": "http://ns.adobe.com/photoshop/1.0/",
     "hdrgm": "http://ns.adobe.com/hdr-gain-map/1.0/",
     "HDRGainMap": "http://ns.apple.com/HDRGainMap/1.0/",
+    "HDRToneMap": "http://ns.apple.com/HDRToneMap/1.0/",
     "apdi": "http://ns.apple.com/pixeldatainfo/1.0/",
     "Container": "http://ns.google.com/photos/1.0/container/",
     "Item": "http://ns.google.com/photos/1.0/container/item/",
@@ -54,7 +55,7 @@ _END_OF_PACKET = b"<?xpacket end"
 
 # What these name is not in the written file, or shows the photo as it was.
 _OLD_PICTURE = "xmp:Thumbnails|GImage:.*"
-_GAIN_MAP = "hdrgm:.*|HDRGainMap:.*|apdi:.*"
+_GAIN_MAP = "hdrgm:.*|HDRGainMap:.*|HDRToneMap:.*|apdi:.*"
 _MOTION = r"\w+:MotionPhoto\w*|\w+:MicroVideo\w*|OpCamera:OLivePhotoVersion|OpCamera:VideoLength"
 _PARTS = "Container:.*|Item:.*|MiCamera:XMPMeta"
 _EXTENDED = "xmpNote:HasExtendedXMP"  # `merged` removes it
