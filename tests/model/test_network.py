@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from photostyle.model.architecture import FULL_WIDTHS, PHOTONAS, PHOTONET, Architecture
-from photostyle.model.moments import AffineMap
+from photostyle.model.moments import AffineMap, RegionShift
 from photostyle.model.network import MappedFeatures, PhotoNet, Visitor, pad
 
 WIDTHS = (4, 6, 5, 7, 8)
@@ -69,6 +70,20 @@ class Mapping(Visitor):
         return self.maps.get(layer)
 
 
+class MappingByRegion(Mapping):
+    """Maps that also shift three regions, whose masks change smoothly, each on its own."""
+
+    def visit(self, layer: str, features: Tensor) -> AffineMap:
+        biases = torch.arange(3.0)[:, None] * self.maps[layer].bias[:, None]
+        return replace(self.maps[layer], shift=RegionShift(biases, masks_like(features)))
+
+
+def masks_like(features: Tensor) -> Tensor:
+    masks = torch.linspace(-1, 1, 18).view(1, 3, 2, 3).sin().softmax(1).to(features)
+    size = features.shape[2:]
+    return F.interpolate(masks, size, mode="bilinear").repeat(len(features), 1, 1, 1)
+
+
 def some_map(channels: int, batch: int = 1) -> AffineMap:
     matrix = torch.eye(channels) + 0.3 * torch.randn(batch, channels, channels) / channels**0.5
     return AffineMap(matrix.double(), torch.randn(batch, channels).double())
@@ -111,9 +126,15 @@ def test_every_map_that_visit_returns_is_applied() -> None:
 
 
 @settings(max_examples=25, deadline=None)
-@given(string=st.text("01", min_size=32, max_size=32), seed=st.integers(0, 99))
+@given(
+    string=st.text("01", min_size=32, max_size=32),
+    seed=st.integers(0, 99),
+    visitor=st.sampled_from([Mapping, MappingByRegion]),
+)
 @torch.no_grad()
-def test_folded_maps_are_those_applied_to_features(string: str, seed: int) -> None:
+def test_folded_maps_are_those_applied_to_features(
+    string: str, seed: int, visitor: type[Mapping]
+) -> None:
     """A map for each sample is applied to the features, one for all is folded into kernels."""
     torch.manual_seed(seed)
     network, pixels = PhotoNet(Architecture.parse(string), WIDTHS), torch.rand(2, 3, 33, 40)
@@ -123,9 +144,9 @@ def test_folded_maps_are_those_applied_to_features(string: str, seed: int) -> No
     }
 
     levels = network.encode(pad(pixels))
-    links, plain = network.link(levels, Mapping(maps))
-    folded = network.decode(links, pixels.shape, Mapping(maps))
-    applied = network(pixels, Mapping(each))
+    links, plain = network.link(levels, visitor(maps))
+    folded = network.decode(links, pixels.shape, visitor(maps))
+    applied = network(pixels, visitor(each))
     reconstruction = network.decode(plain, pixels.shape, Visitor())
     torch.testing.assert_close(folded, applied, rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(reconstruction, network(pixels), rtol=1e-4, atol=1e-5)
@@ -133,11 +154,16 @@ def test_folded_maps_are_those_applied_to_features(string: str, seed: int) -> No
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 5), (7, 4)])
 @pytest.mark.parametrize("mapped", [False, True])
-def test_a_convolution_of_enlarged_features(height: int, width: int, mapped: bool) -> None:
+@pytest.mark.parametrize("by_region", [False, True])
+def test_a_convolution_of_enlarged_features(
+    height: int, width: int, mapped: bool, by_region: bool
+) -> None:
     torch.manual_seed(0)
     features = torch.randn(2, 5, height, width, dtype=torch.float64, requires_grad=True)
     weight, bias = torch.randn(4, 5, 3, 3).double().requires_grad_(), torch.randn(4).double()
     mapping = some_map(5) if mapped else None
+    if mapping and by_region:
+        mapping = MappingByRegion({"": mapping}).visit("", features.detach())
     found = MappedFeatures(features, mapping, enlarged=True).convolve(weight, bias)
     enlarged = features if mapping is None else mapping(features)
     enlarged = enlarged.repeat_interleave(2, 2).repeat_interleave(2, 3)

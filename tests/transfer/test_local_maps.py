@@ -179,6 +179,16 @@ def test_the_reduced_copy_is_the_photo_in_small(width: int, height: int) -> None
         assert np.abs(found - centres)[1:-1].max(initial=0) < 0.5 * ratio
 
 
+@pytest.mark.parametrize(("width", "height"), [(80, 60), (50, 3), (1, 7)])
+def test_a_fit_that_is_differentiated_is_the_same(width: int, height: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    content, result = torch.rand(2, 1, 3, height, width, generator=generator)
+    expected = local_maps.fit(content, result)
+    found = local_maps.fit(content, result.requires_grad_())
+    assert found.requires_grad
+    torch.testing.assert_close(found.detach(), expected)
+
+
 def test_a_guided_filter_is_the_formula_of_the_papers() -> None:
     """He, Sun and Tang 2013, eq. 14 to 16, window by window in NumPy, at half the size."""
     rng = np.random.default_rng(0)

@@ -68,7 +68,7 @@ class Moments:
             pixel_weights = weights.flatten(2).transpose(1, 2).to(precision)
             some_count = pixel_weights.amax((1, 2), keepdim=True) > 0
             pixel_weights = torch.where(some_count, pixel_weights, 1)
-            count = pixel_weights.double().sum((1, 2))
+            count = pixel_weights.sum((1, 2), dtype=torch.float64)
         total, products = [], []
         offset, unit = -origin.to(precision), scale.to(precision)
         for start in range(0, size, chunk):
@@ -195,7 +195,7 @@ class RegionMeans:
         if weights is not None and weights.any():
             regions = regions * weights
         parts = regions.flatten(2).to(features.dtype)
-        mass = parts.double().sum(2)
+        mass = parts.sum(2, dtype=torch.float64)
         total = (parts @ features.flatten(2).mT).double()
         whole = features.flatten(2).mean(2).double()[:, None]
         # A region without pixels has the mean of the photo.

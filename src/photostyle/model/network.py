@@ -84,17 +84,34 @@ class MappedFeatures:
     def convolve(self, weight: Tensor, bias: Tensor) -> Tensor:
         """The convolution of the mapped, enlarged features, with reflection padding."""
         convolution = _convolve_enlarged if self.enlarged else _convolve_reflecting
-        return convolution(*self.fold(weight, bias))
+        result = convolution(*self.fold(weight, bias))
+        shift = self.fold_shift(weight)
+        return result if shift is None else result.add_(convolution(*shift))
 
     def fold(self, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Features, kernel and bias, with the map in the kernel if it is one for all photos."""
+        """Features, kernel and bias, with the map in the kernel if it is one for all photos.
+
+        What such a map shifts by region is left to `fold_shift`.
+        """
         mapping = self.mapping
-        if mapping is None or len(mapping.matrix) > 1 or mapping.shift is not None:
+        if mapping is None or len(mapping.matrix) > 1:
             return self.resolve(), weight, bias
         kernel = weight.double()
         bias = bias + torch.einsum("oiyx,i->o", kernel, mapping.bias[0])
         kernel = torch.einsum("oiyx,ij->ojyx", kernel, mapping.matrix[0])
         return self.features, kernel.to(weight.dtype), bias.to(weight.dtype)
+
+    def fold_shift(self, weight: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
+        """The masks of regions with the kernel that turns them into the convolved shift of a map.
+
+        None if there is no shift, or `fold` has applied it. The bias is 0.
+        """
+        mapping = self.mapping
+        if mapping is None or len(mapping.matrix) > 1 or mapping.shift is None:
+            return None
+        masks = mapping.shift.weights.contiguous(memory_format=torch.channels_last)
+        kernel = torch.einsum("oiyx,ki->okyx", weight.double(), mapping.shift.biases[0])
+        return masks.to(weight.dtype), kernel.to(weight.dtype), weight.new_zeros(len(weight))
 
 
 def _convolve_reflecting(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -204,7 +221,8 @@ class Link:
             else:
                 results = tuple(_convolve_reflecting(*one) for one in folded)
             for link, result in zip(pair, results, strict=True):
-                link._convolved = result
+                shift = link.joined.fold_shift(weight)
+                link._convolved = result if shift is None else result + _convolve_reflecting(*shift)
         assert self._convolved is not None
         return self._convolved
 

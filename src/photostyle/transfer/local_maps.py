@@ -298,14 +298,28 @@ def _mean(x: Tensor, radius: int) -> Tensor:
     # Sums of what is centred stay small, and so does their rounding.
     center = x.mean((1, 2), keepdim=True)
     x = x - center
-    for dim, sides in ((1, (0, 0, radius + 1, radius)), (2, (radius + 1, radius))):
+    for dim in (1, 2):
         length = x.shape[dim]
-        sums = F.pad(x, sides).cumsum(dim)
+        sums = _running_sums(x, dim, radius)
         centers = torch.arange(length, device=x.device)
         first, last = (centers - radius).clamp_min(0), (centers + radius).clamp_max(length - 1)
         count = (last - first + 1).view(-1, *(1,) * (2 - dim)).to(x)
         x = (sums.narrow(dim, 2 * radius + 1, length) - sums.narrow(dim, 0, length)) / count
     return x + center
+
+
+def _running_sums(x: Tensor, dim: int, radius: int) -> Tensor:
+    """Sums of x (C, H, W) along a dimension, with radius + 1 zeros before and radius after it."""
+    if x.requires_grad:
+        sides = (radius + 1, radius) if dim == 2 else (0, 0, radius + 1, radius)
+        return F.pad(x, sides).cumsum(dim)
+    length, size = x.shape[dim], list(x.shape)
+    size[dim] += 2 * radius + 1
+    sums = x.new_empty(size)
+    sums.narrow(dim, 0, radius + 1).zero_()
+    torch.cumsum(x, dim, out=sums.narrow(dim, radius + 1, length))
+    sums.narrow(dim, radius + 1 + length, radius).copy_(sums.narrow(dim, radius + length, 1))
+    return sums
 
 
 def _ridge(epsilon: float, like: Tensor) -> Tensor:
@@ -323,8 +337,9 @@ def _product(a: Tensor, b: Tensor) -> Tensor:
 
 def _inverse(matrix: Tensor) -> Tensor:
     """Inverse of symmetric matrices (3, 3, ...) by their cofactors."""
-    a, b, c = matrix
-    cofactors = torch.stack(
-        [torch.linalg.cross(u, v, dim=0) for u, v in ((b, c), (c, a), (a, b))], 1
-    )
-    return cofactors / (a * cofactors[:, 0]).sum(0)
+    (a, b, c), (_, d, e), (_, _, f) = matrix
+    first = d * f - e * e, c * e - b * f, b * e - c * d
+    second, third = (a * f - c * c, b * c - a * e), a * d - b * b
+    entries = [*first, first[1], *second, first[2], second[1], third]
+    determinant = a * first[0] + b * first[1] + c * first[2]
+    return torch.stack(entries).unflatten(0, (3, 3)) / determinant

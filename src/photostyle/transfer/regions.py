@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -85,9 +85,19 @@ class RegionMasks:
     masks: Tensor
     height: int
     width: int
+    _last: dict[object, Tensor] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def at(self, features: Tensor, box: Box) -> Tensor:
         """The masks (B, K, h, w) at the pixels of features (B, C, h, w) of a part of the photos."""
+        key = (*features.shape[-2:], features.device, box)
+        found = self._last.get(key)
+        if found is None:  # else asked for statistics before, and now for maps
+            found = self._at(features, box)
+            self._last.clear()
+            self._last[key] = found
+        return found
+
+    def _at(self, features: Tensor, box: Box) -> Tensor:
         scale, (high, wide) = box.scale(features), features.shape[-2:]
         y, x = (torch.arange(n, device=features.device) + 0.5 for n in (high, wide))
         y = (y * scale + box.top) / self.height * 2 - 1
@@ -182,7 +192,8 @@ def placed(blocks: Blocks) -> Tensor:
     rows = []
     for looks in torch.cat([blocks.descriptors, COLORS * blocks.colors], 1).detach():
         points, others = looks.flatten(1).T, looks[:, ::2, ::2].flatten(1).T
-        alike = torch.cdist(points, others).div_(ALIKE).square_().neg_().exp_()
+        alike = torch.cdist(points, others).div_(ALIKE).square_().neg_()
+        alike = alike.clamp_min_(-80).exp_()  # what is less is slow to compute, and nothing
         mean = (alike @ others_y + 1e-2 * y.flatten()) / (alike.sum(1) + 1e-2)
         rows.append(mean.view(1, height, width))
     return torch.cat([blocks.descriptors, torch.stack(rows)], 1)
@@ -193,11 +204,13 @@ def _kmeans(points: Tensor, count: int, rng: np.random.Generator) -> tuple[float
     count = min(count, len(points))
     centers = torch.stack([_seeds(points, count, rng) for _ in range(_RESTARTS)])
     for _ in range(_STEPS):
-        member = F.one_hot(_distances(points, centers).argmin(2), count).to(points)
-        mass = member.sum(1)[..., None]
-        means = member.mT @ points / mass.clamp_min(1)
+        nearest = _distances(points, centers).argmin(2)
+        member = F.one_hot(nearest, count).to(points).flatten(1)
+        mass = member.sum(0).view(_RESTARTS, count, 1)
+        means = (member.mT @ points).view_as(centers) / mass.clamp_min(1)
         centers = torch.where(mass > 0, means, centers)
-    errors = _distances(points, centers).amin(2).mean(1)
+    squares = (points**2).sum(1)[:, None]
+    errors = (_distances(points, centers).amin(2) + squares).clamp_min(0).mean(0)
     best = int(errors.argmin())
     return float(errors[best]), centers[best]
 
@@ -214,6 +227,6 @@ def _seeds(points: Tensor, count: int, rng: np.random.Generator) -> Tensor:
 
 
 def _distances(points: Tensor, centers: Tensor) -> Tensor:
-    """Squared distances (B, N, K) of points (N, D) to centers (B, K, D)."""
-    squares = (points**2).sum(1)[:, None] + (centers**2).sum(2)[:, None]
-    return (squares - 2 * points @ centers.mT).clamp_min(0)
+    """Squared distances (N, B, K) of points (N, D) to centers (B, K, D), less those to 0."""
+    products = points @ centers.flatten(0, 1).mT
+    return (centers**2).sum(2) - 2 * products.unflatten(1, centers.shape[:2])
