@@ -9,6 +9,7 @@
 - `avif`, `bmp`: AVIF and BMP files that Pillow refuses, and icons
 - `high_bit_depth`: TIFF, 16-bit PNG and raw files
 - `psd`: Photoshop files
+- `fits`, `pixmaps`, `pnm`: FITS, XPM, Sun raster and PNM files
 - `log_photo`: photos of log footage
 - `linear_light`: Radiance HDR, OpenEXR and PFM files
 - `completeness`: whether files are cut off

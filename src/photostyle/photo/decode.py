@@ -23,6 +23,7 @@ from photostyle.photo import (
     avif,
     bmp,
     color,
+    fits,
     frames,
     hdr,
     high_bit_depth,
@@ -34,6 +35,7 @@ from photostyle.photo import (
     linear_light,
     log_photo,
     named_color,
+    pixmaps,
     png,
     pnm,
     psd,
@@ -209,6 +211,8 @@ def _decode(
         return _decode_psd(stream, color_managed)
     if linear_light.is_linear_light(start):
         return _decode_linear_light(stream, white)
+    if start.startswith(fits.MAGIC):
+        return _to_photo(fits.read(stream), 1, Metadata(), "FITS", [])
     if start.startswith(b"P") and (values := pnm.read(stream)):
         return _to_photo(values, 1, Metadata(), "PPM", [])
     return _decode_with_pillow(stream, start, still, color_managed)
@@ -233,6 +237,7 @@ def _decode_with_pillow(given: BinaryIO, start: bytes, still: bool, color_manage
         if format == "AVIF" and not image.info.get("icc_profile"):
             image.info["icc_profile"] = avif.profile(stream)
         png.correct_transparency(image)
+        pixmaps.correct_order(image)
         count = 1 if format == "TIFF" else getattr(image, "n_frames", 1)
         if count > 1 and not still and format in _ANIMATIONS:
             limits.check_size(image.width, image.height, count)
@@ -308,7 +313,9 @@ def _cropped(image: Image.Image, stream: BinaryIO) -> Image.Image:
 def _opened_image(stream: BinaryIO) -> Image.Image:
     """An image of Pillow, or of an icon, or of a file that Pillow refuses."""
     stream.seek(0)
-    start = stream.read(8)
+    start = stream.read(16)
+    if start.startswith(pixmaps.XPM_MAGIC):
+        return pixmaps.open_xpm(stream)
     if start.startswith(bmp.ICON_MAGIC):
         with suppress(*DECODER_ERRORS):
             return bmp.open_icon(stream)
