@@ -15,7 +15,7 @@ def pale(photonas: photostyle.Stylizer) -> Style:
     return photonas.learn(styles()["pale"])
 
 
-@pytest.mark.parametrize("name", ["lamp", "whip-pan", "fade", "passing-object"])
+@pytest.mark.parametrize("name", ["lamp", "whip-pan", "dissolve", "fade", "passing-object"])
 def test_luma_changes_only_where_the_source_does(
     photonas: photostyle.Stylizer, pale: Style, name: str
 ) -> None:

@@ -86,6 +86,20 @@ def between(before: Keyframe, after: Keyframe, fraction: float, key: Tensor) -> 
     return LocalAffineMaps(torch.lerp(before.maps.maps, after.maps.maps, share), before.maps.ratio)
 
 
+def mixed(first: Keyframe, last: Keyframe, weight: float) -> LocalAffineMaps:
+    """The maps of a mixture of two frames, whose result is the same mixture of both results.
+
+    weight: of the last. Where the maps A and B are those of the blocks x and y, and v + w = 1,
+    v A x + w B y = (v A + w B) (v x + w y) + v w (A - B) (x - y).
+    """
+    size = first.maps.maps.shape[1:]
+    apart = F.interpolate((first.key - last.key)[None], size, mode="bilinear")
+    matrices = (first.maps.maps[:9] - last.maps.maps[:9]).unflatten(0, (3, 3))
+    maps = torch.lerp(first.maps.maps, last.maps.maps, weight)
+    maps[9:12] += weight * (1 - weight) * (matrices * apart).sum(1)
+    return LocalAffineMaps(maps, first.maps.ratio)
+
+
 def _alike(keys: Tensor, key: Tensor) -> Tensor:
     """How far the blocks of keys (..., 3, h, w) and a key are the same: (..., 1, h, w), 0..1."""
     return torch.exp(-(keys - key).square().sum(-3, keepdim=True) / (2 * ALIKE**2))

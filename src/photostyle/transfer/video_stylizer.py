@@ -12,6 +12,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from photostyle.errors import PhotostyleError
@@ -21,6 +22,7 @@ from photostyle.transfer.bars import Bars, both_masks, box_mask, find_bars
 from photostyle.transfer.canvas import Canvas
 from photostyle.transfer.content_moments import ContentMoments, RunningMoments, ShotMoments
 from photostyle.transfer.cuts import CutDetector, with_cuts
+from photostyle.transfer.dissolves import Dissolves
 from photostyle.transfer.light import Light, dimmed, in_full_light
 from photostyle.transfer.local_maps import LocalAffineMaps, apply_maps, contrast, fit_ratio
 from photostyle.transfer.options import (
@@ -40,7 +42,7 @@ from photostyle.transfer.pipeline import (
     style_maps,
 )
 from photostyle.transfer.regions import Box
-from photostyle.transfer.steady_maps import Anchors, Keyframe, between, key_of
+from photostyle.transfer.steady_maps import Anchors, Keyframe, between, key_of, mixed
 from photostyle.transfer.style import AnyStyle, Style
 from photostyle.transfer.stylizer import (
     Labels,
@@ -204,6 +206,8 @@ class VideoStylizer:
         self._pictures: defaultdict[int, _Picture] = defaultdict(_Picture)
         self._cut_detector, self._light = CutDetector(), Light()
         self._shot_anchors: dict[tuple[int, int, int], Anchors] = {}
+        self._dissolves = Dissolves()
+        self._ends: tuple[tuple[int, int], _End, _End] | None = None
         self._labels: Tensor | None = None
         self._shot = 0
 
@@ -216,6 +220,7 @@ class VideoStylizer:
         """
         sample, first, last = _Sample(), 0.0, 0.0
         for frame, small, ratio, is_cut in with_cuts(map(self._reduced, frames)):
+            self._dissolves.add(frame.number, small, is_cut)
             if is_cut:
                 if self.across == "shots":
                     self._pool(sample, first, last)
@@ -230,6 +235,7 @@ class VideoStylizer:
             if self._labels is None and self.masks.labels is not None:
                 self._labels = checked_labels(self.masks.labels, self._canvas(frame))
             yield frame
+        self._dissolves.finish()
         if len(sample):
             self._pool(sample, first, last)
 
@@ -269,6 +275,12 @@ class VideoStylizer:
                     yield from self._interpolate(waiting, before)
                 waiting, before = [], None
             key = self._key(frame)
+            if mixture := self._mixture(frame):
+                if waiting:
+                    yield from self._interpolate(waiting, before, mixture[0].keyframe)
+                yield self._drawing(frame, self._mixed(frame, *mixture))
+                waiting, before, last = [], mixture[1].keyframe, frame
+                continue
             waiting.append((frame, key))
             if (
                 before is None
@@ -312,20 +324,62 @@ class VideoStylizer:
         frames: with their keys, see `key_of`.
         """
         after = after or Keyframe(frames[-1][1], self._maps(frames[-1][0]))
-        soft, picture = self.stylizer.checkpoint.transfer.refine, self._pictures[self._shot]
         for number, (frame, key) in enumerate(frames, 1):
             maps = after.maps
             if before is not None and number < len(frames):
                 maps = between(before, after, number / len(frames), key)
-            anchors = self._anchors(frame)
-            maps = anchors.steadied(maps, key) if anchors else maps
-            if not frame.pixels.flags.writeable:
-                raise PhotostyleError("Frames are stylized in place; their pixels are read-only.")
-            canvas = self._canvas(frame)
-            box, shown = picture.within(canvas)
-            light = self._light_of(frame)
-            maps = dimmed(maps, light).blend(self._contrast(frame, box))
-            yield _Drawing(frame, canvas, maps, soft, both_masks(shown, self.masks.only), self.keep)
+            maps = self._steadied(frame, maps, key)
+            yield self._drawing(frame, maps.blend(self._contrast(frame)))
+
+    def _steadied(self, frame: Frame, maps: LocalAffineMaps, key: Tensor) -> LocalAffineMaps:
+        """See `Anchors.steadied`; by those of the shot and the styles of a frame."""
+        anchors = self._anchors(frame)
+        return anchors.steadied(maps, key) if anchors else maps
+
+    def _drawing(self, frame: AnyFrame, maps: LocalAffineMaps) -> _Drawing[AnyFrame]:
+        """What is to be drawn on a frame."""
+        if not frame.pixels.flags.writeable:
+            raise PhotostyleError("Frames are stylized in place; their pixels are read-only.")
+        canvas = self._canvas(frame)
+        _, shown = self._pictures[self._shot].within(canvas)
+        maps, soft = dimmed(maps, self._light_of(frame)), self.stylizer.checkpoint.transfer.refine
+        return _Drawing(frame, canvas, maps, soft, both_masks(shown, self.masks.only), self.keep)
+
+    @torch.inference_mode()
+    def _mixture(self, frame: Frame) -> tuple[_End, _End, float] | None:
+        """Both ends of the dissolve that a frame is within, and the weight of the last.
+
+        None without a dissolve, and while one style fades into another.
+        """
+        number = self.first + frame.number
+        dissolve = self._dissolves.at(number)
+        if dissolve is None or self._fades(frame):
+            return None
+        known = dissolve.start, self.timeline.at(frame.time)[0][0]
+        if self._ends is None or self._ends[0] != known:
+            first = self._end(dissolve.first, dissolve.start, frame)
+            self._ends = known, first, self._end(dissolve.last, dissolve.end, frame)
+        return *self._ends[1:], dissolve.weights[number - dissolve.start]
+
+    def _end(self, small: Tensor, number: int, frame: Frame) -> _End:
+        """An end of the dissolve of a frame: a frame of a number, (1, 3, h, w), uint8."""
+        ratio = self._canvas(frame).ratio(self.working_size)
+        size = [math.ceil(side / ratio) for side in frame.pixels.shape[:2]]
+        pixels = self.stylizer.on_device(small.float() / 255)
+        pixels = F.interpolate(pixels, size, mode="bilinear", antialias=True)
+        maps = self._maps_of(pixels, number, frame.time).enlarged(ratio)
+        whole = in_full_light(pixels, self._light.of(number))
+        box = self._pictures[self._shot].bars.picture(size[0], size[1], fit_ratio(*size))
+        return _End(Keyframe(key_of(whole)[0], maps), float(contrast(box.of(whole))))
+
+    def _mixed(self, frame: AnyFrame, first: _End, last: _End, weight: float) -> LocalAffineMaps:
+        """The maps of a frame within a dissolve, see `_mixture`."""
+        ends = []
+        for end in (first, last):
+            key = end.keyframe.key
+            maps = self._steadied(frame, end.keyframe.maps, key).blend(end.contrast)
+            ends.append(Keyframe(key, maps))
+        return mixed(ends[0], ends[1], weight)
 
     def _anchors(self, frame: Frame) -> Anchors | None:
         """Those of the shot and the styles of a frame; None if it was not analyzed."""
@@ -355,21 +409,25 @@ class VideoStylizer:
     def _maps(self, frame: Frame) -> LocalAffineMaps:
         """The maps from a frame to its stylized self."""
         small, ratio = self._canvas(frame).reduced(self.working_size)
+        return self._maps_of(small, self.first + frame.number, frame.time).enlarged(ratio)
+
+    def _maps_of(self, small: Tensor, number: int, time: float) -> LocalAffineMaps:
+        """The maps of a small copy (1, 3, h, w) of a frame."""
         if self.temporal == "shot":
-            self._shot = self._group(self.first + frame.number)
+            self._shot = self._group(number)
         else:
             if self._cut_detector.is_cut(small):
                 self._shot += 1
                 self._transfers.clear()
             self._pictures[self._shot].add(small)
-        small = in_full_light(small, self._light_of(frame))
+        small = in_full_light(small, self._light.of(number))
         size = small.shape[2:]
         box = self._pictures[self._shot].bars.picture(size[0], size[1], fit_ratio(*size))
         small = box.of(small)
         blocks = None if self.match in ("global", "none") else self.stylizer.blocks(small)
         transfers = [
             (self._transfer(cue, part, small), weight * share)
-            for cue, weight in self.timeline.at(frame.time)
+            for cue, weight in self.timeline.at(time)
             for part, (_, share) in enumerate(self._styles[cue])
         ]
         for transfer, _ in transfers:
@@ -382,7 +440,7 @@ class VideoStylizer:
             transfer.content.regions = regions
         maps = style_maps(self._compose, small, transfers, VIDEO_EPSILON, fit_ratio(*size))
         maps = self._finding_skin(maps, small, blocks)
-        return maps.padded(*box.margins(*size)).enlarged(ratio)
+        return maps.padded(*box.margins(*size))
 
     def _finding_skin(
         self, maps: LocalAffineMaps, picture: Tensor, blocks: Blocks | None = None
@@ -434,7 +492,10 @@ class VideoStylizer:
                 ]
                 key = group, cue, part
                 self._transfers[key] = transfer
-                self._shot_anchors[key] = Anchors.of(self.stylizer.on_device(whole), maps)
+                pure = [n for n, of in enumerate(sample.numbers()) if not self._dissolves.at(of)]
+                if pure:
+                    pictures = self.stylizer.on_device(whole[pure])
+                    self._shot_anchors[key] = Anchors.of(pictures, [maps[n] for n in pure])
 
     def _new_transfer(
         self, style: Style, content: ContentMoments, frames: Tensor, bars: Bars | None = None
@@ -451,8 +512,9 @@ class VideoStylizer:
     def _canvas(self, frame: Frame) -> Canvas:
         return self.canvas(frame.pixels, in_place=True, device=self.stylizer.device)
 
-    def _contrast(self, frame: Frame, box: Box) -> float:
+    def _contrast(self, frame: Frame) -> float:
         """The contrast of the picture of a frame in full light, by a sample of its pixels."""
+        box, _ = self._pictures[self._shot].within(self._canvas(frame))
         step = max(1, math.isqrt((box.bottom - box.top) * (box.right - box.left) // SAMPLE))
         part = slice(box.top, box.bottom, step), slice(box.left, box.right, step)
         mask = self.masks.of(frame)
@@ -460,6 +522,14 @@ class VideoStylizer:
         mask = None if mask is None else mask[part]
         weights = reduced_mask(mask, pixels, 1)
         return float(contrast(in_full_light(pixels, self._light_of(frame)), weights))
+
+
+@dataclass(frozen=True)
+class _End:
+    """An end of a dissolve, and the contrast of its picture."""
+
+    keyframe: Keyframe
+    contrast: float
 
 
 @dataclass(frozen=True)
@@ -506,6 +576,10 @@ class _Sample:
         self._added += 1
         if len(self._kept) > POOLED:
             self._kept, self._step = self._kept[::2], 2 * self._step
+
+    def numbers(self) -> list[int]:
+        """Those of the frames."""
+        return [number for number, _, _ in self._kept]
 
     def frames(self, light: Light) -> Tensor:
         """In full light: (K, 3, h, w), 0..1."""
