@@ -237,6 +237,32 @@ def with_dolby_vision(path: Path, profile: int, compatible: int) -> Path:
     return path
 
 
+def hdr10_plus() -> bytes:
+    """SMPTE ST 2094-40 in a message of Rec. ITU-T T.35: one window, and no optional part."""
+    fields = [(1, 2), (400, 27), (0, 1), *[(50_000, 17)] * 3, (20_000, 17), (0, 4), (0, 10)]
+    bits = "".join(f"{value:0{width}b}" for value, width in [*fields, (0, 1), (0, 1), (0, 1)])
+    bits += "0" * (-len(bits) % 8)
+    header = bytes.fromhex("b5 003c 0001 04 01")
+    return header + int(bits, 2).to_bytes(len(bits) // 8, "big")
+
+
+def test_hdr10_plus_is_noted() -> None:
+    """Also if only a later frame has it."""
+    plain = make("plain.hevc", "pq", greys("pq")[1], "bframes=0")
+    stream, payload = plain.read_bytes(), hdr10_plus()
+    # Bytes 0 0 0..3 are escaped; a prefix SEI message (39 << 1) of user data (4).
+    message = bytes([4, len(payload), *payload, 0x80]).replace(b"\0\0", b"\0\0\3")
+    place = stream.rindex(b"\x00\x00\x01\x02\x01")  # the last frame
+    Path("plus.hevc").write_bytes(
+        stream[:place] + b"\x00\x00\x01\x4e\x01" + message + stream[place:]
+    )
+    note = "The metadata of HDR10+ was left out; the result is HDR10."
+    options: dict[str, Any] = {"strength": 0, "hdr": "keep"}
+    assert note in stylize(Path("plus.hevc"), "out.mp4", **options).notes
+    assert note not in stylize(plain, "out2.mp4", **options).notes
+    assert note not in stylize(Path("plus.hevc"), "sdr.mp4", strength=0).notes
+
+
 @pytest.mark.parametrize(("kind", "compatible", "base"), [("pq", 1, "HDR10"), ("hlg", 4, "HLG")])
 def test_the_base_of_dolby_vision(kind: str, compatible: int, base: str) -> None:
     clip = with_dolby_vision(make("in.mp4", kind, greys(kind)[1]), 8, compatible)

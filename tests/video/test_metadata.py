@@ -19,10 +19,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def copy(source: Path, target: str, start: float | None = None) -> list[str]:
     clip = probe(Source(source, start=start))
+    reader = Reader(clip)
     with open_writer(Path(target), clip) as writer:
-        for frame in Reader(clip):
+        for frame in reader:
             writer.add(frame)
-    return writer.notes
+    return [*writer.notes, *reader.notes]
 
 
 KEYS = {
@@ -101,14 +102,17 @@ def test_data_that_cannot_be_copied_is_noted(kind: bytes, target: str) -> None:
     assert len(av.open(target).streams) == 1
 
 
-def test_captions_in_the_picture_are_noted() -> None:
-    stream = make("in.h264", "-bsf:v", "h264_mp4toannexb", size="64x48", frames=3).read_bytes()
+@pytest.mark.parametrize("unit", [b"\x00\x00\x01\x65", b"\x00\x00\x01\x41"])
+def test_captions_in_the_picture_are_noted(unit: bytes) -> None:
+    """In the first frame, or in later ones, which only refer to others (P frames)."""
+    options = ["-bf", "0", "-bsf:v", "h264_mp4toannexb"]
+    stream = make("in.h264", *options, size="64x48", frames=3).read_bytes()
     # Rec. ITU-T T.35 user data of ATSC A/53: one pair of bytes of CEA-608.
     caption = b"\xb5\x00\x31GA94\x03\x41\xff\xfc\xc8\xe9\xff"
     message = b"\x00\x00\x01\x06\x04" + bytes([len(caption)]) + caption + b"\x80"
-    first = stream.index(b"\x00\x00\x01\x65")
+    place = stream.rindex(unit)
     source = Path("captions.h264")
-    source.write_bytes(stream[:first] + message + stream[first:])
+    source.write_bytes(stream[:place] + message + stream[place:])
     assert "Closed captions in the picture were left out." in copy(source, "out.mp4")
     assert copy(Path("in.h264"), "out2.mp4") == []
 

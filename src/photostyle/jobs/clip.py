@@ -666,5 +666,3 @@ def _notes(
     kept = "HLG" if clip.transfer == "arib-std-b67" else "HDR10"
     if keep_hdr and clip.hdr.dolby_vision:
         yield f"Dolby Vision's metadata was left out; the result is {kept}."
-    if keep_hdr and clip.hdr.hdr10_plus:
-        yield "The metadata of HDR10+ was left out; the result is HDR10."

@@ -104,7 +104,7 @@ class Clip:
     each track of sound by multiples of so many seconds, if they are long. is_cut: whether an
     edit list plays several pieces of a track. seek: where ffmpeg has to
     begin to reach the part, in seconds from the start of the file; None is the beginning. data: the
-    type of each track of data. has_captions: whether the picture carries closed captions.
+    type of each track of data.
     languages: by "Video", "Audio", "Subtitle" and "Data", the code of each track's language, empty
     if unknown. created: date and time of the file, in ISO 8601.
     """
@@ -127,7 +127,6 @@ class Clip:
     has_keys: bool = False
     attachments: int = 0
     data: tuple[str, ...] = ()
-    has_captions: bool = False
     languages: dict[str, tuple[str, ...]] = field(default_factory=dict)
     created: str = ""
     origin: Fraction = Fraction(0)
@@ -222,14 +221,12 @@ class _StreamInfo:
     has_keys: bool = False
     attachments: int = 0
     data: list[str] = field(default_factory=list)
-    has_captions: bool = False
     languages: dict[str, list[str]] = field(default_factory=dict)
     created: str = ""
 
     def parse(self, line: str) -> None:
         if "side data - " in line or "DOVI conf" in line:
             self.light.append(line)
-            self.has_captions |= "Closed Captions" in line
         elif re.match(r" {4}com\.[\w.-]+ *: ", line):
             self.has_keys = True
         elif not self.frame and re.match(r" +Stream #0:\d+\S*: Attachment: ", line):
@@ -420,7 +417,6 @@ def _clip(source: Source, info: _StreamInfo) -> Clip:
         has_keys=info.has_keys,
         attachments=info.attachments,
         data=tuple(info.data),
-        has_captions=info.has_captions,
         languages={kind: tuple(codes) for kind, codes in info.languages.items()},
         created=info.created,
         origin=round(origin / time_base) * time_base,

@@ -28,14 +28,12 @@ class HdrMetadata:
     primaries: x and y of red, green, blue and white of the mastering display. luminance: its least
     and greatest, in cd/m2. light: that of the brightest pixel and of the brightest frame's mean, in
     cd/m2. dolby_vision: the profile, and the number of what its base layer is compatible with.
-    hdr10_plus: whether there is metadata of each scene.
     """
 
     primaries: tuple[float, ...] | None = None
     luminance: tuple[float, float] | None = None
     light: tuple[int, int] | None = None
     dolby_vision: tuple[int, int] | None = None
-    hdr10_plus: bool = False
 
     @classmethod
     def of(cls, log: Iterable[str]) -> HdrMetadata:
@@ -49,7 +47,6 @@ class HdrMetadata:
             (float(luminance[1]), float(luminance[2])) if luminance else None,
             (int(light[1]), int(light[2])) if light else None,
             (int(dolby[1]), int(dolby[2])) if dolby else None,
-            "HDR10+" in text or "2094-40" in text,
         )
 
     @property

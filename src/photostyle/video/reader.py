@@ -86,11 +86,13 @@ class Reader:
         self.width, self.height = reduced_size(clip, long_side)
         self.damage: list[str] = []
         self._interlaced = False
+        self._left_out: set[str] = set()
 
     @property
     def notes(self) -> list[str]:
-        """Sentences on what was changed in the frames so far."""
-        return ["The clip is interlaced; its frames were deinterlaced."] * self._interlaced
+        """Sentences on what was changed in the frames so far, or left out."""
+        deinterlaced = ["The clip is interlaced; its frames were deinterlaced."]
+        return deinterlaced * self._interlaced + sorted(self._left_out)
 
     def __iter__(self) -> Iterator[VideoFrame]:
         with log_footage.to_display(self.clip.source.input_space) as to_display:
@@ -114,6 +116,8 @@ class Reader:
             yield from self._with_times(decoded, log)
             worker.result()
             process.wait()
+            while not log.empty():
+                self._note(log.get())
         finally:
             atexit.unregister(stop)
             stop()
@@ -164,7 +168,7 @@ class Reader:
     def _with_times(self, decoded: Channel[Pixels], log: Log) -> Iterator[VideoFrame]:
         tick, duration = 0, 0
         for number, planes in enumerate(decoded):
-            next_tick, next_duration, interlaced = _next_frame(log)
+            next_tick, next_duration, interlaced = self._next_frame(log)
             self._interlaced |= interlaced
             if next_tick is None:
                 next_tick = tick + duration if number else 0
@@ -175,21 +179,30 @@ class Reader:
             alpha = planes[ALPHA] if self.alpha else None
             yield VideoFrame(number, pixels, tick, duration, self.clip.time_base, alpha)
 
+    def _next_frame(self, log: Log) -> tuple[int | None, int, bool]:
+        """Tick (None: unknown) and duration of the next frame in the log; if it is interlaced."""
+        try:
+            while (line := log.get(timeout=60)) is not None:
+                if found := _FRAME.search(line):
+                    tick = None if found[1] == "NOPTS" else int(found[1])
+                    return tick, int(found[2]), found[3] in ("T", "B")
+                self._note(line)
+        except Empty:
+            pass
+        raise PhotostyleError("ffmpeg did not report the time of a frame.")
+
+    def _note(self, line: str | None) -> None:
+        """Note what a line of the log says of data beside a frame that no result keeps."""
+        if not line or "side data - " not in line:
+            return
+        if "Closed Captions" in line:
+            self._left_out.add("Closed captions in the picture were left out.")
+        elif self.keep_hdr and ("HDR10+" in line or "2094-40" in line):
+            self._left_out.add("The metadata of HDR10+ was left out; the result is HDR10.")
+
 
 def reduced_size(clip: Clip, long_side: int | None) -> tuple[int, int]:
     """Width and height of frames whose long side is at most so many pixels; None for no limit."""
     scale = min(1, (long_side or math.inf) / max(clip.size))
     width, height = (max(1, round(length * scale)) for length in clip.size)
     return width, height
-
-
-def _next_frame(log: Log) -> tuple[int | None, int, bool]:
-    """Tick (None: unknown) and duration of the next frame in the log; whether it is interlaced."""
-    try:
-        while (line := log.get(timeout=60)) is not None:
-            if found := _FRAME.search(line):
-                tick = None if found[1] == "NOPTS" else int(found[1])
-                return tick, int(found[2]), found[3] in ("T", "B")
-    except Empty:
-        pass
-    raise PhotostyleError("ffmpeg did not report the time of a frame.")

@@ -60,8 +60,6 @@ def open_writer(
         encoder = VideoEncoder(clip, codec, encoding, [*muxer, silent_url])
         writer = Writer(encoder)
         writer.notes += notes
-        if clip.has_captions:
-            writer.notes.append("Closed captions in the picture were left out.")
         if clip.attachments and container.muxer != "matroska":
             writer.notes.append("Attached files were left out: only mkv holds them.")
         if any(padding(clip, codec)):
