@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,6 +57,31 @@ def test_a_clip_by_one_lut() -> None:
         assert getattr(after, name) == getattr(usual, name), name
     assert len(after.packets) > 10
     assert not list(Path().glob(".photostyle-*"))
+
+
+def frames_of(folder: str) -> list[np.ndarray[Any, Any]]:
+    files = sorted(Path(folder).glob("*.png"))
+    return [np.asarray(Image.open(file).convert("RGB")).astype(float) for file in files]
+
+
+def test_parts_of_a_shot_join_and_other_shots_do_not_count() -> None:
+    """As in the usual way; the light of the first shot changes, so that each part has its own."""
+    day = scene(64, 48)
+    night = 0.5 * day[::-1, ::-1]
+    Path("in").mkdir()
+    for number in range(36):
+        frame = day * (0.4 + number / 40) if number < 24 else night
+        Image.fromarray(frame.astype(np.uint8)).save(f"in/{number:02}.png")
+    made = {}
+    for name, start, end in (("first", 0, 0.5), ("second", 0.25, 1), ("other", 1, 1.5)):
+        words = ("in", "style.png", "--model", "none", "--start", f"{start}", "--end", f"{end}")
+        assert run(*words, "--via-lut", "--frames-dir", name)[0] == 0
+        made[name] = frames_of(name)
+    assert [len(frames) for frames in made.values()] == [12, 18, 12]
+    assert np.array_equal(made["first"][6:], made["second"][:6])
+    run("in", "style.png", "--model", "none", "--start", "1", "--frames-dir", "usual")
+    error = np.mean([(a - b) ** 2 for a, b in zip(made["other"], frames_of("usual"), strict=True)])
+    assert 10 * np.log10(255**2 / error) > 38
 
 
 def test_strength_0_changes_nothing() -> None:

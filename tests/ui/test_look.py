@@ -165,6 +165,25 @@ def test_regions_lead_from_the_whole_to_the_match(look_at: MakeLook) -> None:
     assert np.array_equal(first, second)
 
 
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        (Settings(), "strength 1, match auto)"),
+        (Settings("regions", 0.5, 0.25), "strength 0.5, match regions, regions 0.25)"),
+        (Settings(regions=0, keep="skin"), "match auto, keep skin, regions 0)"),
+        (Settings("global", regions=0.5), "match global)"),  # which has no regions
+    ],
+)
+def test_the_result_names_its_settings(
+    look_at: MakeLook, tmp_path: Path, settings: Settings, named: str
+) -> None:
+    look = look_at(Photo(scene(48, 32)))
+    look.fit_for(settings, [1.0])
+    photo.write(look.result(settings), tmp_path / "result.jpg")
+    with Image.open(tmp_path / "result.jpg") as image:
+        assert image.getexif()[305].endswith(named)
+
+
 def test_the_page_keeps_what_the_engine_keeps(
     look_at: MakeLook, photonas: photostyle.Stylizer
 ) -> None:

@@ -139,12 +139,12 @@ def stylize_clip(
     `InputRange`. working_size: long side in pixels of the reduced copy of a frame that the network
     sees. codec: a key of `photostyle.video.CODECS`; None for the container's default. crf: constant
     quality, 0 to 63, lower is better. preset: one of PRESETS. depth: see `Depth`. hdr: see `Hdr`.
-    via_lut: fit one LUT to the results of frames of the whole clip, and render all frames with it
-    by ffmpeg; for one style, or a mix. start, end: limits of the part to stylize, in seconds. fps:
-    frame rate of an image sequence; None is 24. frames_dir: a folder for PNG files 000001.png,
-    000002.png and so on. strict: fail if the clip is damaged instead of ending where it cannot be
-    decoded. overwrite: replace existing files, but never an input. progress: a `Progress`, called
-    with the phases of `ClipReport`.
+    via_lut: fit one LUT to the results of frames of all shots that are shown, and render all frames
+    with it by ffmpeg; for one style, or a mix. start, end: limits of the part to stylize, in
+    seconds. fps: frame rate of an image sequence; None is 24. frames_dir: a folder for PNG files
+    000001.png, 000002.png and so on. strict: fail if the clip is damaged instead of ending where it
+    cannot be decoded. overwrite: replace existing files, but never an input. progress: a
+    `Progress`, called with the phases of `ClipReport`.
 
     Raises PhotostyleError if the clip or a photo cannot be read, the model or the device cannot
     be used, an option is invalid, or the result cannot be written.
@@ -433,27 +433,30 @@ def _analyze(
 
     So that parts of a clip join, the shots around a part count as well.
     """
-    from photostyle.jobs import image_sequence
     from photostyle.video.clip import TOLERANCE
 
     if stylizer.temporal != "shot" or not stylizer.strength:
         return clip.frame_count
-    whole = _surroundings(clip, stylizer.across)
-    lead = (clip.source.start or 0) - (whole.source.start or 0)
-    times: list[float] = []
-
-    def frames() -> Iterator[VideoFrame]:
-        for frame in image_sequence.reader(whole, stylizer.working_size, alpha=alpha):
-            times.append(frame.time - lead)
-            yield replace(frame, tick=frame.tick - round(lead / frame.time_base))
-
     with watch("analyze"):
-        analyzed = stylizer.analyze_shots(frames())
-        for _ in _counted(analyzed, progress, "analyze", whole.frame_count):
-            pass
+        count, frames = _frames_around(stylizer, clip, alpha)
+        analyzed = _counted(stylizer.analyze_shots(frames), progress, "analyze", count)
+        times = [frame.time for frame in analyzed]
     stylizer.first = sum(time < -TOLERANCE for time in times)
     end = math.inf if clip.source.length is None else clip.source.length - TOLERANCE
     return sum(time < end for time in times) - stylizer.first
+
+
+def _frames_around(
+    stylizer: VideoStylizer, clip: Clip, alpha: bool
+) -> tuple[int | None, Iterator[VideoFrame]]:
+    """Reduced frames of `_surroundings`, whose time 0 is the start of the part; their number."""
+    from photostyle.jobs import image_sequence
+
+    whole = _surroundings(clip, stylizer.across)
+    lead = (clip.source.start or 0) - (whole.source.start or 0)
+    frames = image_sequence.reader(whole, stylizer.working_size, alpha=alpha)
+    moved = (replace(frame, tick=frame.tick - round(lead / frame.time_base)) for frame in frames)
+    return whole.frame_count, moved
 
 
 def _surroundings(clip: Clip, across: Across) -> Clip:
@@ -479,23 +482,45 @@ def _fit_lut(
     *,
     alpha: bool,
 ) -> tuple[Lut | None, float | None, int | None]:
-    """The LUT of a clip, its PSNR, and the approximate number of frames; strength 0 needs none."""
+    """The LUT of a clip, its PSNR, and the approximate number of frames; strength 0 needs none.
+
+    So that parts of a clip join, all of the shots that a part shows count.
+    """
     from photostyle.jobs import image_sequence
+    from photostyle.video.clip import TOLERANCE
 
     if stylizer.strength == 0:
         return None, None, clip.frame_count
+    length = clip.source.length
+    end = math.inf if length is None else length - TOLERANCE
+
+    def starts_shot(frame: VideoFrame) -> bool:
+        return stylizer.across == "shots" and frame.number in stylizer.cuts
+
+    def until_last_shot(frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
+        for frame in frames:
+            if frame.time >= end and starts_shot(frame):
+                break
+            yield frame
+        for _ in frames:  # to be analyzed
+            pass
+
     with watch("analyze"):
-        frames: Iterable[VideoFrame] = image_sequence.reader(
-            clip, stylizer.working_size, alpha=alpha
-        )
+        count = clip.frame_count
+        frames: Iterator[VideoFrame]
         if stylizer.temporal == "shot":
+            count, frames = _frames_around(stylizer, clip, alpha)
             frames = stylizer.analyze_shots(frames)
-        total = clip.frame_count
-        kept = evenly(_counted(frames, progress, "analyze", total))
+        else:
+            frames = iter(image_sequence.reader(clip, stylizer.working_size, alpha=alpha))
+        kept = evenly(
+            until_last_shot(_counted(frames, progress, "analyze", count)),
+            anew=lambda frame: frame.time < TOLERANCE and starts_shot(frame),
+        )
     if not kept:
         raise PhotostyleError(f"{str(clip.source.path)!r} has no frame that can be decoded.")
     with watch("fit"):
-        return *fitted(stylizer, kept), total
+        return *fitted(stylizer, kept), clip.frame_count
 
 
 def _counted(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -24,13 +24,18 @@ SIZE = 33
 """Points per axis."""
 
 
-def evenly(frames: Iterable[VideoFrame]) -> list[VideoFrame]:
-    """FRAMES to twice as many frames, evenly spread over all."""
+def evenly(
+    frames: Iterable[VideoFrame], anew: Callable[[VideoFrame], bool] = lambda _: False
+) -> list[VideoFrame]:
+    """FRAMES to twice as many frames, evenly spread over all from the last that is ``anew`` on."""
     kept: list[VideoFrame] = []
-    step = 1
-    for number, frame in enumerate(frames):
+    step, number = 1, 0
+    for frame in frames:
+        if anew(frame):
+            kept, step, number = [], 1, 0
         if number % step == 0:
             kept.append(frame)
+        number += 1
         if len(kept) > 2 * FRAMES:
             kept, step = kept[::2], 2 * step
     return kept

@@ -326,13 +326,25 @@ def _finished(result: Photo, depth: Depth, profile: ProfileChoice, stamp: str | 
     return result.stripped() if stamp is None else result.stamped(stamp)
 
 
-def software(model: str | None, mode: str, strength: float, match: str, keep: str = "none") -> str:
-    """The program and its settings, for the metadata."""
+def software(
+    model: str | None,
+    mode: str,
+    strength: float,
+    match: str,
+    keep: str = "none",
+    regions: float = 1.0,
+) -> str:
+    """The program and its settings, for the metadata.
+
+    regions: how far a match by region was followed, see `photostyle.ui.look`.
+    """
     settings = [f"mode {mode}", f"strength {strength:g}", f"match {match}"]
     if model:
         settings.insert(0, f"model {Path(model).stem}")
     if keep != "none":
         settings.append(f"keep {keep}")
+    if regions < 1:
+        settings.append(f"regions {regions:g}")
     return f"photostyle {__version__} ({', '.join(settings)})"
 
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from photostyle.jobs.lut import write_fitted
+from photostyle.jobs.photo import software
 from photostyle.jobs.report import shown
 from photostyle.lut import pairs
 from photostyle.lut.fit import fit as fit_lut
@@ -108,8 +109,16 @@ class Look:
         return shown(self._applied(self._small, settings), PREVIEW)
 
     def result(self, settings: Settings) -> Photo:
-        """The result at full resolution, with `maps`."""
-        return self._applied(self.photo, settings)
+        """The result at full resolution, with `maps`; its metadata name the settings."""
+        stamp = software(
+            self._stylizer.name,
+            "fast",
+            settings.strength,
+            settings.match,
+            settings.keep,
+            settings.regions if _mixes(settings) else 1.0,
+        )
+        return self._applied(self.photo, settings).stamped(stamp)
 
     def write_cube(self, target: Path, settings: Settings) -> None:
         """Write the LUT that comes closest, see `photostyle.jobs.lut.make_lut`."""

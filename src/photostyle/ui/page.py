@@ -19,7 +19,7 @@ from PIL import Image
 
 from photostyle import photo
 from photostyle.errors import PhotostyleError, is_out_of_memory
-from photostyle.jobs.photo import default_output, software
+from photostyle.jobs.photo import default_output
 from photostyle.jobs.report import shown
 from photostyle.jobs.styles import StyleInputs
 from photostyle.photo import Photo
@@ -181,9 +181,7 @@ def build(stylizer: Stylizer, folder: Path) -> gr.Blocks:
                 look.write_cube(target, settings)
                 return str(target)
             target = desk.target(default.name)
-            how = (settings.strength, settings.match, settings.keep)
-            stamp = software(stylizer.name, "fast", *how)
-            photo.write(look.result(settings).stamped(stamp), target)
+            photo.write(look.result(settings), target)
             return str(target)
 
         return write
