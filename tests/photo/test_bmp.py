@@ -134,8 +134,8 @@ def test_damaged_and_huge_bitmaps_are_refused() -> None:
         photo.read(BytesIO(huge))
 
 
-def icon(*images: bytes) -> BytesIO:
-    data, offset = struct.pack("<3H", 0, 1, len(images)), 6 + 16 * len(images)
+def icon(*images: bytes, kind: int = 1) -> BytesIO:
+    data, offset = struct.pack("<3H", 0, kind, len(images)), 6 + 16 * len(images)
     for image in images:
         data += struct.pack("<4B2H2I", W, H, 0, 0, 1, 0, len(image), offset)
         offset += len(image)
@@ -147,8 +147,9 @@ def mask_rows(hidden: npt.NDArray[Any]) -> bytes:
     return b"".join(row + bytes(-len(row) % 4) for row in rows[::-1])
 
 
+@pytest.mark.parametrize("kind", [1, 2])
 @pytest.mark.parametrize("bits", [1, 4, 8, 24, 32])
-def test_icons_of_every_depth(bits: int) -> None:
+def test_icons_and_cursors_of_every_depth(bits: int, kind: int) -> None:
     values = channels().astype(np.uint8)
     hidden = np.arange(H * W).reshape(H, W) % 3 == 0
     palette = b""
@@ -163,7 +164,7 @@ def test_icons_of_every_depth(bits: int) -> None:
         order = [2, 1, 0, 3][: bits // 8]
         rows = [row.tobytes() for row in values[..., order]]
     content = bitmap(rows, bits, after_header=palette, height=2 * H) + mask_rows(hidden)
-    read = photo.read(icon(content))
+    read = photo.read(icon(content, kind=kind))
     assert np.array_equal(read.pixels, expected)
     assert read.alpha is not None
     assert np.array_equal(read.alpha, values[..., 3] if bits == 32 else np.where(hidden, 0, 255))

@@ -1,4 +1,4 @@
-"""BMP files of unusual kinds that Pillow refuses, and the bitmaps and PNG files in ICO files.
+"""BMP files of unusual kinds that Pillow refuses, and the bitmaps and PNG files in ICO and CUR files.
 
 Source: Microsoft, "Bitmap Storage", BITMAPV5HEADER and ICONDIR.
 """
@@ -16,7 +16,8 @@ from PIL import Image
 from photostyle.photo import limits, png
 
 MAGIC = b"BM"
-ICON_MAGIC = b"\0\0\1\0"
+ICON_MAGIC = (b"\0\0\1\0", b"\0\0\2\0")
+"""Of icons and of cursors; TGA files may begin as these."""
 
 _RGB, _RUNS_8, _RUNS_4, _BIT_FIELDS, _JPEG, _PNG, _ALPHA_BIT_FIELDS = range(7)  # compressions
 _READ_HERE = (_RGB, _RUNS_4, _BIT_FIELDS, _ALPHA_BIT_FIELDS)
@@ -71,7 +72,7 @@ def is_unusual(stream: BinaryIO) -> bool:
 
 
 def open_icon(stream: BinaryIO) -> Image.Image:
-    """The largest image of an ICO file, of the deepest kind. Raises as `open_bmp`."""
+    """The largest image of an ICO or CUR file, of the deepest kind. Raises as `open_bmp`."""
     stream.seek(0)
     data = stream.read()
     (count,) = struct.unpack_from("<4xH", data)
@@ -85,7 +86,7 @@ def open_icon(stream: BinaryIO) -> Image.Image:
         image: Image.Image = Image.open(BytesIO(part))
     else:
         image = Image.fromarray(_decoded_icon(part))
-    image.format = "ICO"
+    image.format = "ICO" if data.startswith(ICON_MAGIC[0]) else "CUR"
     return image
 
 
