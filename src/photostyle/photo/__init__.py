@@ -9,6 +9,7 @@
 - `avif`, `bmp`: AVIF and BMP files that Pillow refuses, and icons
 - `high_bit_depth`: TIFF, 16-bit PNG and raw files
 - `psd`: Photoshop files
+- `jpeg`: JPEG files that Pillow refuses
 - `fits`, `pixmaps`, `pnm`: FITS, XPM, Sun raster and PNM files
 - `log_photo`: photos of log footage
 - `linear_light`: Radiance HDR, OpenEXR and PFM files

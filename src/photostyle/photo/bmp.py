@@ -1,4 +1,4 @@
-"""BMP files of unusual kinds that Pillow refuses, and the bitmaps and PNG files in ICO and CUR files.
+"""BMP files that Pillow refuses, and the bitmaps and PNG files in icons and cursors.
 
 Source: Microsoft, "Bitmap Storage", BITMAPV5HEADER and ICONDIR.
 """

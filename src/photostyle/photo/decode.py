@@ -28,6 +28,7 @@ from photostyle.photo import (
     hdr,
     high_bit_depth,
     isobmff,
+    jpeg,
     jpeg2000,
     jxl,
     jxl_frames,
@@ -211,6 +212,8 @@ def _decode(
         return _decode_psd(stream, color_managed)
     if linear_light.is_linear_light(start):
         return _decode_linear_light(stream, white)
+    if frame := jpeg.unusual_frame(stream):
+        return _decode_unusual_jpeg(stream, frame, color_managed)
     if start.startswith(fits.MAGIC):
         return _to_photo(fits.read(stream), 1, Metadata(), "FITS", [])
     if start.startswith(b"P") and (values := pnm.read(stream)):
@@ -356,6 +359,15 @@ def _decode_psd(stream: BinaryIO, color_managed: bool) -> Photo:
     if not color_managed:
         values = values._replace(profile=None)
     return _to_photo(values, orientation, metadata, "PSD", notes)
+
+
+def _decode_unusual_jpeg(stream: BinaryIO, frame: jpeg.Frame, color_managed: bool) -> Photo:
+    values = jpeg.read(stream, frame)
+    with jpeg.opened_metadata(stream, frame) as image:
+        metadata, orientation = _metadata_of(image, stream)
+        profile = image.info.get("icc_profile") or _profile_named_in_exif(image, metadata)
+    values = values._replace(profile=profile if color_managed else None)
+    return _to_photo(values, orientation, metadata, "JPEG", [])
 
 
 def _decode_high_bit_depth_tiff(
