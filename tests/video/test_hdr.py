@@ -278,6 +278,16 @@ def test_dolby_vision_without_a_base_is_refused() -> None:
         stylize(clip, "out.mp4")
 
 
+def test_hdr_of_8_bits_is_kept_in_10() -> None:
+    deep = make("deep.mkv", "pq", greys("pq")[1])
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-i", str(deep)]
+    subprocess.run([*command, "-pix_fmt", "yuv420p", "-c:v", "libx264", "in.mkv"], check=True)
+    assert probe(Source(Path("in.mkv"))).depth == 8
+    stylize(Path("in.mkv"), "out.mp4", strength=0, hdr="keep")
+    found = Probed("out.mp4")
+    assert (found.format, found.tags[1:]) == ("yuv420p10le", TAGS["pq"])
+
+
 def test_what_cannot_hold_hdr_is_refused() -> None:
     clip = make("in.mp4", "pq", greys("pq")[1])
     for options in ({"codec": "h264"}, {"depth": "8"}):

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import av
 import pytest
+from PIL import Image
 from support.clips import ffmpeg
 
+from photostyle.jobs.clip import stylize_clip
 from photostyle.video import Encoding, Reader, Source, open_writer, probe
 
 PICTURE = ["-f", "lavfi", "-i", "testsrc2=size=64x48:rate=25:duration=0.4"]
@@ -91,6 +93,15 @@ def test_tracks_of_two_programmes_are_counted_once() -> None:
     assert probe(Source(Path("in.ts"))).audio == ("mp2",)
     assert not copy("in.ts", "out.mkv")
     assert sounds("out.mkv") == ["mp2"]
+
+
+def test_further_tracks_of_video_are_noted() -> None:
+    ffmpeg(*PICTURE, *PICTURE, "-map", "0", "-map", "1", "in.mkv")
+    Image.new("RGB", (32, 32), "teal").save("style.png")
+    notes = stylize_clip("in.mkv", "style.png", "out.mkv", model="none", strength=0).notes
+    assert notes == ("Of 2 tracks of video only the first was kept.",)
+    with av.open("out.mkv") as container:
+        assert len(container.streams) == 1
 
 
 def test_titles_are_no_streams() -> None:

@@ -624,7 +624,9 @@ def _depth(clip: Clip, codec: str | None, depth: Depth, keep_hdr: bool) -> int:
     """Bits per channel that a result has, if its codec holds them."""
     if depth != "auto":
         return int(depth)
-    if clip.is_hdr and not keep_hdr and codec != "prores":
+    if keep_hdr:
+        return 10
+    if clip.is_hdr and codec != "prores":
         return 8
     return min(clip.depth, 10)
 
@@ -678,6 +680,8 @@ def _notes(
     clip: Clip, bits: int, codec: str | None = None, keep_hdr: bool = False
 ) -> Iterator[str]:
     """Notes on a result of so many bits per channel."""
+    if clip.videos > 1:
+        yield f"Of {clip.videos} tracks of video only the first was kept."
     if clip.depth > bits and (bits > 8 or not clip.is_hdr) and (codec or bits == 8):
         yield f"The clip has {clip.depth} bits per channel; the result has {bits}."
     if bits > 8 and codec == "h264":

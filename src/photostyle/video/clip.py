@@ -96,7 +96,8 @@ class Clip:
     size: width and height in pixels, after rotation. time_base: seconds per tick. rate: nominal
     frames per second. duration: seconds. aspect: width of a pixel divided by its height. matrix,
     primaries, transfer, range: colour tags in ffmpeg's names. Unknown values are None. audio,
-    subtitles: the codec of each stream. decoder: ffmpeg's name of the decoder that reads alpha, if
+    subtitles: the codec of each stream. videos: number of streams of video, of which only the
+    first is read. decoder: ffmpeg's name of the decoder that reads alpha, if
     it is not the default one. hdr: what is said of the light of HDR. has_keys: whether there is
     metadata under names of Apple or Android. attachments: number of attached files, without cover
     art. origin: the time in the file that becomes 0, in seconds: the start of the file or of the
@@ -122,6 +123,7 @@ class Clip:
     range: str | None = None
     audio: tuple[str, ...] = ()
     subtitles: tuple[str, ...] = ()
+    videos: int = 1
     decoder: str | None = None
     hdr: HdrMetadata = field(default_factory=HdrMetadata)
     has_keys: bool = False
@@ -210,7 +212,7 @@ class _StreamInfo:
     format: str = ""
     start: Fraction = Fraction(0)
     duration: float | None = None
-    has_video: bool = False
+    videos: int = 0
     video: str = ""
     decoder: str | None = None
     audio: list[str] = field(default_factory=list)
@@ -269,7 +271,7 @@ class _StreamInfo:
             found = re.search(r" \((\S{4}) / 0x", line)
             self.data.append(found[1] if found else codec)
         elif kind == "Video":
-            self.has_video, self.video = True, self.video or codec
+            self.videos, self.video = self.videos + 1, self.video or codec
         else:
             (self.audio if kind == "Audio" else self.subtitles).append(codec)
 
@@ -373,7 +375,7 @@ def _check_info(source: Source, info: _StreamInfo, errors: list[str]) -> None:
             f"{name} is a photo; use `photostyle image` for photos. An image sequence is a folder, "
             "or a pattern in quotes such as 'frames/*.png'."
         )
-    if info.format and not info.has_video:
+    if info.format and not info.videos:
         raise PhotostyleError(f"{name} has no video stream.")
     if "s" in info.frame and HdrMetadata.of(info.light).needs_dolby_vision:
         raise PhotostyleError(
@@ -412,6 +414,7 @@ def _clip(source: Source, info: _StreamInfo) -> Clip:
         range=source.range or tags.get("color_range"),
         audio=tuple(info.audio),
         subtitles=tuple(info.subtitles),
+        videos=info.videos,
         decoder=info.decoder,
         hdr=HdrMetadata.of(info.light),
         has_keys=info.has_keys,
