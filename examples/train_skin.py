@@ -1,10 +1,12 @@
 """Trains what finds skin for `--keep skin` on folders of JPEG photos, a minute or two.
 
-    pip install facenet-pytorch   # finds faces in the photos, which label the skin; for this alone
+    pip install torchvision requests tqdm
+    pip install --no-deps facenet-pytorch  # else it replaces torch by an old one
     python examples/train_skin.py FOLDER ... -o weights/skin.safetensors
 
-The skin of a person is what has the colours of the middle of a face, in the face and below it.
-Photos without faces teach what is not skin. Train again after a new encoder of the matcher.
+facenet-pytorch finds the faces, which label the skin. The skin of a person is what has the colours
+of the middle of a face, in the face and below it. Photos without faces teach what is not skin.
+Train again after a new encoder of the matcher.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from photostyle.model.matcher import ANALYSIS_SIZE, Blocks, Matcher, load_matcher
@@ -45,17 +47,21 @@ def main() -> None:
     options = parser.parse_args()
     torch.manual_seed(0)
     random.seed(0)
-    files = sorted(file for folder in options.folders for file in folder.rglob("*.jpg"))
+    found = (file for folder in options.folders for file in folder.rglob("*"))
+    files = sorted(file for file in found if file.suffix.lower() in (".jpg", ".jpeg"))
     faces = found_faces(files, options.faces)
     matcher = load_matcher()
     kept, held_out = list[Example](), list[Example]()
     for number, file in enumerate(files):
-        found = read(file, faces.get(str(file), []), matcher, number)
-        (kept if number % 10 else held_out).extend(found)
+        examples = read(file, faces.get(str(file), []), matcher, number)
+        (held_out if number % 10 == 9 else kept).extend(examples)
+    if not any(example.labels.any() for example in kept):
+        parser.error("no face was found in these photos whose skin could be learned")
     blocks = Example(*map(torch.cat, zip(*kept, strict=True)))
     head = trained(blocks)
     head = trained(doubtful_left_out(blocks, head))
-    report(head, Example(*map(torch.cat, zip(*held_out, strict=True))))
+    if held_out:
+        report(head, Example(*map(torch.cat, zip(*held_out, strict=True))))
     provenance = {
         "made by": "examples/train_skin.py",
         "photos": len(files),
@@ -63,6 +69,10 @@ def main() -> None:
         "steps": STEPS,
     }
     save_skin_head(head, options.output, provenance)
+
+
+def opened(file: Path) -> Image.Image:
+    return ImageOps.exif_transpose(Image.open(file)).convert("RGB")
 
 
 def found_faces(files: list[Path], cache: Path | None) -> dict[str, list[Face]]:
@@ -74,7 +84,7 @@ def found_faces(files: list[Path], cache: Path | None) -> dict[str, list[Face]]:
     network = MTCNN(keep_all=True, min_face_size=28, thresholds=[0.6, 0.7, 0.8])
     faces: dict[str, list[Face]] = {}
     for file in files:
-        photo = Image.open(file).convert("RGB")
+        photo = opened(file)
         scale = min(1.5, 800 / max(photo.size))
         small = photo.resize([round(scale * side) for side in photo.size])
         boxes, sure, marks = network.detect(small, landmarks=True)
@@ -93,7 +103,7 @@ def found_faces(files: list[Path], cache: Path | None) -> dict[str, list[Face]]:
 
 def read(file: Path, faces: list[Face], matcher: Matcher, number: int) -> list[Example]:
     """The photo as it is; if it has faces, also a part of it under another light."""
-    photo = Image.open(file).convert("RGB")
+    photo = opened(file)
     pixels = np.asarray(photo, np.float32) / 255
     if any(face["p"] < 0.9 for face in faces):  # there may be a face, or none
         return []

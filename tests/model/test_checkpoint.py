@@ -5,6 +5,7 @@ import pickle
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
@@ -13,8 +14,9 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from support.t7 import integer, thing
 
+import photostyle
 from photostyle import PhotostyleError
-from photostyle.bundled import MATCHER, bundled_file, networks
+from photostyle.bundled import MATCHER, SKIN, bundled_file, networks
 from photostyle.cli import cli
 from photostyle.model import checkpoint as checkpoints
 from photostyle.model.architecture import PHOTONET, Architecture
@@ -22,6 +24,7 @@ from photostyle.model.checkpoint import Checkpoint
 from photostyle.model.network import PhotoNet
 from photostyle.model.reference import read_state, read_vgg, reference_name
 from photostyle.model.transfer_settings import REFERENCE, TransferSettings
+from photostyle.transfer import style_file
 
 WIDTHS = (2, 3, 4, 5, 6)
 
@@ -252,3 +255,14 @@ def test_a_matcher_is_described_and_is_no_network() -> None:
     assert "widths: 32,48,64,96,128" in info
     with pytest.raises(PhotostyleError, match="is a matcher, not a network"):
         checkpoints.load(bundled_file(MATCHER))
+
+
+def test_what_finds_skin_and_a_style_are_no_networks(
+    tmp_path: Path, photonas: photostyle.Stylizer
+) -> None:
+    with pytest.raises(PhotostyleError, match="is what finds skin for --keep skin, not a network"):
+        checkpoints.load(bundled_file(SKIN))
+    style = photonas.learn(np.zeros((32, 32, 3), np.uint8))
+    style_file.write(style, tmp_path / "black.style")
+    with pytest.raises(PhotostyleError, match=r"black\.style is a style, not a network"):
+        checkpoints.load(tmp_path / "black.style")

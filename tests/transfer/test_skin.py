@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from click.testing import CliRunner
+from PIL import Image
 
+from photostyle.cli import cli
 from photostyle.jobs.photo import software
 from photostyle.model.skin import load_skin_head
 from photostyle.transfer.canvas import Canvas
@@ -105,6 +109,37 @@ def test_a_face_is_skin_and_things_of_its_colour_are_not(photonas: Stylizer) -> 
         assert mask[:100, 200:].mean() < 0.05
     for other in (data.coffee(), data.rocket()):
         assert found(other).mean() < 0.05
+
+
+def test_the_skin_of_a_clip_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A face that moves, in a blue style: its hue stays, and what is around it follows."""
+    data = pytest.importorskip("skimage.data", reason="install photostyle[evaluate]")
+    monkeypatch.chdir(tmp_path)
+    photo = np.ascontiguousarray(data.astronaut()[:256, 60:400])
+    Path("in").mkdir()
+    for number in range(8):
+        Image.fromarray(photo[:, 3 * number : 300 + 3 * number]).save(f"in/{number}.png")
+    blue = (photo[::-1] * np.array([0.35, 0.6, 1])).astype(np.uint8)
+    Image.fromarray(blue).save("blue.png")
+    for keep in ("none", "skin"):
+        words = ["video", "in", "blue.png", "--match", "global", "--keep", keep]
+        result = CliRunner().invoke(cli, [*words, "--frames-dir", keep])
+        assert result.exit_code == 0, result.output
+    for number in (0, 5, 7):
+        before, plain, kept = (
+            np.asarray(Image.open(name), np.float64)[..., :3] / 255
+            for name in (
+                f"in/{number}.png",
+                *(f"{k}/{number + 1:06}.png" for k in ("none", "skin")),
+            )
+        )
+        face = np.s_[105:150, 148 - 3 * number : 182 - 3 * number]
+        hues = [vectorscope(one[face].mean((0, 1)))[1] for one in (before, plain, kept)]
+        wall = np.s_[10:60, 220:270]
+        assert abs(hues[1] - hues[0]) > 20
+        assert abs(hues[2] - hues[0]) < 10
+        assert np.abs(plain - before)[wall].mean() > 0.05
+        assert np.abs(plain - kept)[wall].mean() < 0.01
 
 
 def test_weights_that_come_with_it_are_small() -> None:

@@ -37,6 +37,8 @@ MATCHER_FORMAT = "photostyle-matcher/1"
 SKIN_FORMAT = "photostyle-skin/1"
 """The format of files of `photostyle.model.skin`."""
 
+_OTHERS = {MATCHER_FORMAT: "a matcher", SKIN_FORMAT: "what finds skin for --keep skin"}
+
 NONE = "none"
 """The model without a network: colours alone are transferred."""
 
@@ -114,9 +116,10 @@ def identify(source: str | os.PathLike[str]) -> str:
 def read_metadata(path: Path) -> dict[str, str]:
     """The metadata of a photostyle checkpoint; raises PhotostyleError for any other file."""
     metadata = read_file(path)
-    if metadata.get("format") in (MATCHER_FORMAT, SKIN_FORMAT):
+    kind = "a style" if "photostyle" in metadata else _OTHERS.get(metadata.get("format", ""))
+    if kind:
         raise PhotostyleError(
-            f"{path} is a matcher, not a network; use the weights of a network, such as photonas."
+            f"{path} is {kind}, not a network; use the weights of a network, such as photonas."
         )
     if metadata.get("format") != FORMAT:
         raise PhotostyleError(
