@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from PIL import Image
 from support.clips import Probed, ffmpeg
 from support.log_footage import Array, footage, patches, shown
-from support.photos import encoded, profile, scene
+from support.photos import encoded, profile, scene, to_linear
 
 from photostyle import lut, photo
 from photostyle.cli import cli
@@ -123,10 +123,34 @@ def test_a_lut_from_log_to_the_look() -> None:
 
 def test_a_lut_of_strength_0_is_the_way_to_the_display() -> None:
     write("in.png", footage(patches(), "flog2"))
-    words = ("in.png", "style.png", "--model", "none", "--input-space", "flog2", "--size", "17")
+    words = ("in.png", "style.png", "--model", "none", "--input-space", "flog2")
     assert run("lut", "make", *words, "--strength", "0", "-o", "a.cube")[0] == 0
-    expected = INPUT_SPACES["flog2"].display(grid(17))
+    expected = INPUT_SPACES["flog2"].display(grid(65))
     np.testing.assert_allclose(lut.read(Path("a.cube")).table, expected, atol=2e-3)
+    assert run("lut", "make", *words, "--size", "17", "-o", "b.cube")[0] == 0
+    assert len(lut.read(Path("b.cube")).table) == 17
+
+
+@pytest.mark.parametrize(
+    ("name", "mean", "rare", "worst", "grey"),
+    [("slog3", 0.6, 14, 25, 0.5), ("logc4", 0.9, 19, 35, 1), ("log3g10", 1.2, 23, 36, 1.1)],
+)
+def test_how_far_a_lut_of_65_points_is_from_the_formulas(
+    name: str, mean: float, rare: float, worst: float, grey: float
+) -> None:
+    """Of 255, for random colours of a display and for greys; docs/luts.md quotes these."""
+    space = INPUT_SPACES[name]
+    table = lut.Lut.of(space.display, 65)
+    colors = np.random.default_rng(0).random((20_000, 3))
+    greys = np.linspace(0, 1, 1000)[:, None].repeat(3, 1)
+    off, off_grey = (
+        255 * np.abs(table.map(values) - space.display(values))
+        for values in (footage(to_linear(one), name) for one in (colors, greys))
+    )
+    assert off.mean() < mean
+    assert np.percentile(off.max(1), 99) < rare
+    assert off.max() < worst
+    assert off_grey.max() < grey
 
 
 def test_a_lut_for_the_display_is_applied_to_log() -> None:

@@ -34,7 +34,8 @@ def _written(command: _options.Command) -> _options.Command:
         _make(
             "--size",
             type=click.Choice(SIZES),
-            help="Number of points per axis; more points store finer changes.",
+            help="Number of points per axis; more points store finer changes.  "
+            "[default: 33; 65 for log footage]",
         ),
         click.option(
             "-o",

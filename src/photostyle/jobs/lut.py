@@ -36,6 +36,9 @@ _TAKES = "Input colour space: "
 SIZES = (17, 33, 65)
 """Points per axis that `make_lut` and `fit_lut` offer."""
 
+SIZE, LOG_SIZE = 33, 65
+"""Points per axis, if none are asked for; a LUT that takes log footage bends more."""
+
 
 @dataclass(frozen=True)
 class LutReport:
@@ -55,7 +58,7 @@ def make_lut(
     style: Styles,
     output: File,
     *,
-    size: int = 33,
+    size: int | None = None,
     title: str | None = None,
     clamp: bool = True,
     model: Model = "photonas",
@@ -74,9 +77,10 @@ def make_lut(
     The LUT takes and gives sRGB; with an input space, which is that of the content, it takes the
     values of that. It is smooth, and changes colours less the farther they are from those of the
     content. output: a `.cube` file, or .png or .tif for a Hald CLUT. size: points per axis, one of
-    SIZES. title: None for the names of content and style. clamp: whether values are clamped to
-    0..1; a Hald CLUT always is. model, device, strength, match, keep, input_space: as in
-    `stylize_photo`; a LUT does to all things of the colours of skin what it does to skin.
+    SIZES; None is SIZE, or LOG_SIZE for log footage. title: None for the names of content and
+    style. clamp: whether values are clamped to 0..1; a Hald CLUT always is. model, device,
+    strength, match, keep, input_space: as in `stylize_photo`; a LUT does to all things of the
+    colours of skin what it does to skin.
     progress: called with the phases read, load, apply and fit.
 
     The report has the PSNR between the content transformed by the LUT and the stylized content.
@@ -90,6 +94,8 @@ def make_lut(
     progress("read")
     styles = StyleInputs(style)
     target = output_path(output, f"{source.stem}-{styles.name}.cube")
+    if size is None:
+        size = LOG_SIZE if space and space.curve else SIZE
     _check_lut(target, size, overwrite, [source, *styles.paths])
     check_options("auto", None, match=match, keep=keep)
     photo = _read(source, space)
@@ -101,7 +107,8 @@ def make_lut(
     after = stylizer.apply(before, learned, strength, match=match, mask=mask, keep=keep)
     progress("fit")
     examples = pairs.examples(before, after)
-    lut = look = fit(examples, size, smoothness=1.0, identity=0.01)
+    coarse = min(size, SIZE) if space else size  # the look is smooth
+    lut = look = fit(examples, coarse, smoothness=1.0, identity=0.01)
     if space:
         lut = Lut.of(lambda values: look.map(space.display(values)), size)
         examples = pairs.samples(_values(source), after)
@@ -116,7 +123,7 @@ def fit_lut(
     after: File,
     output: File,
     *,
-    size: int = 33,
+    size: int | None = None,
     title: str | None = None,
     clamp: bool = True,
     prior: File | None = None,
@@ -141,6 +148,7 @@ def fit_lut(
 
     target = output_path(output, f"{as_path(before).stem}-{as_path(after).stem}.cube")
     found = _pairs(as_path(before), as_path(after))
+    size = SIZE if size is None else size
     _check_lut(target, size, overwrite, [path for pair in found for path in pair])
     likely = load(None if prior is None else as_path(prior))
     parts, notes = [], list[str]()
