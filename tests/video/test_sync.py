@@ -10,8 +10,10 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from PIL import Image
 from support.clips import ffmpeg
 
+from photostyle.jobs.clip import stylize_clip
 from photostyle.video import Encoding, Reader, Source, open_writer, probe
 
 PICTURE = "-f lavfi -i testsrc2=size=64x48:rate=25:duration=2"
@@ -222,3 +224,32 @@ def test_no_frame_in_a_part_is_said_before_the_work() -> None:
 
     with pytest.raises(PhotostyleError, match=r"no frame after 0\.5 seconds and before 1 seconds"):
         probe(Source(Path("in.mkv"), start=0.5, end=1.0))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codecs", "target"),
+    [
+        ("ts", AAC, "out.mp4"),
+        ("ts", AAC, "out.webm"),  # sound is encoded again
+        ("vob", "-c:v mpeg2video -c:a mp2", "out.mkv"),
+    ],
+)
+def test_files_that_were_joined_follow_each_other(suffix: str, codecs: str, target: str) -> None:
+    """Although the times of each begin anew."""
+    click = "-f lavfi -i aevalsrc=between(t\\,0.8\\,0.802):s=48000:d=2"
+    ffmpeg(*f"{PICTURE} {click} {codecs} -t 2".split(), f"in.{suffix}")
+    joined = Path(f"joined.{suffix}")
+    joined.write_bytes(3 * Path(f"in.{suffix}").read_bytes())
+    Image.new("RGB", (32, 32), "teal").save("style.png")
+    stylize_clip(joined, "style.png", target, model="none", strength=0, preset="ultrafast")
+    frames, _ = times(target, 0.0)
+    zero, clicks = frames[0], list[float]()
+    assert [time - zero for time in frames] == pytest.approx(np.arange(150) / 25, abs=1e-3)
+    with av.open(target) as container:
+        for frame in container.decode(audio=0):
+            samples = np.abs(frame.to_ndarray().astype(float)).max(0)
+            time = float(frame.time or 0) + samples.argmax() / frame.sample_rate - zero
+            loud = samples.max() > (0.2 if samples.max() < 2 else 6000)
+            if loud and (not clicks or time > clicks[-1] + 0.5):
+                clicks.append(time)
+    assert clicks == pytest.approx([0.801, 2.801, 4.801], abs=5e-3)

@@ -225,6 +225,7 @@ def stylize_clip(
         with watch("write"):
             if writer:
                 writer.cut_short = interrupted or bool(reader.damage)
+                writer.shifts = reader.shifts
             outputs.close()
     count = writer.count if writer else count
     notes = [*_notes(found, bits, codec, keep_hdr), *_range_notes(found), *_of_styles(styles)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import closing
+from fractions import Fraction
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -94,6 +95,7 @@ class SequenceReader:
         self.size = reduced_size(clip, long_side)
         self.depth = depth if self.size == clip.size else 8
         self.damage: list[str] = []
+        self.shifts: list[Fraction] = []
         self.notes: list[str] = sequence.gaps(_files(clip.source))
 
     def __iter__(self) -> Iterator[VideoFrame]:

@@ -37,6 +37,9 @@ _FINE = 10_000
 TOLERANCE = 0.0005
 """Seconds: a frame that begins this much before a limit of the part counts as beginning there."""
 
+BACK = 1
+"""Seconds: where times jump back by more, a file was joined of several, each with its own times."""
+
 _NO_TAG = {"unknown", "unspecified", "reserved", ""}
 
 

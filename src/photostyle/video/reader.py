@@ -20,7 +20,7 @@ import numpy.typing as npt
 from photostyle.errors import PhotostyleError
 from photostyle.threads import Channel, Worker
 from photostyle.video import conversion, log_footage
-from photostyle.video.clip import Clip
+from photostyle.video.clip import BACK, Clip
 from photostyle.video.ffmpeg import FFmpeg, Log
 
 DECODED_AHEAD = 3
@@ -68,7 +68,8 @@ class Reader:
     long_side: long side in pixels to which larger frames are reduced. depth: bits per channel of
     the pixels, 8 or 16. alpha: whether frames get the clip's alpha. keep_hdr: whether the values of
     HDR stay, which otherwise become SDR in BT.709. lut: a `.cube` file of a 3D LUT that the frames
-    go through. damage: ffmpeg's error messages, complete after the last frame.
+    go through. damage: ffmpeg's error messages, complete after the last frame. shifts: seconds that
+    were added to times after each place where those of the file jump back.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class Reader:
         self.lut = lut
         self.width, self.height = reduced_size(clip, long_side)
         self.damage: list[str] = []
+        self.shifts: list[Fraction] = []
         self._interlaced = False
         self._left_out: set[str] = set()
 
@@ -166,12 +168,16 @@ class Reader:
                     return
 
     def _with_times(self, decoded: Channel[Pixels], log: Log) -> Iterator[VideoFrame]:
-        tick, duration = 0, 0
+        tick, duration, shift = 0, 0, 0
         for number, planes in enumerate(decoded):
             next_tick, next_duration, interlaced = self._next_frame(log)
             self._interlaced |= interlaced
             if next_tick is None:
-                next_tick = tick + duration if number else 0
+                next_tick = tick + duration - shift if number else 0
+            if number and next_tick + shift < tick - BACK / self.clip.time_base:
+                shift = tick + duration - next_tick
+                self.shifts.append(shift * self.clip.time_base)
+            next_tick += shift
             # If a time does not advance, use the tick after the previous one.
             tick = max(next_tick, tick + 1) if number else next_tick
             duration = next_duration if next_duration > 0 else duration

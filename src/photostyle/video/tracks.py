@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from photostyle.video.clip import Clip
+from photostyle.video.clip import BACK, Clip
 from photostyle.video.containers import Container
 from photostyle.video.ffmpeg import file_url, run
 
@@ -55,9 +56,16 @@ def input_arguments(clip: Clip) -> list[str]:
 
 
 def arguments(
-    clip: Clip, container: Container, tracks: Sequence[Encoded], number: int
+    clip: Clip,
+    container: Container,
+    tracks: Sequence[Encoded],
+    number: int,
+    shifts: Sequence[Fraction] = (),
 ) -> list[str]:
-    """ffmpeg's arguments that write tracks of the input of a number, from the clip's time 0 on."""
+    """ffmpeg's arguments that write tracks of the input of a number, from the clip's time 0 on.
+
+    shifts: see `Reader`.
+    """
     words: list[str] = []
     kept = {"a": 0, "s": 0, "d": 0}
     for track, options in tracks:
@@ -73,10 +81,13 @@ def arguments(
         if remainder and options[:2] == COPY:
             ticks = round(remainder * _FINE)
             filters.insert(0, f"setts=time_base=1/{_FINE}:prescale=1:ts=TS{ticks:+d}")
+        joined = _joined(shifts)
+        if joined and options[:2] == COPY:
+            filters.insert(0, f"setts=ts='{joined}'")
         if filters:
             options += ("bsf", ",".join(filters))
         if track.kind == "a" and options[:2] != COPY:
-            options += ("filter", ",".join(_filters(clip, remainder)))
+            options += ("filter", ",".join(_filters(clip, remainder, joined)))
         for name, value in zip(options[::2], options[1::2], strict=True):
             words += [f"-{name}:{track.kind}:{kept[track.kind]}", value]
         kept[track.kind] += 1
@@ -91,8 +102,25 @@ def _remainder(clip: Clip, track: Track) -> Fraction:
     return round(clip.origin / base) * base - clip.origin
 
 
-def _filters(clip: Clip, remainder: Fraction) -> Iterator[str]:
-    """ffmpeg's filters of sound that is encoded again: gaps become silence."""
+def _joined(shifts: Sequence[Fraction]) -> str:
+    """ffmpeg's expression for the times of a track that jump back, as those of the picture do."""
+    if not shifts:
+        return ""
+    now = "if(isnan(PREV_INPTS),0,PREV_OUTPTS-PREV_INPTS)*TB"
+    following = f"{float(shifts[-1]):.6f}"
+    for before, after in reversed(list(pairwise([Fraction(0), *shifts]))):
+        following = f"if(lt(abs({now}-{float(before):.6f}),0.001),{float(after):.6f},{following})"
+    back = f"lt(PTS,PREV_INPTS-{BACK}/TB)"
+    return f"PTS+round(if({back},{following},{now})/TB)"
+
+
+def _filters(clip: Clip, remainder: Fraction, joined: str) -> Iterator[str]:
+    """ffmpeg's filters of sound that is encoded again: gaps become silence.
+
+    joined: see `_joined`.
+    """
+    if joined:
+        yield f"asetpts='{joined}'"
     if remainder:
         yield f"asetpts=PTS{float(remainder):+.6f}/TB"
     yield "aresample=async=1:min_hard_comp=0.004"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
 
 from photostyle.files import new_file, scratch_file
@@ -19,11 +20,13 @@ class Writer:
     """Takes the frames of a video file; made by `open_writer`.
 
     cut_short: set it to True if the clip's last frames are missing, so that the sound ends with the
-    last frame. notes: sentences on parts of the clip that were not kept, complete at the end.
+    last frame. shifts: those of the reader. notes: sentences on parts of the clip that were not
+    kept, complete at the end.
     """
 
     def __init__(self, encoder: VideoEncoder) -> None:
         self.cut_short = False
+        self.shifts: Sequence[Fraction] = ()
         self.notes: list[str] = []
         self._encoder = encoder
 
@@ -80,7 +83,9 @@ def open_writer(
         if container.muxer != "gif":
             video = ["-itsoffset", f"{-float(encoder.shift):.6f}", *video]
             end = float(encoder.end) if writer.cut_short else clip.source.length
-            streams = _other_streams(clip, container, kept, end, alpha=encoding.alpha)
+            streams = _other_streams(
+                clip, container, kept, end, writer.shifts, alpha=encoding.alpha
+            )
         output = [*container.options, *muxer, file_url(Path(final.name))]
         files = metadata.files(clip, container) if streams else []
         inputs = ["-y", "-copyts", *video, *streams]
@@ -105,6 +110,7 @@ def _other_streams(
     container: Container,
     kept: Sequence[tracks.Encoded],
     end: float | None,
+    shifts: Sequence[Fraction],
     *,
     alpha: bool,
 ) -> list[str]:
@@ -112,6 +118,6 @@ def _other_streams(
     if clip.source.is_image_sequence:
         return []
     limit = [] if end is None else ["-t", f"{end:.6f}"]
-    others = tracks.arguments(clip, container, kept, 1)
+    others = tracks.arguments(clip, container, kept, 1, shifts)
     copied = ["-map", "0:v:0", *others, *metadata.arguments(clip, container, kept, alpha=alpha)]
     return [*tracks.input_arguments(clip), *copied, *limit]
