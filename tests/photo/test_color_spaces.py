@@ -152,3 +152,25 @@ def test_a_profile_that_is_dropped_is_named() -> None:
     for format in ("BMP", "GIF"):
         assert any("converted to sRGB" in s for s in photo.unsupported_features(wide, format))
     assert photo.unsupported_features(wide, "PNG") == []
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_lab_with_a_white_of_its_own(dtype: type) -> None:
+    """As ImageMagick writes it, with D65."""
+    levels = [0.0, 0.02, 0.3, 1.0]
+    light = np.array([[r, g, b] for r in levels for g in levels for b in levels]).reshape(8, 8, 3)
+    light = to_linear(light)
+    matrix = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+    ratio = light @ np.array(matrix).T / np.sum(matrix, axis=1)
+    f = np.where(ratio > 216 / 24389, np.cbrt(ratio), (24389 / 27 * ratio + 16) / 116)
+    a, b = 500 * (f[..., 0] - f[..., 1]), 200 * (f[..., 1] - f[..., 2])
+    unit, top = (1, 255) if dtype == np.uint8 else (256, 65535)
+    stored = np.stack([(1.16 * f[..., 1] - 0.16) * top, a * unit, b * unit], -1).round()
+    stored = stored.astype(int).astype(dtype)
+    white = (318, 5, 2, (3127, 10000, 3290, 10000), True)
+    stream = BytesIO()
+    tifffile.imwrite(stream, stored, photometric="cielab", metadata=None, extratags=[white])
+    read = photo.read(stream)
+    shown = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    tolerance = 9 / 255 if dtype == np.uint8 else 0.0015  # of a and b in whole numbers
+    np.testing.assert_allclose(read.pixels / top, shown, atol=tolerance)

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from photostyle.display import BT709, conversion, encoded, xyz_matrix
 from photostyle.errors import needs_extra
 from photostyle.photo import color, completeness, jpeg2000, jxl, limits, raster
 from photostyle.photo.color import Pixels
@@ -21,6 +22,7 @@ from photostyle.photo.raster import Raster
 
 _MAX_TILE_SIDE = 1 << 14
 _PHOTOMETRIC = 262  # tag
+_D50 = (0.3457, 0.3585)
 
 # Values of TIFF tags.
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _SEPARATED, _CIELAB, _ICCLAB = 0, 1, 2, 3, 5, 8, 9
@@ -82,7 +84,12 @@ def read_tiff(stream: BinaryIO, white: float | None = None) -> tuple[Raster, boo
             raise
         return None  # Pillow reads some files whose tags are wrong
     values, alpha = _normalized(values, colors, page, white)
-    profile = color.LAB if space == "Lab " else page.tags.valueof("InterColorProfile")
+    profile = page.tags.valueof("InterColorProfile")
+    if space == "Lab ":
+        white_point = _white_point(page)
+        profile = None if white_point else color.LAB
+        if white_point:
+            space, values = "RGB ", _srgb_of_lab(values, white_point)
     return raster.from_array(values, profile, space, alpha), tiff.pages.is_multipage
 
 
@@ -292,4 +299,29 @@ def _lab(values: npt.NDArray[Any], photometric: int, bits: int) -> Pixels:
             result[rows, :, 0] = (strip[..., 0] * (0xFFFF / 0xFF00)).clip(0, 65535).round()
             colors = strip[..., 1:3] / 256
         result[rows, :, 1:3] = (colors * 257).clip(0, 65535).round()
+    return result
+
+
+def _white_point(page: Any) -> tuple[float, float] | None:
+    """x and y of the white of Lab that a page names; None for D50, which is that of ICC."""
+    numbers: tuple[int, ...] = page.tags.valueof("WhitePoint") or ()
+    if len(numbers) != 4 or not all(numbers):
+        return None
+    x, y = numbers[0] / numbers[1], numbers[2] / numbers[3]
+    return None if abs(x - _D50[0]) + abs(y - _D50[1]) < 0.002 or x + y >= 1 else (x, y)
+
+
+def _srgb_of_lab(values: Pixels, white: tuple[float, float]) -> Pixels:
+    """Lab, encoded as in `color.LAB`, whose white is at x and y, as sRGB; alpha stays."""
+    source: tuple[float, ...] = (*BT709[:6], *white)
+    to_xyz = xyz_matrix(source)
+    to_srgb = (conversion(source, BT709) @ np.linalg.inv(to_xyz) @ np.diag(to_xyz.sum(1))).T
+    result, top = values.copy(), np.iinfo(values.dtype).max
+    for rows in strips(values):
+        lab = values[rows, :, :3] / top
+        y = (100 * lab[..., :1] + 16) / 116
+        a, b = (255 * lab[..., n : n + 1] - 128 for n in (1, 2))
+        f = np.concatenate([y + a / 500, y, y - b / 200], axis=-1)
+        light = np.where(f > 6 / 29, f**3, 3 * (6 / 29) ** 2 * (f - 4 / 29)) @ to_srgb
+        result[rows, :, :3] = (encoded(light.clip(0, 1)) * top).round()
     return result
