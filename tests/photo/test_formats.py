@@ -172,6 +172,17 @@ def test_a_raw_photo_is_refused_before_it_is_decoded(monkeypatch: pytest.MonkeyP
         photo.read(BytesIO(raw_file()))
 
 
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "WEBP", "AVIF", "HEIF"])
+def test_a_photo_named_as_a_raw_photo_is_read_as_what_it_is(tmp_path: Path, format: str) -> None:
+    if format not in Image.SAVE:
+        pytest.skip("an extra is missing")
+    data = saved(Image.fromarray(scene()), format)
+    (tmp_path / "a.dng").write_bytes(data.getvalue())
+    read = photo.read(tmp_path / "a.dng")
+    assert read.format == format
+    assert np.array_equal(read.pixels, photo.read(data).pixels)
+
+
 def test_a_damaged_raw_photo_is_refused() -> None:
     pytest.importorskip("rawpy")
     data = raw_file()

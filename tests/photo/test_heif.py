@@ -7,14 +7,14 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-from imagecodecs import avif_encode
+from imagecodecs import avif_encode, jpegxl_encode
 from support import heif
 from support.photos import profile, scene
 
 from photostyle import photo
 from photostyle.photo import isobmff
 from photostyle.photo.color import Pixels
-from photostyle.photo.xmp import GAIN_MAP_NOTE, PARTS_NOTE
+from photostyle.photo.xmp import GAIN_MAP_NOTE, MOTION_NOTE, PARTS_NOTE
 
 pytest.importorskip("pillow_heif")
 
@@ -79,6 +79,21 @@ def test_images_that_belong_to_the_photo(format: str) -> None:
         read = photo.read(heif.file(items + more, format))
         assert np.abs(read.pixels.astype(int) - PIXELS).mean() < 2
         assert [text.removeprefix("The photo: ") for text in read.notes] == [note]
+
+
+@FORMATS
+def test_a_motion_clip_is_named(format: str) -> None:
+    """The box of Google's Motion Photo 1.0."""
+    data = heif.file(heif.tiled(PIXELS, format, ()), format).getvalue()
+    (note,) = photo.read(BytesIO(data + isobmff.box(b"mpvd", b"clip"))).notes
+    assert MOTION_NOTE in note
+
+
+def test_a_gain_map_of_jpeg_xl_is_named() -> None:
+    pytest.importorskip("pillow_jxl")
+    data = bytes(jpegxl_encode(PIXELS, lossless=True, usecontainer=True))
+    (note,) = photo.read(BytesIO(data + isobmff.box(b"jhgm", b"map"))).notes
+    assert GAIN_MAP_NOTE in note
 
 
 @FORMATS

@@ -72,6 +72,10 @@ _RAW_MAGIC = (
     (8, b"CR\2\0"),
     (4, b"ftypcrx "),
 )
+# Files that are no raw photos, whatever their names say: JPEG, PNG, GIF, WebP; HEIC and AVIF.
+_NOT_RAW = re.compile(
+    rb"\xff\xd8\xff|\x89PNG\r\n|GIF8|RIFF|.{4}ftyp(?:avi|hei|hev|mif|miaf)", re.DOTALL
+)
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # Of a segment; neither zeros, restarts nor fill bytes in the data of a scan, nor the end.
 _JPEG_MARKER = re.compile(rb"\xff[\xc0-\xcf\xda-\xfe]")
@@ -201,7 +205,7 @@ def _decode(
     start = stream.read(32)
     is_tiff = start.startswith(_TIFF_MAGIC)
     if (
-        _RAW_SUFFIXES.fullmatch(suffix)
+        (_RAW_SUFFIXES.fullmatch(suffix) and not _NOT_RAW.match(start))
         or any(start.startswith(magic, offset) for offset, magic in _RAW_MAGIC)
         or (is_tiff and high_bit_depth.is_dng(stream))
     ):

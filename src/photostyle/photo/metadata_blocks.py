@@ -96,6 +96,8 @@ def find_blocks(image: Image.Image, stream: BinaryIO) -> Blocks:
     if format in ("AVIF", "HEIF"):
         with suppress(ValueError, struct.error, IndexError):
             found.notes += _notes_on_other_images(isobmff.item_kinds(stream))
+            if any(kind == b"mpvd" for kind, *_ in isobmff.outer_boxes(stream)):
+                found.notes.append(xmp.MOTION_NOTE)
     return found
 
 
@@ -273,6 +275,8 @@ def in_resources(resources: bytes) -> Blocks:
 def _add_jxl_boxes(found: Blocks, stream: BinaryIO) -> None:
     """Add EXIF and XMP of JPEG XL, whose boxes may be compressed with Brotli."""
     for kind, _, length in isobmff.outer_boxes(stream):
+        if kind == b"jhgm":
+            found.notes.append(xmp.GAIN_MAP_NOTE)
         if kind not in (b"Exif", b"xml ", b"brob"):
             continue
         data = stream.read(length)
