@@ -8,11 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+import torch.nn.functional as F
 
 from photostyle.bench.scene import scene
 from photostyle.transfer import local_maps
-from photostyle.transfer.canvas import STRIP, Canvas
-from photostyle.transfer.local_maps import LocalAffineMaps
+from photostyle.transfer.canvas import BLOCK, STRIP, Canvas
+from photostyle.transfer.local_maps import LocalAffineMaps, MapRows
 from photostyle.transfer.options import Match
 from photostyle.transfer.style import Style
 from photostyle.transfer.stylizer import Stylizer
@@ -36,8 +37,9 @@ def test_strips_give_what_the_whole_gives(
 ) -> None:
     photo = scene(*size) / 255
     results = []
-    for strip in (1 << 30, 5000, 1):
+    for strip, block in ((1 << 30, 1 << 30), (1 << 30, 3000), (5000, 2000), (1, 1)):
         monkeypatch.setitem(STRIP, "cpu", strip)
+        monkeypatch.setitem(BLOCK, "cpu", block)
         results.append(fast(photonas, photo, evening))
     assert np.abs(results[0] - photo).max() > 0.1
     for result in results[1:]:
@@ -156,12 +158,17 @@ def test_project_to_maps_applies_the_fitted_maps() -> None:
 def test_differentiable_maps_are_those_by_rows(width: int, height: int, ratio: int) -> None:
     generator = torch.Generator().manual_seed(0)
     shape = (-(-size // ratio) for size in (height, width))
-    maps = LocalAffineMaps(torch.randn(12, *shape, generator=generator), ratio)
-    for top in range(0, height, 7):
-        count = min(7, height - top)
-        expected = maps._interpolated(maps.maps, top, count, width)
-        found = maps._interpolated_by_rows(maps.maps, top, count, width)
-        torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+    maps = LocalAffineMaps(torch.randn(13, *shape, generator=generator), ratio)
+    photo = torch.rand(3, height, width, generator=generator)
+    skin = F.interpolate(maps.maps[None, 12:], scale_factor=ratio, mode="bilinear")[0, 0]
+    for first in range(0, height, 28):
+        rows = MapRows(maps, first, min(first + 28, height), width)
+        for top in range(first, min(first + 28, height), 7):
+            strip = photo[:, top : min(top + 7, first + 28)]
+            torch.testing.assert_close(rows(strip, top), maps(strip, top), atol=1e-4, rtol=0)
+            expected = skin[top : top + strip.shape[1], :width]
+            found = rows.skin(top, strip.shape[1])
+            torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize(("width", "height"), [(1000, 667), (333, 1234), (4000, 3), (50, 40)])

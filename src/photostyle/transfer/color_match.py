@@ -122,19 +122,22 @@ def sampled(pixels: Tensor, count: int = SAMPLE) -> Tensor:
     return pixels[..., step // 2 :: step, step // 2 :: step]
 
 
-def roll_off(result: Tensor, content: Tensor) -> Tensor:
+def roll_off(result: Tensor, content: Tensor, in_place: bool = False) -> Tensor:
     """Approach 0 and 1 softly instead of clipping, as film does; RGB (B, 3, H, W) or (3, H, W).
 
     A change takes the fraction t = (result - content) / (1 - content) of the headroom above the
     content's value (below it, of content). Fractions over KNEE = k are compressed, with slope 1 at
     k and limit 1, to k + (1 - k) u / (1 + u), u = (t - k) / (1 - k). Unchanged values stay.
+    in_place: overwrite ``result``, which has no gradient.
     """
-    soft = 1 - KNEE
-    # The excess over the values at which t = KNEE: KNEE + soft content above, soft content below.
-    over = F.softshrink(torch.sub(result, content, alpha=soft).sub_(KNEE / 2), KNEE / 2)
-    side = over.detach().sign()
-    # With o = |over| and s = (1 - k) headroom, the excess of o is o - o s / (o + s). Without
-    # headroom s is exactly 0, and the sum is o, however small.
-    headroom = torch.rsub(content, soft / 2, alpha=soft).mul_(side).add_(soft / 2)
-    total = torch.addcmul(headroom, over, side)
-    return torch.addcdiv(result, over * over.abs(), total, value=-1)
+    soft, half = 1 - KNEE, KNEE / 2
+    # Values stay up to ``half`` from the middle between those at which t = KNEE.
+    middle = torch.rsub(content, half, alpha=-soft)
+    offset = result - middle
+    over = F.softshrink(offset, half)
+    # With s = (1 - k) headroom, the excess o becomes o - o |o| / (|o| + s). Above, |o| + s is
+    # o - middle + 1 - half; below, its negative is o - middle + half; tiny keeps it from 0.
+    tiny = 2 * torch.finfo(over.dtype).eps
+    limit = (offset.detach() * 1e30).clamp_(half - tiny, 1 - half + tiny)
+    addcdiv = Tensor.addcdiv_ if in_place else torch.addcdiv
+    return addcdiv(result, over.square(), limit.add_(over).sub_(middle), value=-1)

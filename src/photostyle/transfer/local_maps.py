@@ -189,12 +189,14 @@ def apply_maps(
     skin = maps.maps[12:]
     saturation = saturation_of(maps.maps, skin[0]) if keep == "skin" and len(skin) else 1.0
     for top, bottom in canvas.strips():
-        strip = canvas.rows(top, bottom)
-        mapped = maps(strip, top)
-        mapped = roll_off(mapped, strip) if soft else mapped
-        if keep == "skin" and len(skin):
-            mapped = keeping_skin(mapped, strip, maps.skin(top, *strip.shape[1:]), saturation)
-        canvas.put(top, limited(mapped, strip, only, top, keep))
+        rows = MapRows(maps, top, bottom, canvas.width)
+        for first, last in canvas.blocks(top, bottom):
+            block = canvas.rows(first, last)
+            mapped = rows(block, first)
+            mapped = roll_off(mapped, block, in_place=True) if soft else mapped
+            if keep == "skin" and len(skin):
+                mapped = keeping_skin(mapped, block, rows.skin(first, last - first), saturation)
+            canvas.put(first, limited(mapped, block, only, first, keep))
         progress(bottom / canvas.height)
 
 
@@ -247,50 +249,50 @@ class LocalAffineMaps:
         return LocalAffineMaps(F.pad(self.maps, sides, mode="replicate"), self.ratio)
 
     def __call__(self, strip: Tensor, top: int) -> Tensor:
+        """Rows of the photo, (3, n, W), from row ``top`` on, each pixel through its own map.
+
+        Differentiable; `MapRows` do the same in less time.
+        """
+        size = [self.ratio * length for length in self.maps.shape[1:]]
+        maps = F.interpolate(self.maps[None, :12], size, mode="bilinear")[0]
+        return _applied(maps[:, top : top + strip.shape[1], : strip.shape[2]], strip)
+
+
+class MapRows:
+    """Local affine maps in the rows of a photo from ``top`` to ``bottom``, of a width."""
+
+    def __init__(self, maps: LocalAffineMaps, top: int, bottom: int, width: int) -> None:
+        planes, self._top = maps.maps, top
+        # The centre of the k-th row of maps lies at (k + 1/2) ratio.
+        position = (np.arange(top, bottom) + 0.5) / maps.ratio - 0.5
+        position = position.clip(0, planes.shape[1] - 1)
+        below = position.astype(int)
+        self._below = (below - below[0]).tolist()
+        planes = planes[:, below[0] : below[-1] + 2]
+        planes = F.interpolate(planes, size=planes.shape[2] * maps.ratio, mode="linear")
+        self._planes = planes[..., :width]
+        distance = np.abs(position[:, None] - below[0] - np.arange(planes.shape[1]))
+        self._weights = torch.from_numpy((1 - distance).clip(0)).to(planes)
+
+    def __call__(self, strip: Tensor, top: int) -> Tensor:
         """Rows of the photo, (3, n, W), from row ``top`` on, each pixel through its own map."""
-        differentiable = self.maps.requires_grad or strip.requires_grad
-        interpolated = self._interpolated if differentiable else self._interpolated_by_rows
-        maps = interpolated(self.maps[:12], top, *strip.shape[1:])
-        result, add = maps[9:], torch.addcmul if differentiable else Tensor.addcmul_
+        # All twelve planes at once would not stay in the cache.
+        count = strip.shape[1]
+        result = self._interpolated(slice(9, 12), top, count)
         for column in range(3):
-            result = add(result, maps[column:9:3], strip[column])
+            matrix = self._interpolated(slice(column, 9, 3), top, count)
+            result.addcmul_(matrix, strip[column])
         return result
 
-    def skin(self, top: int, count: int, width: int) -> Tensor:
-        """How far pixels of ``count`` rows of the photo are skin, if known: (count, width)."""
-        return self._interpolated_by_rows(self.maps[12:], top, count, width)[0]
+    def skin(self, top: int, count: int) -> Tensor:
+        """How far pixels of ``count`` rows are skin, if known: (count, width)."""
+        return self._interpolated(slice(12, 13), top, count)[0]
 
-    def _interpolated(self, planes: Tensor, top: int, count: int, width: int) -> Tensor:
-        """Planes (C, h, w) of maps in ``count`` rows of the photo, (C, count, width).
-
-        Differentiable.
-        """
-        size = [self.ratio * length for length in planes.shape[1:]]
-        maps = F.interpolate(planes[None], size=size, mode="bilinear")[0]
-        return maps[:, top : top + count, :width]
-
-    def _interpolated_by_rows(self, planes: Tensor, top: int, count: int, width: int) -> Tensor:
-        """The same, faster: all rows of the photo between two rows of maps at once."""
-        step, highest = self.ratio, planes.shape[1] - 1
-        # The centre of the k-th row of maps lies at (k + 1/2) step.
-        position = (np.arange(top, top + count) + 0.5) / step - 0.5
-        below = np.floor(position).astype(int)
-        numbers = np.arange(below[0], below[-1] + 2)
-        rows = planes[:, numbers.clip(0, highest).tolist()]
-        rows = F.interpolate(rows, size=planes.shape[2] * step, mode="linear")[..., :width]
-        fraction = torch.from_numpy(position - below)[:, None].to(rows)
-        counts = np.bincount(below - below[0]).tolist()
-        maps = rows.new_empty(len(planes), count, width)
-        bands = zip(
-            maps.split(counts, 1),
-            fraction.split(counts),
-            rows.split(1, 1),
-            rows.diff(dim=1).split(1, 1),
-            strict=False,
-        )
-        for band, part, low, rise in bands:
-            torch.addcmul(low, rise, part, out=band)
-        return maps
+    def _interpolated(self, planes: slice, top: int, count: int) -> Tensor:
+        """Planes of the maps in ``count`` rows from row ``top`` on: (C, count, width)."""
+        first = top - self._top
+        rows = slice(self._below[first], self._below[first + count - 1] + 2)
+        return self._weights[first : first + count, rows] @ self._planes[planes, rows]
 
 
 def _mean(x: Tensor, radius: int) -> Tensor:
