@@ -56,7 +56,7 @@ def test_results_keep_names_and_places_and_equal_those_of_image(tree: Path) -> N
     outcome = run("photos", "dusk.png", "-o", "results")
     assert outcome.exit_code == 0, outcome.output
     assert outcome.stdout.strip() == "results"
-    assert "Note: 1 files are neither photos nor clips: notes.txt." in outcome.stderr
+    assert "Note: 1 file is neither a photo nor a clip: notes.txt." in outcome.stderr
     assert names("results") == ["a.png", "b.png", "trip/c.png"]
     for name in names("results"):
         stylize_photo(f"photos/{name}", "dusk.png", "one.png", model="none", overwrite=True)

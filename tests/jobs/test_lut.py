@@ -180,6 +180,22 @@ def test_the_command_make(folder: Path, model: str) -> None:
     np.testing.assert_allclose(lut.read(folder / "plain.cube").table, grid(33), atol=1e-3)
 
 
+def test_a_lut_of_a_mix(folder: Path) -> None:
+    Image.fromarray(255 - scene(40, 30)).save("fog.png")
+    mix = ("dusk.png:0.25", "fog.png:0.75", "--model", "none")
+    assert run("make", "day.jpg", *mix, "--size", "17", "-o", "mix.cube")[0] == 0
+    stylize_photo("day.jpg", [("dusk.png", 0.25), ("fog.png", 0.75)], "full.png", model="none")
+    stylize_photo("day.jpg", "dusk.png", "dusk-alone.png", model="none")
+    before, full, alone = (
+        photo.read(name).pixels / 255 for name in ("day.jpg", "full.png", "dusk-alone.png")
+    )
+    made = lut.read(folder / "mix.cube")
+    assert closeness(made, before, full) > 30 > closeness(made, before, alone) + 5
+    assert (
+        "Give all styles a weight" in run("make", "day.jpg", *mix[:1], "fog.png", "-o", "b.cube")[2]
+    )
+
+
 def test_luts_that_cannot_be_written_are_refused_before_the_work(look: Path) -> None:
     for output, size in (("a.3dl", 17), (look, 17), ("a.cube", 1), ("no/a.cube", 17)):
         with pytest.raises(PhotostyleError):

@@ -68,7 +68,7 @@ URLS = "memory://box/photos", "memory://box/dusk.png", "-o", "memory://box/resul
 def test_urls_give_the_results_of_files(memory: MemoryFileSystem) -> None:
     outcome = run(*URLS)
     assert outcome.exit_code == 0, outcome.output
-    assert "Note: 1 files are neither photos nor clips: notes.txt." in outcome.stderr
+    assert "Note: 1 file is neither a photo nor a clip: notes.txt." in outcome.stderr
     assert {line["output"] for line in lines(outcome)} == {
         f"memory://box/results/{name}" for name in NAMES
     }

@@ -51,7 +51,7 @@ def _written(command: _options.Command) -> _options.Command:
 
 @lut.command()
 @click.argument("content", type=_options.FILE)
-@click.argument("style", type=_options.FILE)
+@_options.styles
 @_written
 @_options.model
 @_options.device
@@ -63,7 +63,8 @@ def _written(command: _options.Command) -> _options.Command:
 def make(**options: Any) -> None:
     """Write the LUT that comes closest to giving CONTENT the look of STYLE.
 
-    Use it for other photos and footage of the same kind.
+    Use it for other photos and footage of the same kind. Several styles are mixed, evenly or by
+    weight: dusk.jpg:0.7 fog.jpg:0.3.
     """
     with _progress.bar() as progress:
         report = make_lut(progress=progress, **options)

@@ -246,7 +246,9 @@ def _make_folders(tasks: Iterable[Task]) -> None:
 def _notes(planned: Plan) -> Iterator[str]:
     if planned.ignored:
         names = ", ".join(planned.ignored[:3]) + (", ..." if planned.ignored[3:] else "")
-        yield f"{len(planned.ignored)} files are neither photos nor clips: {names}."
+        count = len(planned.ignored)
+        said = "1 file is neither a photo nor a clip"
+        yield f"{said if count == 1 else f'{count} files are neither photos nor clips'}: {names}."
 
 
 def _report(task: Task, outcome: Outcome) -> FileReport:
