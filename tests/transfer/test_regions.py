@@ -19,7 +19,6 @@ from photostyle.transfer.regions import (
     Box,
     Clusters,
     RegionMasks,
-    evidence,
     normalized,
     placed,
     presence,
@@ -128,21 +127,7 @@ def test_blocks_that_look_the_same_share_their_height() -> None:
     assert heights[:10, :15].max() < 0 < heights[10:, :15].min()
 
 
-def test_evidence_takes_both_photos() -> None:
-    """Regions of half the photo are trusted, missing ones are not, rare ones partly."""
-    ours, theirs = torch.zeros(1, 4, 10, 100), torch.zeros(1, 4, 10, 100)
-    for masks, fractions in ((ours, (50, 49, 0, 1)), (theirs, (50, 0, 49, 1))):
-        start = 0
-        for region, count in enumerate(fractions):
-            masks[0, region, :, start : start + count] = 1
-            start += count
-    trust = evidence(ours, theirs)[0]
-    assert trust[0] > 0.95
-    assert trust[1] == trust[2] == 0
-    assert 0.2 < trust[3] < 0.5
-
-
-def test_regions_by_hand_count_from_a_hundredth_of_both_photos_on() -> None:
+def test_regions_count_from_a_hundredth_of_both_photos_on() -> None:
     shares = torch.tensor([0.5, 0.03, 0.01, 0.003, 0])
     masks = shares.view(1, 5, 1, 1).expand(1, 5, 4, 4)
     found = presence(masks, torch.full_like(masks, 0.2))[0]

@@ -15,7 +15,6 @@ from photostyle.transfer.options import Match
 from photostyle.transfer.regions import (
     Clusters,
     RegionMasks,
-    evidence,
     placed,
     presence,
     sharpened,
@@ -95,7 +94,7 @@ def find(
     masks = joined(sharpened(clusters.weights(theirs), thumbnail.to(theirs)))
     if mask is not None:
         mask = torch.cat(list(mask[:, None]), 3)
-    trust = evidence(counted(clusters.weights(content_blocks), mask), counted(masks, style.mask))
+    trust = presence(counted(clusters.weights(content_blocks), mask), counted(masks, style.mask))
     if match == "regions":
         same = torch.zeros_like(same)
     return Correspondence(match, masks, trust, look, same, clusters, INDEPENDENCE)

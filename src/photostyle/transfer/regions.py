@@ -166,14 +166,8 @@ def normalized(masks: Tensor) -> Tensor:
     return masks / masks.sum(1, keepdim=True).clamp_min(1e-6)
 
 
-def evidence(content: Tensor, style: Tensor) -> Tensor:
-    """How far to trust each region, (B, K), 0..1, by its fraction of both photos' masks."""
-    ours, theirs = (masks.mean((2, 3)) for masks in (content, style))
-    return theirs / (theirs + RARE) * ours / (ours + RARE / 2)
-
-
 def presence(content: Tensor, style: Tensor) -> Tensor:
-    """How far each region given by hand is in both photos, (B, K), 0..1: 1/2 at a share of RARE."""
+    """How far each region is in both photos, (B, K), 0..1: 1/2 at a share of RARE of the masks."""
     ours, theirs = (masks.mean((2, 3)) for masks in (content, style))
     share = (torch.minimum(ours, theirs) / RARE) ** 4
     return share / (1 + share)
