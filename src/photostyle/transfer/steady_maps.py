@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +20,9 @@ ALIKE = 0.03
 
 OWN = 0.25
 """Weight of a frame's own maps beside those of another frame that shows the same at a place."""
+
+LATTICE = 33
+"""Number of points per axis of a lattice of colours."""
 
 STILL = 0.02
 """Distance of colours, on 0..1, up to which a block counts as still between two frames."""
@@ -51,18 +55,51 @@ class Anchors:
         )
         return cls(keys, torch.cat(list(small)).half())
 
-    def steadied(self, maps: LocalAffineMaps, key: Tensor) -> LocalAffineMaps:
+    def steadied(
+        self, maps: LocalAffineMaps, key: Tensor, anywhere: bool = False
+    ) -> LocalAffineMaps:
         """The maps of a frame, averaged with those of frames that show the same at a place.
 
         Where a scene stands still, that is the mean over the shot, whatever happens beside it;
-        where all moves, the maps stay as they are.
+        where all moves, the maps stay as they are. anywhere: averaged with those of the same
+        colours at all places, so that one colour has one grade.
         """
-        weights = _alike(self.keys, key)
-        total = OWN + weights.sum(0)
-        mean, rest = (weights * self.maps).sum(0) / total, OWN / total
+        if anywhere:
+            *sums, weight = self._of_colors(key)
+            total = OWN + weight
+            mean = torch.stack(sums) / total
+        else:
+            weights = _alike(self.keys, key)
+            total = OWN + weights.sum(0)
+            mean = (weights * self.maps).sum(0) / total
+        rest = OWN / total
         own = F.adaptive_avg_pool2d(maps.maps, (key.shape[1], key.shape[2]))
         step = F.interpolate((mean + (rest - 1) * own)[None], maps.maps.shape[1:], mode="bilinear")
         return LocalAffineMaps(maps.maps + step[0], maps.ratio)
+
+    def _of_colors(self, key: Tensor) -> Tensor:
+        """Sum of the maps of all blocks, weighted by how alike they are to those of a key.
+
+        The sum of the weights follows: (13, h, w).
+        """
+        places = (2 * key.flip(0).permute(1, 2, 0) - 1).clamp(-1, 1)  # the last axis comes first
+        return F.grid_sample(self._by_color[None], places[None, None], align_corners=True)[0, :, 0]
+
+    @cached_property
+    def _by_color(self) -> Tensor:
+        """The sums of `_of_colors` at the points of a lattice of R, G and B."""
+        maps = self.maps.float().transpose(0, 1).flatten(1)
+        values = torch.cat([maps, torch.ones_like(maps[:1])])
+        colors = self.keys.transpose(0, 1).flatten(1).clamp(0, 1)
+        r, g, b = (colors * (LATTICE - 1)).round().long()
+        sums = values.new_zeros(len(values), LATTICE**3)
+        sums.index_add_(1, (r * LATTICE + g) * LATTICE + b, values)
+        offsets = torch.arange(-3, 4, device=values.device) / (LATTICE - 1)
+        near = torch.exp(-offsets.square() / (2 * ALIKE**2))
+        lattice = sums.view(-1, 1, LATTICE, LATTICE, LATTICE)
+        for shape in ((7, 1, 1), (1, 7, 1), (1, 1, 7)):
+            lattice = F.conv3d(lattice, near.view(1, 1, *shape), padding=[n // 2 for n in shape])
+        return lattice[:, 0]
 
 
 def key_of(frames: Tensor) -> Tensor:

@@ -334,7 +334,7 @@ class VideoStylizer:
     def _steadied(self, frame: Frame, maps: LocalAffineMaps, key: Tensor) -> LocalAffineMaps:
         """See `Anchors.steadied`; by those of the shot and the styles of a frame."""
         anchors = self._anchors(frame)
-        return anchors.steadied(maps, key) if anchors else maps
+        return anchors.steadied(maps, key, self.across == "clip") if anchors else maps
 
     def _drawing(self, frame: AnyFrame, maps: LocalAffineMaps) -> _Drawing[AnyFrame]:
         """What is to be drawn on a frame."""
@@ -389,8 +389,8 @@ class VideoStylizer:
             for part, (_, share) in enumerate(self._styles[cue])
         ]
         known = [(anchors, weight) for anchors, weight in found if anchors]
-        if not known:
-            return None
+        if len(known) < 2:
+            return known[0][0] if known else None
         maps = torch.stack([weight * anchors.maps.float() for anchors, weight in known]).sum(0)
         return Anchors(known[0][0].keys, maps)
 
