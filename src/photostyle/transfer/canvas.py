@@ -112,7 +112,7 @@ class Canvas:
         Each pixel is the mean over a block of whole pixels of the photo.
         """
         block = self.ratio(side)
-        rows = block * strip_rows(block * self.width, self.device)
+        rows = block * self._block_rows(block * self.width)
         parts = []
         for top in range(0, self.height, rows):
             strip = self.rows(top, min(self.height, top + rows))
@@ -127,8 +127,7 @@ class Canvas:
 
     def blocks(self, top: int, bottom: int) -> Iterator[tuple[int, int]]:
         """The first row of each block of some rows, and the first row after it."""
-        threads = torch.get_num_threads() if self.device.type == "cpu" else 1
-        rows = max(1, threads * BLOCK[self.device.type] // self.width)
+        rows = self._block_rows(self.width)
         for first in range(top, bottom, rows):
             yield first, min(bottom, first + rows)
 
@@ -143,6 +142,10 @@ class Canvas:
         planes = torch.from_numpy(np.array(part, kind, order="C"))
         strip = planes.to(self.device, torch.float32)
         return strip.mul_(1 / self._scale) if self._scale != 1.0 else strip.clamp_(0, 1)
+
+    def _block_rows(self, width: int) -> int:
+        threads = torch.get_num_threads() if self.device.type == "cpu" else 1
+        return max(1, threads * BLOCK[self.device.type] // width)
 
     def _finite(self) -> bool:
         if self._tensor is not None:
