@@ -51,6 +51,10 @@ def test_what_is_cut_off_is_refused_or_salvaged() -> None:
     for length in range(30, len(data), len(data) // 20):
         with pytest.raises(PhotostyleError):
             photo.read(BytesIO(data[:length]))
+    huge = bytearray(data)
+    struct.pack_into(">2H", huge, data.index(b"\xff\xc3") + 5, 20_000, 20_000)
+    with pytest.raises(PhotostyleError, match="damaged or incomplete"):
+        photo.read(BytesIO(huge))
     read = photo.read(BytesIO(data[: len(data) // 2]), salvage=True)
     assert np.array_equal(read.pixels[:15], deep_scene()[:15])
     assert "cut off" in read.notes[0]

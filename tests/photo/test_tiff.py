@@ -14,7 +14,8 @@ import pyvips
 import skimage.util
 import tifffile
 from imagecodecs import jpegxl_encode
-from support.photos import raw_file, scene
+from PIL import Image
+from support.photos import raw_file, saved, scene
 
 from photostyle import PhotostyleError, photo
 
@@ -257,3 +258,16 @@ def test_grey_without_its_photometric_interpretation() -> None:
     tag = data.index(struct.pack("<HHI", 262, 3, 1))
     struct.pack_into("<H", data, tag, 254)  # another tag that is 1: a smaller copy
     assert np.array_equal(photo.read(BytesIO(bytes(data))).pixels[..., 0], values)
+
+
+def test_a_damaged_second_directory_does_not_matter() -> None:
+    """In a file that Pillow reads."""
+    image = Image.fromarray(scene()).convert("1")
+    data = bytearray(saved(image, "TIFF", compression="group4").getvalue())
+    (main,) = struct.unpack_from("<I", data, 4)
+    (count,) = struct.unpack_from("<H", data, main)
+    struct.pack_into("<I", data, main + 2 + 12 * count, len(data))
+    data += struct.pack("<HHHIII", 1, 305, 4, 1, 7, 0)  # without a size
+    read = photo.read(BytesIO(data))
+    assert np.array_equal(read.pixels[..., 0], np.where(np.asarray(image), 255, 0))
+    assert len(read.notes) == 1

@@ -289,7 +289,8 @@ def _better_values(
     image: Image.Image, stream: BinaryIO, header: jxl.Header | None
 ) -> Raster | None:
     """The values of a photo of which Pillow reads 8 bits only, or the wrong ones; else None."""
-    count = getattr(image, "n_frames", 1)
+    # Pillow fails on damaged directories of TIFF if it counts them.
+    count = 1 if image.format == "TIFF" else getattr(image, "n_frames", 1)
     if header:
         if header.animated or (header.is_deep and not getattr(image, "jpeg", False)):
             return jxl.read_first_frame(stream, header)

@@ -15,6 +15,7 @@ from photostyle.photo import limits, raster
 from photostyle.photo.raster import Raster
 
 _LOSSLESS_OR_NEAR = 0xF7  # start of a frame of JPEG-LS
+_LOSSLESS = 0xC3
 _END = b"\xff\xd9"
 _FRAMES = {*range(0xC0, 0xD0), _LOSSLESS_OR_NEAR} - {0xC4, 0xC8, 0xCC}
 _ALONE = {0x01, 0xFF, *range(0xD0, 0xD9)}  # markers without a length, and fill bytes
@@ -63,7 +64,9 @@ def read(stream: BinaryIO, frame: Frame) -> Raster:
     limits.check_size(frame.width, frame.height)
     stream.seek(0)
     data = stream.read()
-    if data.find(_END, frame.segments) < 0:  # the decoder would make up the rest
+    # The decoder would make up the rest. Without losses a value takes at least one bit.
+    fits = frame.marker != _LOSSLESS or frame.width * frame.height <= 8 * len(data)
+    if data.find(_END, frame.segments) < 0 or not fits:
         raise ValueError("a JPEG file that is cut off")
     values = jpeg8_decode(data)
     if values.shape[2:] not in ((), (3,)):
