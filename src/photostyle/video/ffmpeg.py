@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import threading
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -80,6 +81,8 @@ class FFmpeg:
                 env=_environment(),
                 start_new_session=True,
             )
+            # Also at exit, if a signal arrives before anybody stops it.
+            weakref.finalize(self, _kill, self._process)
             self.stdin, self.stdout = self._process.stdin, self._process.stdout
             self._listener = Worker(self._listen)
 
@@ -133,6 +136,12 @@ class FFmpeg:
             self._log.put(_ERROR_OR_WARNING_OR_COLOR.sub("", line))
 
 
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End a process, so that it opens no file after this."""
+    process.kill()
+    process.wait()
+
+
 @contextmanager
 def _signals_afterwards(started: FFmpeg) -> Iterator[None]:
     """Signals that arrive in the block take effect after it; then the process that it starts ends.
@@ -151,7 +160,7 @@ def _signals_afterwards(started: FFmpeg) -> Iterator[None]:
         for number, handler in handlers.items():
             signal.signal(number, handler)
         if received:
-            started._process.kill()
+            _kill(started._process)
             signal.raise_signal(received[0])
 
 
