@@ -156,7 +156,7 @@ def test_style_files_of_bundled_weights_are_small_and_true(name: str, tmp_path: 
     again = stylizer.with_blocks(older)
     assert isinstance(again, Style)
     assert again.blocks is not None
-    assert np.abs(stylizer.apply(content, again).astype(int) - direct).mean() < 6
+    assert np.abs(stylizer.apply(content, again).astype(int) - direct).mean() < 8
 
 
 def test_compression_loses_nothing_and_older_files_are_read(photonas: photostyle.Stylizer) -> None:

@@ -169,10 +169,11 @@ class Canvas:
             self._result = self._array if self._in_place else np.empty_like(self._array)
         assert isinstance(self._result, np.ndarray)
         if self._scale != 1.0:  # integers take what is below the point
-            strip = torch.add(strip.new_tensor(0.5), strip, alpha=self._scale, out=strip)
+            strip = torch.add(torch.tensor(0.5), strip, alpha=self._scale, out=strip)
         strip = strip.clamp_(0, self._scale)
         if self._result.dtype == np.uint8 and self.device != CPU:
-            strip = strip.byte()
+            torch.from_numpy(self._result[top:bottom]).copy_(strip.byte().permute(1, 2, 0))
+            return
         for channel, values in enumerate(strip.cpu().numpy()):  # which is faster than torch here
             self._result[top:bottom, :, channel] = values
 
