@@ -82,7 +82,7 @@ class Dissolves:
         before = self._run[-REST:]
         rests = len(before) == REST and all(_rms(one.colors - colors) < STILL for one in before)
         run = [*self._run, look]
-        if alone or rests or len(run) > LONGEST or not _is_mixture(run):
+        if alone or rests or len(run) > LONGEST or not _is_mixture(_Line.of(run)):
             self.finish()
             self._run = [] if alone else before if rests else before[-1:]
             self._small = self._small[len(self._small) - len(self._run) :]
@@ -91,11 +91,14 @@ class Dissolves:
 
     def finish(self) -> None:
         """No further frame belongs to the dissolve at hand."""
-        if len(self._run) >= SHORTEST and _is_dissolve(self._run):
+        if len(self._run) < SHORTEST:
+            return
+        line = _Line.of(self._run)
+        if _is_dissolve(self._run, line):
             ends = self._small[0], self._small[-1]
             if min(float(contrast(end / 255)) for end in ends) < EVEN:
                 return
-            weights = [max(0.0, min(1.0, weight)) for weight in _weights(self._run).tolist()]
+            weights = line.weights.clamp(0, 1).tolist()
             numbers = self._run[0].number, self._run[-1].number
             self.found.append(Dissolve(*numbers, *ends, weights))
 
@@ -104,40 +107,43 @@ class Dissolves:
         return next((one for one in self.found if one.start < number < one.end), None)
 
 
-def _weights(run: Sequence[_Look]) -> Tensor:
-    """The weight of the last of some frames in each of them, (N,)."""
-    way = run[-1].colors - run[0].colors
-    gone = torch.stack([look.colors for look in run]) - run[0].colors
-    return gone @ way / way.square().sum().clamp_min(1e-12)
+class _Line(NamedTuple):
+    """Some frames beside the mixtures of the first and the last of them.
+
+    way: the RMS difference of those two. weights: of the last in each frame, (N,). distance: the
+    largest from the mixtures.
+    """
+
+    way: float
+    weights: Tensor
+    distance: float
+
+    @classmethod
+    def of(cls, run: Sequence[_Look]) -> _Line:
+        colors = torch.stack([look.colors for look in run])
+        way, gone = colors[-1] - colors[0], colors - colors[0]
+        weights = gone @ way / way.square().sum().clamp_min(1e-12)
+        distance = (gone - weights[:, None] * way).square().mean(1).max().sqrt()
+        return cls(_rms(way), weights, float(distance))
 
 
-def _distance(run: Sequence[_Look]) -> float:
-    """The largest distance of some frames from the mixtures of the first and the last."""
-    way = run[-1].colors - run[0].colors
-    gone = torch.stack([look.colors for look in run]) - run[0].colors
-    return float((gone - _weights(run)[:, None] * way).square().mean(1).max().sqrt())
-
-
-def _is_mixture(run: Sequence[_Look]) -> bool:
+def _is_mixture(line: _Line) -> bool:
     """Whether some frames can be mixtures of the first and the last, of which the last grows."""
-    way = _rms(run[-1].colors - run[0].colors)
-    if _distance(run) > max(LOOSE * way, NOISE):
+    if line.distance > max(LOOSE * line.way, NOISE):
         return False
-    weights = _weights(run)
-    return way < 3 * NOISE or bool((weights - weights.cummax(0).values).min() > -BACK)
+    falls = (line.weights - line.weights.cummax(0).values).min()
+    return line.way < 3 * NOISE or bool(falls > -BACK)
 
 
-def _is_dissolve(run: Sequence[_Look]) -> bool:
-    way, distance = _rms(run[-1].colors - run[0].colors), _distance(run)
-    weights = _weights(run)
-    if way < CHANGE or float(weights.diff().max()) > JUMP:
+def _is_dissolve(run: Sequence[_Look], line: _Line) -> bool:
+    if line.way < CHANGE or float(line.weights.diff().max()) > JUMP:
         return False
-    return distance < EXACT * way or LOSS[0] < _loss(run) < LOSS[1]
+    return line.distance < EXACT * line.way or LOSS[0] < _loss(run, line.weights) < LOSS[1]
 
 
-def _loss(run: Sequence[_Look]) -> float:
+def _loss(run: Sequence[_Look], weights: Tensor) -> float:
     """See LOSS; energies add up: that of v x + w y is v^2 of that of x and w^2 of that of y."""
-    weights = _weights(run).clamp(0, 1)
+    weights = weights.clamp(0, 1)
     details = torch.tensor([look.detail for look in run])
     loss = torch.lerp(details[0], details[-1], weights) - details
     expected = weights * (1 - weights) * (details[0] + details[-1])
